@@ -1,0 +1,1 @@
+"""Concept induction: from a column of text to named, scored concepts."""

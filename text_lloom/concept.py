@@ -1,0 +1,377 @@
+"""Concepts and the codebook: the ordered set of concepts of a session, with its event log."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Literal, TypedDict
+
+from text_lloom.errors import InputError, UnknownName
+
+__all__ = ["Codebook", "Concept", "ConceptDict", "Event", "EventKind"]
+
+_NAMESPACE = uuid.UUID("6f0a3a5e-3b8c-5c5e-9f0e-2d9e6a4b7c11")
+
+EventKind = Literal["add", "rename", "edit", "merge", "split", "remove", "undo", "redo"]
+
+
+class ConceptDict(TypedDict):
+    """A concept as plain JSON values."""
+
+    id: str
+    name: str
+    prompt: str
+    summary: str
+    example_ids: list[Hashable]
+    active: bool
+    seed: str | None
+    merged_from: list[str]
+
+
+@dataclass(slots=True)
+class Concept:
+    """A pattern in the documents: a name and an explicit criterion.
+
+    Two concepts may share a name: `id` is what tells them apart.
+
+    Attributes:
+        name: A label of a few words.
+        criteria: The inclusion criterion, a question that can be answered for one document.
+        example_ids: Ids of documents that show the concept.
+        summary: What the matching documents say; empty until scored.
+        active: Whether the concept is selected for scoring.
+        seed: The seed with which it was generated.
+        merged_from: Ids of the concepts that were merged into it.
+        id: Identity, a UUID string.
+    """
+
+    name: str
+    criteria: str
+    example_ids: list[Hashable] = field(default_factory=list)
+    summary: str = ""
+    active: bool = False
+    seed: str | None = None
+    merged_from: list[str] = field(default_factory=list)
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    @property
+    def prompt(self) -> str:
+        """The inclusion criterion, under its name in the score table's columns."""
+        return self.criteria
+
+    def to_dict(self) -> ConceptDict:
+        """The concept as plain JSON values (ids keep their type)."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "prompt": self.criteria,
+            "summary": self.summary,
+            "example_ids": list(self.example_ids),
+            "active": self.active,
+            "seed": self.seed,
+            "merged_from": list(self.merged_from),
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, object]) -> Concept:
+        """A concept from plain values.
+
+        Args:
+            fields: `name` and `prompt` (or `criteria`) are needed, all else of `to_dict` is optional.
+
+        Raises:
+            InputError: When a name or a criterion is missing.
+        """
+        name = str(fields.get("name") or "").strip()
+        criteria = str(fields.get("prompt") or fields.get("criteria") or "").strip()
+        if not name or not criteria:
+            raise InputError(
+                f"A concept needs a name and a criterion, but got name={name!r}, criteria={criteria!r}. "
+                f"Give both, for example name='Late buses', prompt='Does the text say that buses run late?'."
+            )
+        seed = fields.get("seed")
+        return cls(
+            name=name,
+            criteria=criteria,
+            example_ids=_listed(fields.get("example_ids")),
+            summary=str(fields.get("summary") or ""),
+            active=bool(fields.get("active", False)),
+            seed=None if seed is None else str(seed),
+            merged_from=[str(i) for i in _listed(fields.get("merged_from"))],
+            id=str(fields.get("id") or uuid.uuid4()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of a codebook.
+
+    Attributes:
+        kind: What was done.
+        at: When, ISO 8601 in UTC.
+        removed: The concepts as they were before, with their positions.
+        added: The concepts as they are after, with their positions.
+        note: Why, in the user's words.
+    """
+
+    kind: EventKind
+    at: str
+    removed: tuple[tuple[int, Concept], ...]
+    added: tuple[tuple[int, Concept], ...]
+    note: str = ""
+
+
+class Codebook(Mapping[str, Concept]):
+    """The ordered concepts of a session: a mapping from concept id to `Concept`.
+
+    Every change is written to an event log and can be undone and redone. Selecting a concept for
+    scoring (`concept.active = True`) is not a change of the codebook and is not logged.
+    """
+
+    def __init__(self, concepts: Iterable[Concept] = ()) -> None:
+        self._concepts: list[Concept] = []
+        self._events: list[Event] = []
+        self._undone: list[Event] = []
+        self._made = 0
+        for concept in concepts:
+            self._insert(len(self._concepts), concept)
+
+    def __getitem__(self, concept_id: str) -> Concept:
+        for concept in self._concepts:
+            if concept.id == concept_id:
+                return concept
+        raise KeyError(concept_id)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([concept.id for concept in self._concepts])
+
+    def __len__(self) -> int:
+        return len(self._concepts)
+
+    def __repr__(self) -> str:
+        return f"Codebook({[concept.name for concept in self._concepts]!r})"
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What was done, oldest first."""
+        return tuple(self._events)
+
+    @property
+    def active(self) -> list[Concept]:
+        """The concepts selected for scoring, in order."""
+        return [concept for concept in self._concepts if concept.active]
+
+    def find(self, concept_id: str) -> Concept:
+        """The concept of that id.
+
+        Raises:
+            UnknownName: When the codebook has no such id; names the ids it has.
+        """
+        try:
+            return self[concept_id]
+        except KeyError:
+            known = [f"{c.id} ({c.name})" for c in self._concepts]
+            raise UnknownName(concept_id, known, what="concept id") from None
+
+    def new_id(self, name: str, criteria: str) -> str:
+        """An id that is the same whenever the same concepts are made in the same order."""
+        self._made += 1
+        return str(uuid.uuid5(_NAMESPACE, json.dumps([self._made, name, criteria])))
+
+    def add(
+        self,
+        name: str,
+        criteria: str,
+        *,
+        example_ids: Sequence[Hashable] = (),
+        active: bool = False,
+        seed: str | None = None,
+        note: str = "",
+    ) -> Concept:
+        """Add a concept at the end and return it."""
+        concept = Concept.from_dict({"name": name, "criteria": criteria})
+        concept.id = self.new_id(concept.name, concept.criteria)
+        concept.example_ids, concept.active, concept.seed = list(example_ids), active, seed
+        self._apply("add", [], [(len(self), concept)], note)
+        return concept
+
+    def extend(self, concepts: Sequence[Concept], *, note: str = "") -> None:
+        """Add several concepts at the end, as one change."""
+        self._apply("add", [], [(len(self) + i, c) for i, c in enumerate(concepts)], note)
+
+    def rename(self, concept_id: str, name: str, *, note: str = "") -> Concept:
+        """Give a concept another name; its scores stay valid."""
+        if not name.strip():
+            raise InputError("A concept's name cannot be blank.")
+        return self._change("rename", concept_id, note, name=name.strip())
+
+    def edit(self, concept_id: str, criteria: str, *, note: str = "") -> Concept:
+        """Give a concept another criterion; its scores have to be made anew."""
+        if not criteria.strip():
+            raise InputError("A concept's criteria cannot be blank.")
+        return self._change("edit", concept_id, note, criteria=criteria.strip(), summary="")
+
+    def merge(
+        self,
+        concept_ids: Sequence[str],
+        *,
+        name: str | None = None,
+        criteria: str | None = None,
+        note: str = "",
+    ) -> Concept:
+        """Replace several concepts by one, which takes the first one's place.
+
+        The merged concept has an id of its own, the examples of all, and `merged_from` with their ids.
+        Without `name` and `criteria` it keeps those of the first.
+        """
+        parts = [self.find(i) for i in dict.fromkeys(concept_ids)]
+        if len(parts) < 2:
+            raise InputError(f"Merging needs at least two different concepts, but got {len(parts)}.")
+        parts.sort(key=lambda concept: self._position(concept.id))
+        name, criteria = name or parts[0].name, criteria or parts[0].criteria
+        merged = Concept(
+            name=name,
+            criteria=criteria,
+            example_ids=list(dict.fromkeys(i for part in parts for i in part.example_ids)),
+            active=any(part.active for part in parts),
+            seed=parts[0].seed,
+            merged_from=[i for part in parts for i in (*part.merged_from, part.id)],
+            id=self.new_id(name, criteria),
+        )
+        removed = [(self._position(part.id), part) for part in parts]
+        self._apply("merge", removed, [(removed[0][0], merged)], note)
+        return merged
+
+    def split(self, concept_id: str, parts: Sequence[tuple[str, str]], *, note: str = "") -> list[Concept]:
+        """Replace a concept by several.
+
+        Args:
+            concept_id: The concept to split.
+            parts: Name and criterion of each new concept; each keeps the examples of the old one.
+            note: Why.
+        """
+        if len(parts) < 2:
+            raise InputError(f"Splitting needs at least two parts, but got {len(parts)}.")
+        whole, position = self.find(concept_id), self._position(concept_id)
+        made = []
+        for name, criteria in parts:
+            part = Concept.from_dict({"name": name, "criteria": criteria, "active": whole.active})
+            part.id = self.new_id(part.name, part.criteria)
+            part.example_ids, part.seed = list(whole.example_ids), whole.seed
+            made.append(part)
+        self._apply("split", [(position, whole)], [(position + i, p) for i, p in enumerate(made)], note)
+        return made
+
+    def remove(self, concept_id: str, *, note: str = "") -> Concept:
+        """Take a concept out and return it."""
+        concept = self.find(concept_id)
+        self._apply("remove", [(self._position(concept_id), concept)], [], note)
+        return concept
+
+    def undo(self) -> Event | None:
+        """Take the last change back and return it, or `None` when there is none."""
+        if not self._events:
+            return None
+        event = self._events.pop()
+        self._swap(event.added, event.removed)
+        self._undone.append(event)
+        return event
+
+    def redo(self) -> Event | None:
+        """Do again what was undone last and return it, or `None` when there is none."""
+        if not self._undone:
+            return None
+        event = self._undone.pop()
+        self._swap(event.removed, event.added)
+        self._events.append(event)
+        return event
+
+    def to_json(self) -> str:
+        """The codebook and its event log as JSON text."""
+        events = [
+            {
+                "kind": event.kind,
+                "at": event.at,
+                "note": event.note,
+                "removed": [[at, asdict(c)] for at, c in event.removed],
+                "added": [[at, asdict(c)] for at, c in event.added],
+            }
+            for event in self._events
+        ]
+        concepts = [concept.to_dict() for concept in self._concepts]
+        content = {"format": "lloom-codebook", "version": 1, "made": self._made}
+        return json.dumps(content | {"concepts": concepts, "events": events}, ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Codebook:
+        """A codebook from `to_json`, or from a plain JSON list of concepts with name and criteria.
+
+        Raises:
+            InputError: When the text is not JSON of either form.
+        """
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise InputError(f"A codebook is JSON text, but this is not: {error}.") from None
+        concepts = content if isinstance(content, list) else None
+        if isinstance(content, dict):
+            concepts = content.get("concepts")
+        if not isinstance(concepts, list) or not all(isinstance(c, dict) for c in concepts):
+            raise InputError(
+                "A codebook is a JSON list of concepts with name and criteria, or an object with such a "
+                "list under 'concepts'; this is neither."
+            )
+        book = cls(Concept.from_dict(c) for c in concepts)
+        if isinstance(content, dict):
+            book._made = int(content.get("made", len(concepts)))
+            book._events = [_event(e) for e in content.get("events", [])]
+        return book
+
+    def _change(self, kind: EventKind, concept_id: str, note: str, **fields: str) -> Concept:
+        before, position = self.find(concept_id), self._position(concept_id)
+        after = replace(before, **fields)  # type: ignore[arg-type]
+        self._apply(kind, [(position, before)], [(position, after)], note)
+        return after
+
+    def _apply(
+        self,
+        kind: EventKind,
+        removed: Sequence[tuple[int, Concept]],
+        added: Sequence[tuple[int, Concept]],
+        note: str,
+    ) -> None:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        event = Event(kind, at, tuple(removed), tuple(added), note)
+        self._swap(event.removed, event.added)
+        self._events.append(event)
+        self._undone.clear()
+
+    def _swap(self, removed: Sequence[tuple[int, Concept]], added: Sequence[tuple[int, Concept]]) -> None:
+        gone = {concept.id for _, concept in removed}
+        self._concepts = [concept for concept in self._concepts if concept.id not in gone]
+        for position, concept in sorted(added, key=lambda pair: pair[0]):
+            self._insert(position, concept)
+
+    def _insert(self, position: int, concept: Concept) -> None:
+        if any(other.id == concept.id for other in self._concepts):
+            raise InputError(f"The codebook already has a concept with id {concept.id!r}.")
+        self._concepts.insert(position, concept)
+
+    def _position(self, concept_id: str) -> int:
+        return next(i for i, concept in enumerate(self._concepts) if concept.id == concept_id)
+
+
+def _listed(value: object) -> list[Hashable]:
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def _event(fields: Mapping[str, object]) -> Event:
+    def concepts(key: str) -> tuple[tuple[int, Concept], ...]:
+        pairs = fields.get(key)
+        return tuple((int(at), Concept(**c)) for at, c in pairs) if isinstance(pairs, list) else ()
+
+    kind: EventKind = fields["kind"]  # type: ignore[assignment]
+    return Event(kind, str(fields["at"]), concepts("removed"), concepts("added"), str(fields.get("note", "")))

@@ -1,0 +1,1 @@
+"""The local engine: every task answered by corpus statistics, with no key and no network."""

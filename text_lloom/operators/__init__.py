@@ -1,0 +1,1 @@
+"""The pipeline's steps: data and a model in, data out."""

@@ -1,0 +1,191 @@
+"""The score table: documents × concepts, kept in columns; LLooM's frames come out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from text_lloom.concept import Concept
+from text_lloom.quotes import QuoteMatch
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from text_lloom.corpus import Corpus
+
+__all__ = ["ANSWER_SCORES", "OUTLIER_CRITERIA", "OUTLIER_NAME", "Judgement", "ScoreTable"]
+
+ANSWER_SCORES: Final = {"A": 1.0, "B": 0.75, "C": 0.5, "D": 0.25, "E": 0.0}
+OUTLIER_NAME: Final = "Outlier"
+OUTLIER_CRITERIA: Final = "Did the document match none of the scored concepts?"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The score of one document on one concept.
+
+    Attributes:
+        score: 1, .75, .5, .25 or 0; `NaN` when not scored.
+        rationale: Why, in a sentence.
+        highlight: The passage that shows the concept, as it stands in the document; `""` when none.
+        match: How the passage was found in the document.
+        claimed: The quote as the model gave it.
+    """
+
+    score: float
+    rationale: str = ""
+    highlight: str = ""
+    match: QuoteMatch = QuoteMatch.NONE
+    claimed: str = ""
+
+
+@dataclass(slots=True)
+class _Column:
+    """The judgements of all documents on one concept, and what the criterion was then."""
+
+    criteria: str
+    score: NDArray[np.float32]
+    rationale: list[str]
+    highlight: list[str]
+    match: list[QuoteMatch]
+    claimed: list[str] = field(default_factory=list)
+
+
+class ScoreTable:
+    """Scores of all documents on concepts.
+
+    The table remembers under which criterion a concept was scored: a column made under another
+    criterion is stale and does not show.
+
+    Args:
+        corpus: The documents; row `i` of every column is document `i`.
+    """
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self._columns: dict[str, _Column] = {}
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __contains__(self, concept_id: object) -> bool:
+        return concept_id in self._columns
+
+    @property
+    def concept_ids(self) -> list[str]:
+        """Ids of the concepts with scores, in the order in which they were first scored."""
+        return list(self._columns)
+
+    def put(self, concept: Concept, doc_id: Hashable, judgement: Judgement) -> None:
+        """Record one judgement, over an earlier one."""
+        column, row = self._column(concept), self.corpus.position[doc_id]
+        column.score[row] = judgement.score
+        column.rationale[row] = judgement.rationale
+        column.highlight[row] = judgement.highlight
+        column.match[row] = judgement.match
+        column.claimed[row] = judgement.claimed
+
+    def drop(self, concept_id: str) -> None:
+        """Forget the scores of a concept."""
+        self._columns.pop(concept_id, None)
+
+    def scores(self, concept: Concept) -> NDArray[np.float32]:
+        """Scores of all documents on a concept, shape `(documents,)`, `NaN` where not scored."""
+        column = self._fresh(concept)
+        return np.full(len(self.corpus), np.nan, np.float32) if column is None else column.score.copy()
+
+    def matches(self, concept: Concept, *, threshold: float = 1.0) -> NDArray[np.bool_]:
+        """Which documents reach `threshold` on a concept, shape `(documents,)`."""
+        scores = self.scores(concept)
+        return ~np.isnan(scores) & (scores >= threshold)
+
+    def outliers(self, concepts: Iterable[Concept], *, threshold: float = 1.0) -> NDArray[np.bool_]:
+        """Which documents were scored on at least one of `concepts` and match none of them."""
+        matched, scored = (np.zeros(len(self.corpus), bool) for _ in range(2))
+        for concept in concepts:
+            matched |= self.matches(concept, threshold=threshold)
+            scored |= ~np.isnan(self.scores(concept))
+        return scored & ~matched
+
+    def unscored(self, concept: Concept) -> list[int]:
+        """Row numbers of the documents that have no score on a concept yet."""
+        rows: list[int] = np.flatnonzero(np.isnan(self.scores(concept))).tolist()
+        return rows
+
+    def highlights(self, concept: Concept) -> list[str]:
+        """Highlights of all documents on a concept, `""` where there is none."""
+        column = self._fresh(concept)
+        return [""] * len(self.corpus) if column is None else list(column.highlight)
+
+    def rationales(self, concept: Concept) -> list[str]:
+        """Rationales of all documents on a concept, `""` where there is none."""
+        column = self._fresh(concept)
+        return [""] * len(self.corpus) if column is None else list(column.rationale)
+
+    def to_frame(self, concepts: Sequence[Concept], *, quotes: bool = False) -> pd.DataFrame:
+        """One row per document and concept: `len(corpus) × len(concepts)` rows, concept by concept.
+
+        Args:
+            concepts: Which concepts, in which order.
+            quotes: Add `highlight_match` (exact, normalised, fuzzy, unverified, none) and
+                `highlight_claimed` (the quote as the model gave it).
+
+        Returns:
+            Columns: the corpus' id column (its dtype), its text column, `concept_id`, `concept_name`,
+            `concept_prompt`, `score` (float64, `NaN` = not scored), `rationale`, `highlight`,
+            `concept_seed`. Where the user's own names clash with these, theirs are kept and ours
+            get a trailing underscore.
+        """
+        import pandas as pd
+
+        frames = [self._concept_frame(concept, quotes=quotes) for concept in concepts]
+        if frames:
+            return pd.concat(frames, ignore_index=True)
+        return self._concept_frame(Concept("", ""), quotes=quotes).iloc[:0]
+
+    def _concept_frame(self, concept: Concept, *, quotes: bool) -> pd.DataFrame:
+        import pandas as pd
+
+        corpus, n = self.corpus, len(self.corpus)
+        column = self._fresh(concept) or _empty_column(concept.criteria, n)
+        ours: dict[str, object] = {
+            "concept_id": [concept.id] * n,
+            "concept_name": [concept.name] * n,
+            "concept_prompt": [concept.criteria] * n,
+            "score": column.score.astype(np.float64),
+            "rationale": column.rationale,
+            "highlight": column.highlight,
+            "concept_seed": pd.Series([concept.seed] * n, dtype=object),
+        }
+        if quotes:
+            ours["highlight_match"] = [str(match) for match in column.match]
+            ours["highlight_claimed"] = column.claimed
+        taken = {corpus.id_col, corpus.text_col}
+        named = {(f"{name}_" if name in taken else name): values for name, values in ours.items()}
+        theirs = {c: corpus.frame[c].reset_index(drop=True) for c in (corpus.id_col, corpus.text_col)}
+        return pd.DataFrame(theirs | named)
+
+    def _column(self, concept: Concept) -> _Column:
+        column = self._columns.get(concept.id)
+        if column is None or column.criteria != concept.criteria:
+            column = self._columns[concept.id] = _empty_column(concept.criteria, len(self.corpus))
+        return column
+
+    def _fresh(self, concept: Concept) -> _Column | None:
+        column = self._columns.get(concept.id)
+        return column if column is not None and column.criteria == concept.criteria else None
+
+
+def _empty_column(criteria: str, n: int) -> _Column:
+    return _Column(
+        criteria=criteria,
+        score=np.full(n, np.nan, np.float32),
+        rationale=[""] * n,
+        highlight=[""] * n,
+        match=[QuoteMatch.NONE] * n,
+        claimed=[""] * n,
+    )

@@ -1,0 +1,36 @@
+"""What is asked of a model: one typed question per operator."""
+
+from text_lloom.tasks.base import Task, Template
+from text_lloom.tasks.distill import FilterQuotes, SummarizeDocument
+from text_lloom.tasks.review import (
+    Candidate,
+    MatchConcepts,
+    MergeGroup,
+    Removal,
+    ReviewMerge,
+    ReviewRemove,
+    SelectConcepts,
+)
+from text_lloom.tasks.score import Scored, ScoreDocuments
+from text_lloom.tasks.summarize import SummarizeConcept
+from text_lloom.tasks.synthesize import Item, Pattern, SynthesizeConcepts
+
+__all__ = [
+    "Candidate",
+    "FilterQuotes",
+    "Item",
+    "MatchConcepts",
+    "MergeGroup",
+    "Pattern",
+    "Removal",
+    "ReviewMerge",
+    "ReviewRemove",
+    "ScoreDocuments",
+    "Scored",
+    "SelectConcepts",
+    "SummarizeConcept",
+    "SummarizeDocument",
+    "SynthesizeConcepts",
+    "Task",
+    "Template",
+]

@@ -1,0 +1,181 @@
+"""What a typed question to a model is: inputs, prompt template, answer schema, parser."""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Generic, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from text_lloom.errors import BadAnswer, PromptError
+
+__all__ = ["Answer", "Label", "Reply", "Task", "Template", "label_number"]
+
+Answer = TypeVar("Answer")
+
+_FIELD = re.compile(r"\{\{|\}\}|\{([a-z_]+)\}")
+_FENCE = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
+_LABEL = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A prompt with named fields such as `{ex}`.
+
+    Only the template is read for fields, never the values put in, so a document may contain braces.
+    `{{` and `}}` give single braces; a name in braces that is no field of the template stays as it is.
+
+    Attributes:
+        text: The template.
+        fields: Every field that can be used.
+        required: The fields that a custom template must have.
+    """
+
+    text: str
+    fields: tuple[str, ...]
+    required: tuple[str, ...]
+
+    def render(self, values: Mapping[str, str]) -> str:
+        """The prompt with every field replaced by its value."""
+
+        def replacement(match: re.Match[str]) -> str:
+            token = match.group(0)
+            if token in ("{{", "}}"):
+                return token[0]
+            return values.get(match.group(1), token)
+
+        return _FIELD.sub(replacement, self.text)
+
+    def customised(self, text: str, *, step: str) -> Template:
+        """This template with the user's text.
+
+        Raises:
+            PromptError: When the text lacks a required field; names it and all required fields.
+        """
+        found = {match.group(1) for match in _FIELD.finditer(text)}
+        missing = [name for name in self.required if name not in found]
+        if missing:
+            raise PromptError(
+                f"The custom prompt for {step!r} lacks the field{'s' if len(missing) > 1 else ''} "
+                f"{', '.join(f'{{{name}}}' for name in missing)}. It needs "
+                f"{', '.join(f'{{{name}}}' for name in self.required)}; "
+                f"see show_prompt({step!r}) for the default prompt."
+            )
+        return Template(text, self.fields, self.required)
+
+
+class Reply(BaseModel):
+    """Base of the answer schemas: JSON objects whose unknown keys are ignored."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+
+def label_number(value: object) -> object:
+    """The number in a label such as `C3`, `"3"` or `C3: name`; anything else as it is."""
+    if isinstance(value, str):
+        found = _LABEL.search(value)
+        return int(found.group(0)) if found else value
+    return value
+
+
+Label = Annotated[int, BeforeValidator(label_number)]
+"""The number of a line, document or concept in a prompt; `3`, `"3"` and `"C3"` are the same."""
+
+
+class Task(ABC, Generic[Answer]):
+    """A typed question.
+
+    A model with a prompt interface answers `prompt()` with text that `parse()` turns into an answer;
+    the local engine reads the task's own fields.
+    """
+
+    step: ClassVar[str]
+    """The step that the task belongs to, as it is named in summaries and custom prompts."""
+    template: ClassVar[Template]
+    reply: ClassVar[type[Reply]]
+    """Schema of the JSON object that a model answers with."""
+    expected_tokens: ClassVar[int]
+    """Rough length of an answer, in tokens, per `answer_units()`."""
+
+    @abstractmethod
+    def prompt(self) -> str:
+        """The whole question as text."""
+
+    @abstractmethod
+    def read(self, reply: Reply) -> Answer:
+        """The answer in a reply that follows the schema.
+
+        Raises:
+            BadAnswer: When the reply does not fit this question; the message tells the model why.
+        """
+
+    @property
+    def doc_ids(self) -> tuple[Hashable, ...]:
+        """Ids of the documents asked about."""
+        return ()
+
+    @property
+    def concept_ids(self) -> tuple[str, ...]:
+        """Ids of the concepts asked about."""
+        return ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that may be cut when the prompt is too long."""
+        return ()
+
+    def with_texts(self, texts: Sequence[str]) -> Self:
+        """The same question about shorter texts."""
+        return self
+
+    def answer_units(self) -> int:
+        """How many pieces of about `expected_tokens` an answer has."""
+        return 1
+
+    def schema(self) -> dict[str, object]:
+        """JSON schema of the reply."""
+        return self.reply.model_json_schema()
+
+    def parse(self, text: str) -> Answer:
+        """The answer in a model's reply.
+
+        Code fences around the JSON are dropped and broken JSON is repaired where that is possible.
+
+        Raises:
+            BadAnswer: When there is no JSON object, or it does not follow the schema or the question.
+        """
+        content = read_json(text)
+        if isinstance(content, list) and len(self.reply.model_fields) == 1:
+            content = {next(iter(self.reply.model_fields)): content}
+        if not isinstance(content, dict):
+            raise BadAnswer(f"Expected a JSON object, but got: {_excerpt(text)}")
+        try:
+            reply = self.reply.model_validate(content)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()[:5]
+            )
+            raise BadAnswer(f"The JSON does not follow the requested form: {problems}") from None
+        return self.read(reply)
+
+
+def read_json(text: str) -> object:
+    """The JSON value in a reply, repaired if need be; `""` when there is none."""
+    fenced = _FENCE.match(text)
+    body = fenced.group(1) if fenced else text
+    try:
+        value: object = json.loads(body)
+    except ValueError:
+        import json_repair
+
+        value = json_repair.loads(body)
+    return value
+
+
+def _excerpt(text: str, limit: int = 120) -> str:
+    shown = " ".join(text.split())
+    return repr(shown if len(shown) <= limit else f"{shown[:limit]}…")
