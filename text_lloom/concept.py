@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, cast
 
 from text_lloom.errors import InputError, UnknownName
 
@@ -289,25 +289,48 @@ class Codebook(Mapping[str, Concept]):
         self._events.append(event)
         return event
 
-    def to_json(self) -> str:
-        """The codebook and its event log as JSON text."""
-        events = [
-            {
-                "kind": event.kind,
-                "at": event.at,
-                "note": event.note,
-                "removed": [[at, asdict(c)] for at, c in event.removed],
-                "added": [[at, asdict(c)] for at, c in event.added],
-            }
-            for event in self._events
-        ]
-        concepts = [concept.to_dict() for concept in self._concepts]
-        content = {"format": "lloom-codebook", "version": 1, "made": self._made}
-        return json.dumps(content | {"concepts": concepts, "events": events}, ensure_ascii=False, indent=1)
+    def to_json(self, *, write_id: Callable[[Hashable], object] | None = None) -> str:
+        """The codebook and its event log as JSON text.
+
+        Args:
+            write_id: Makes a JSON value of an example id; needed when ids are no JSON scalars.
+        """
+
+        def plain(concept: Concept) -> ConceptDict:
+            fields = concept.to_dict()
+            if write_id is not None:
+                fields["example_ids"] = [cast("Hashable", write_id(i)) for i in concept.example_ids]
+            return fields
+
+        def logged(events: Iterable[Event]) -> list[dict[str, object]]:
+            return [
+                {
+                    "kind": event.kind,
+                    "at": event.at,
+                    "note": event.note,
+                    "removed": [[at, plain(c)] for at, c in event.removed],
+                    "added": [[at, plain(c)] for at, c in event.added],
+                }
+                for event in events
+            ]
+
+        content = {
+            "format": "lloom-codebook",
+            "version": 1,
+            "made": self._made,
+            "concepts": [plain(concept) for concept in self._concepts],
+            "events": logged(self._events),
+            "undone": logged(self._undone),
+        }
+        return json.dumps(content, ensure_ascii=False, indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> Codebook:
+    def from_json(cls, text: str, *, read_id: Callable[[object], Hashable] | None = None) -> Codebook:
         """A codebook from `to_json`, or from a plain JSON list of concepts with name and criteria.
+
+        Args:
+            text: JSON text.
+            read_id: Makes an example id of a JSON value; undoes the `write_id` of `to_json`.
 
         Raises:
             InputError: When the text is not JSON of either form.
@@ -324,10 +347,11 @@ class Codebook(Mapping[str, Concept]):
                 "A codebook is a JSON list of concepts with name and criteria, or an object with such a "
                 "list under 'concepts'; this is neither."
             )
-        book = cls(Concept.from_dict(c) for c in concepts)
+        book = cls(_stored(c, read_id) for c in concepts)
         if isinstance(content, dict):
             book._made = int(content.get("made", len(concepts)))
-            book._events = [_event(e) for e in content.get("events", [])]
+            book._events = [_event(e, read_id) for e in content.get("events", [])]
+            book._undone = [_event(e, read_id) for e in content.get("undone", [])]
         return book
 
     def _change(self, kind: EventKind, concept_id: str, note: str, **fields: str) -> Concept:
@@ -368,10 +392,23 @@ def _listed(value: object) -> list[Hashable]:
     return list(value) if isinstance(value, (list, tuple)) else []
 
 
-def _event(fields: Mapping[str, object]) -> Event:
+def _stored(fields: Mapping[str, object], read_id: Callable[[object], Hashable] | None) -> Concept:
+    """A concept from JSON; one that `to_json` wrote comes back to the letter."""
+    if fields.keys() >= ConceptDict.__annotations__.keys():
+        # Scores are bound to the wording of a criterion: nothing is stripped here.
+        concept = Concept.from_dict({**fields, "name": "-", "prompt": "-"})
+        concept.name, concept.criteria = str(fields["name"]), str(fields["prompt"])
+    else:
+        concept = Concept.from_dict(fields)
+    if read_id is not None:
+        concept.example_ids = [read_id(i) for i in concept.example_ids]
+    return concept
+
+
+def _event(fields: Mapping[str, object], read_id: Callable[[object], Hashable] | None) -> Event:
     def concepts(key: str) -> tuple[tuple[int, Concept], ...]:
         pairs = fields.get(key)
-        return tuple((int(at), Concept(**c)) for at, c in pairs) if isinstance(pairs, list) else ()
+        return tuple((int(at), _stored(c, read_id)) for at, c in pairs) if isinstance(pairs, list) else ()
 
     kind: EventKind = fields["kind"]  # type: ignore[assignment]
     return Event(kind, str(fields["at"]), concepts("removed"), concepts("added"), str(fields.get("note", "")))

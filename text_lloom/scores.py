@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from text_lloom.concept import Concept
+from text_lloom.errors import InputError
 from text_lloom.quotes import QuoteMatch
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from text_lloom.corpus import Corpus
 
-__all__ = ["ANSWER_SCORES", "OUTLIER_CRITERIA", "OUTLIER_NAME", "Judgement", "ScoreTable"]
+__all__ = ["ANSWER_SCORES", "OUTLIER_CRITERIA", "OUTLIER_NAME", "Judgement", "ScoreColumn", "ScoreTable"]
 
 ANSWER_SCORES: Final = {"A": 1.0, "B": 0.75, "C": 0.5, "D": 0.25, "E": 0.0}
 OUTLIER_NAME: Final = "Outlier"
@@ -41,6 +42,29 @@ class Judgement:
     highlight: str = ""
     match: QuoteMatch = QuoteMatch.NONE
     claimed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreColumn:
+    """All judgements on one concept; item `i` of every column is about document `i`.
+
+    Attributes:
+        concept_id: The concept.
+        criteria: Its criterion when it was scored.
+        score: Scores, float32, shape `(documents,)`, `NaN` where not scored.
+        rationale: Rationales, `""` where there is none.
+        highlight: Highlights, `""` where there is none.
+        match: How each highlight was found in its document.
+        claimed: The quotes as the model gave them.
+    """
+
+    concept_id: str
+    criteria: str
+    score: NDArray[np.float32]
+    rationale: list[str]
+    highlight: list[str]
+    match: list[QuoteMatch]
+    claimed: list[str]
 
 
 @dataclass(slots=True)
@@ -79,6 +103,46 @@ class ScoreTable:
     def concept_ids(self) -> list[str]:
         """Ids of the concepts with scores, in the order in which they were first scored."""
         return list(self._columns)
+
+    def columns(self) -> list[ScoreColumn]:
+        """Copies of all columns, stale ones too, in the order in which they were first scored."""
+        return [
+            ScoreColumn(
+                concept_id=concept_id,
+                criteria=column.criteria,
+                score=column.score.copy(),
+                rationale=list(column.rationale),
+                highlight=list(column.highlight),
+                match=list(column.match),
+                claimed=list(column.claimed),
+            )
+            for concept_id, column in self._columns.items()
+        ]
+
+    @classmethod
+    def restore(cls, corpus: Corpus, columns: Iterable[ScoreColumn]) -> ScoreTable:
+        """The table that gave these `columns()`.
+
+        Raises:
+            InputError: When a column has not one item for each document.
+        """
+        table = cls(corpus)
+        for column in columns:
+            parts = (column.score, column.rationale, column.highlight, column.match, column.claimed)
+            if any(len(part) != len(corpus) for part in parts):
+                raise InputError(
+                    f"The scores of concept {column.concept_id!r} are about {len(column.score)} documents, "
+                    f"but the corpus has {len(corpus)}."
+                )
+            table._columns[column.concept_id] = _Column(
+                criteria=column.criteria,
+                score=column.score.astype(np.float32),
+                rationale=list(column.rationale),
+                highlight=list(column.highlight),
+                match=list(column.match),
+                claimed=list(column.claimed),
+            )
+        return table
 
     def put(self, concept: Concept, doc_id: Hashable, judgement: Judgement) -> None:
         """Record one judgement, over an earlier one."""

@@ -1,1 +1,33 @@
-"""Everything that talks to a model."""
+"""Everything that talks to a model.
+
+`Model` and `EmbedModel` are made of a setup function and a call function; `OpenAIModel` and
+`OpenAIEmbedModel` are ready to use; `LocalModel` and `LocalEmbedModel` need neither key nor network.
+"""
+
+from text_lloom.llm.limits import RateLimit, RateStatus
+from text_lloom.llm.model import Completion, Embeddings, EmbedModel, Model, Solver
+from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
+from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
+from text_lloom.llm.retry import RetryPolicy
+from text_lloom.llm.run import Failure
+from text_lloom.llm.usage import Attempt, Ledger, Totals
+
+__all__ = [
+    "DEFAULT_MODELS",
+    "Attempt",
+    "Completion",
+    "EmbedModel",
+    "Embeddings",
+    "Failure",
+    "Ledger",
+    "LocalEmbedModel",
+    "LocalModel",
+    "Model",
+    "OpenAIEmbedModel",
+    "OpenAIModel",
+    "RateLimit",
+    "RateStatus",
+    "RetryPolicy",
+    "Solver",
+    "Totals",
+]

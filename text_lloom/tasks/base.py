@@ -9,11 +9,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
 from text_lloom.errors import BadAnswer, PromptError
 
-__all__ = ["Answer", "Label", "Reply", "Task", "Template", "label_number"]
+__all__ = ["Answer", "Label", "LineNumber", "Reply", "Task", "Template", "label_number"]
 
 Answer = TypeVar("Answer")
 
@@ -82,8 +82,11 @@ def label_number(value: object) -> object:
     return value
 
 
-Label = Annotated[int, BeforeValidator(label_number)]
-"""The number of a line, document or concept in a prompt; `3`, `"3"` and `"C3"` are the same."""
+LineNumber = Annotated[int, BeforeValidator(label_number)]
+"""The number of a line in a prompt; `3` and `"3"` are the same."""
+
+Label = Annotated[int, BeforeValidator(label_number), WithJsonSchema({"type": "string"})]
+"""The number in the label of a document or concept; `"C3"`, `"3"` and `3` are the same."""
 
 
 class Task(ABC, Generic[Answer]):

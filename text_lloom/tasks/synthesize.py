@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, cast
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple, Self, cast
 
 from pydantic import AliasChoices, Field
 
 from text_lloom.errors import BadAnswer
-from text_lloom.tasks.base import Label, Reply, Task, Template
+from text_lloom.tasks.base import LineNumber, Reply, Task, Template
 
 __all__ = ["SYNTHESIZE_TEMPLATE", "Item", "Pattern", "SynthesizeConcepts"]
 
@@ -50,7 +50,7 @@ class PatternReply(Reply):
 
     name: str
     prompt: str = Field(validation_alias=AliasChoices("prompt", "criteria"))
-    example_ids: list[Label] = Field(
+    example_ids: list[LineNumber] = Field(
         default_factory=list, validation_alias=AliasChoices("example_ids", "examples")
     )
 
@@ -94,6 +94,14 @@ class SynthesizeConcepts(Task[list[Pattern]]):
     @property
     def doc_ids(self) -> tuple[Hashable, ...]:
         return tuple(dict.fromkeys(item.doc_id for item in self.items))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(item.text for item in self.items)
+
+    def with_texts(self, texts: Sequence[str]) -> Self:
+        pairs = zip(self.items, texts, strict=True)
+        return replace(self, items=tuple(Item(item.doc_id, text) for item, text in pairs))
 
     def answer_units(self) -> int:
         return self.n_concepts or 5

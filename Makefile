@@ -1,0 +1,29 @@
+# The verbs of this repository. `make demo` and `make test` are the two commands of the README.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint format types bench clean
+
+.venv/done: pyproject.toml
+	$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet -e '.[dev]' && touch $@
+
+demo: .venv/done
+	$(BIN)/lloom demo
+
+test: .venv/done
+	$(BIN)/python -m pytest
+
+lint: .venv/done
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+format: .venv/done
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+types: .venv/done
+	$(BIN)/mypy
+
+bench: .venv/done
+	$(BIN)/python -m benchmarks.main_job
+
+clean:
+	rm -rf .venv lloom-demo .mypy_cache .pytest_cache .ruff_cache

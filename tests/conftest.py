@@ -1,0 +1,61 @@
+"""What all tests share: the corpora beside the repository, no keys, no paid calls."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from text_lloom.testing import refuse_paid_calls
+
+CORPORA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "LLOOM_REFUSE_PAID_CALLS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with refuse_paid_calls():
+        yield
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The folder with the real corpora."""
+    if not CORPORA.is_dir():
+        reason = f"the real corpora are not at {CORPORA.parent.name}/{CORPORA.name} beside the repository"
+        if os.environ.get("LLOOM_REQUIRE_CORPORA"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return CORPORA
+
+
+@pytest.fixture
+def comments() -> pd.DataFrame:
+    """Twelve short comments on three subjects, with metadata."""
+    texts = [
+        "The 40 bus is late every single morning and nobody tells us why.",
+        "Twenty minutes in the rain because the bus simply did not come.",
+        "Buses bunch up: three at once, then none for half an hour.",
+        "My bus was cancelled twice this week, so I was late for work.",
+        "Cycling on Mill Lane is frightening, the cars pass far too close.",
+        "We need a protected bike lane before somebody gets killed.",
+        "Paint is not protection. Cars park in the bike lane all day.",
+        "I would cycle to school if there were a safe lane.",
+        "A monthly ticket costs more than my phone and my gym together.",
+        "Fares went up again and the service got worse.",
+        "Single tickets are too expensive for families like ours.",
+        "Please cap the daily fare so that two trips do not cost a fortune.",
+    ]
+    return pd.DataFrame(
+        {
+            "doc_id": [f"d{n:02d}" for n in range(12)],
+            "text": texts,
+            "area": ["North", "South", "North"] * 4,
+            "likes": list(range(0, 120, 10)),
+        }
+    )

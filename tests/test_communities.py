@@ -1,0 +1,175 @@
+"""Communities: every row is placed, the number of clusters follows the data, rare groups stay."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from text_lloom.operators.communities import find_communities
+from text_lloom.operators.neighbours import nearest_neighbours, unit_rows
+
+
+def topics(sizes, *, seed=0, features=64, spread=0.6):
+    """Rows of Gaussian topics of the given sizes, shuffled, with the topic of each."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(len(sizes), features))
+    topic = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    rows = centres[topic] + spread * rng.normal(size=(len(topic), features))
+    return rows.astype(np.float32), topic
+
+
+def assert_well_numbered(labels, n):
+    assert labels.shape == (n,)
+    assert labels.dtype == np.int64
+    if n:
+        sizes = np.bincount(labels)
+        assert labels.min() == 0
+        assert (sizes > 0).all()
+        assert (np.diff(sizes) <= 0).all()
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 7, 12])
+def test_any_number_of_rows_is_fully_labelled(n):
+    vectors = np.random.default_rng(n).normal(size=(n, 16)).astype(np.float32)
+    assert_well_numbered(find_communities(vectors), n)
+
+
+@pytest.mark.parametrize("n_topics", [1, 3, 12, 40])
+def test_number_of_clusters_follows_the_data(n_topics):
+    vectors, topic = topics([25] * n_topics)
+    labels = find_communities(vectors)
+    assert_well_numbered(labels, len(topic))
+    assert adjusted_rand_score(topic, labels) > 0.97
+
+
+def test_a_shapeless_cloud_stays_one_cluster():
+    vectors = np.random.default_rng(0).normal(size=(600, 64)).astype(np.float32)
+    assert find_communities(vectors).max() == 0
+
+
+def test_equal_sizes_are_ordered_by_first_row():
+    rows = [[0, 1, 0], [1, 0, 0], [0, 1, 0.1], [1, 0, 0.1], [0, 1, 0.05], [1, 0, 0.05]]
+    assert find_communities(np.array(rows, dtype=np.float32)).tolist() == [0, 1, 0, 1, 0, 1]
+
+
+def test_a_rare_coherent_topic_keeps_its_own_cluster():
+    vectors, topic = topics([120, 120, 120, 120, 4])
+    labels = find_communities(vectors)
+    rare = labels[topic == 4]
+    assert len(set(rare)) == 1
+    assert (labels == rare[0]).sum() == 4
+
+
+def test_same_input_and_seed_give_the_same_labels():
+    vectors, _ = topics([30] * 8, spread=1.2)
+    first = find_communities(vectors, random_state=3)
+    assert (first == find_communities(vectors, random_state=3)).all()
+
+
+def test_row_order_changes_nothing_but_numbering():
+    vectors, _ = topics([30] * 8, spread=1.2)
+    order = np.random.default_rng(1).permutation(len(vectors))
+    straight, shuffled = find_communities(vectors), find_communities(vectors[order])
+    assert adjusted_rand_score(straight[order], shuffled) == 1.0
+
+
+def test_scale_of_rows_does_not_matter():
+    vectors, _ = topics([20] * 5)
+    factors = np.random.default_rng(0).uniform(0.1, 10, size=(len(vectors), 1)).astype(np.float32)
+    assert adjusted_rand_score(find_communities(vectors), find_communities(vectors * factors)) == 1.0
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-6], ids=["exact", "last-digits"])
+def test_hundreds_of_copies_of_one_text_stay_together_and_disturb_nothing(noise):
+    vectors, topic = topics([30] * 6)
+    copies = np.repeat(vectors[:1], 400, axis=0)
+    copies = copies + noise * np.random.default_rng(0).normal(size=copies.shape).astype(np.float32)
+    labels = find_communities(np.vstack([vectors, copies]).astype(np.float32))
+    assert len(set(labels[len(vectors) :])) == 1
+    assert labels[-1] == labels[0]
+    assert adjusted_rand_score(topic, labels[: len(vectors)]) > 0.97
+
+
+def test_two_texts_repeated_many_times_are_two_clusters():
+    vectors = np.repeat(np.eye(2, 8, dtype=np.float32), 200, axis=0)
+    assert find_communities(vectors).tolist() == [0] * 200 + [1] * 200
+
+
+@pytest.mark.parametrize("n", [1, 2, 300])
+def test_rows_that_are_all_equal_are_one_cluster(n):
+    assert find_communities(np.ones((n, 8), dtype=np.float32)).tolist() == [0] * n
+
+
+def test_empty_texts_are_labelled_too():
+    vectors, _ = topics([30, 20, 20])
+    one = vectors.copy()
+    one[5] = 0
+    labels = find_communities(one)
+    assert_well_numbered(labels, len(one))
+    assert labels[5] == 0
+    many = np.vstack([vectors, np.zeros((6, 64), dtype=np.float32)])
+    labels = find_communities(many)
+    assert set(np.flatnonzero(labels == labels[-1])) == set(range(len(vectors), len(many)))
+    assert find_communities(np.zeros((3, 4), dtype=np.float32)).tolist() == [0, 0, 0]
+
+
+def test_a_loose_row_joins_the_nearest_cluster():
+    vectors, topic = topics([30, 30])
+    away = vectors[topic == 1].mean(axis=0) + 3 * np.random.default_rng(5).normal(size=64)
+    labels = find_communities(np.vstack([vectors, away[None]]).astype(np.float32))
+    assert labels[-1] == labels[np.flatnonzero(topic == 1)[0]]
+
+
+@pytest.mark.parametrize("min_size", [2, 5, 15])
+def test_no_cluster_is_smaller_than_asked(min_size):
+    vectors, _ = topics([60, 60, 10, 4, 3, 2])
+    assert np.bincount(find_communities(vectors, min_size=min_size)).min() >= min_size
+
+
+@pytest.mark.parametrize(
+    ("vectors", "told"),
+    [
+        (np.zeros(5, dtype=np.float32), "two dimensions"),
+        (np.array([[1, 2], [np.nan, 1]], dtype=np.float32), r"rows \[1\]"),
+    ],
+    ids=["flat", "nan"],
+)
+def test_unusable_vectors_are_refused(vectors, told):
+    with pytest.raises(ValueError, match=told):
+        find_communities(vectors)
+
+
+def test_settings_below_one_are_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        find_communities(np.eye(3, dtype=np.float32), min_size=0)
+
+
+def test_neighbours_by_cells_are_nearly_those_of_the_exact_search():
+    vectors, _ = topics([100] * 40, spread=1.0)
+    units = unit_rows(vectors)
+    exact = nearest_neighbours(units, 10)
+    coarse = nearest_neighbours(units, 10, exact_rows=0)
+    shared = [len(set(a) & set(b)) for a, b in zip(exact.indices, coarse.indices, strict=True)]
+    assert np.mean(shared) > 9
+    assert (coarse.indices != np.arange(len(units))[:, None]).all()
+    assert (np.diff(coarse.similarities, axis=1) <= 0).all()
+
+
+def test_neighbours_by_cells_survive_one_overfull_cell():
+    rng = np.random.default_rng(0)
+    dense = np.ones((3_000, 16)) + 0.01 * rng.normal(size=(3_000, 16))
+    units = unit_rows(np.vstack([dense, rng.normal(size=(1_000, 16))]).astype(np.float32))
+    found = nearest_neighbours(units, 5, exact_rows=0)
+    assert (found.indices >= 0).all()
+    assert np.median(found.similarities[:3_000, -1]) > 0.999
+
+
+def test_importing_the_module_loads_nothing_heavy():
+    code = (
+        "import sys, text_lloom.operators.communities, text_lloom.operators.plan\n"
+        "print([name for name in ('sklearn', 'scipy', 'graspologic_native') if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"

@@ -1,0 +1,332 @@
+"""The command line: `lloom demo`, `lloom run`, `lloom score`, `lloom models`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from text_lloom.errors import BudgetReached, InputError, LloomError
+
+if TYPE_CHECKING:
+    from text_lloom.workbench import lloom
+
+__all__ = ["app", "main"]
+
+_INCOMPLETE = 3
+_SAMPLE = ("transport_comments.csv", "text", "comment_id", "neighbourhood")
+_WRITTEN = ("scores.parquet", "scores.csv", "concepts.csv", "codebook.json", "report.html")
+
+app = typer.Typer(
+    help="From a column of text to named, scored concepts.",
+    epilog="Exit status: 0 done, 1 error, 2 wrong usage, 3 done in part, 130 stopped.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+TextCol = Annotated[str, typer.Option("--text-col", help="Column with the text.")]
+IdCol = Annotated[
+    str | None, typer.Option("--id-col", help="Column with unique ids; rows are numbered without.")
+]
+SliceCol = Annotated[str | None, typer.Option("--slice", help="Column by which the report groups documents.")]
+ModelName = Annotated[
+    str,
+    typer.Option(
+        "--model", help="'local' (no key, no network) or 'openai:<name>', a paid model unless local."
+    ),
+]
+EmbedName = Annotated[
+    str | None, typer.Option("--embed-model", help="'local' or 'openai:<name>'; follows --model by default.")
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url", help="Address of an OpenAI-compatible server, such as http://localhost:8000/v1."
+    ),
+]
+BudgetUsd = Annotated[
+    float | None, typer.Option("--budget", help="US dollars that may be spent at most.", min=0)
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
+Encoding = Annotated[
+    str | None, typer.Option("--encoding", help="Encoding of a text file; UTF-8 by default.")
+]
+MaxConcepts = Annotated[int, typer.Option("--max-concepts", help="How many concepts to score.", min=1)]
+
+
+@app.command(epilog="Example: lloom demo --out lloom-demo")
+def demo(
+    out: Out = Path("lloom-demo"),
+    max_concepts: MaxConcepts = 8,
+) -> None:
+    """Run the whole pipeline on a sample corpus, with no key and no network."""
+    name, text_col, id_col, slice_col = _SAMPLE
+    with _clear_errors(), as_file(files("text_lloom") / "data" / name) as path:
+        typer.echo(
+            "200 comments on a transport plan, read by the local engine: keyword-grade concepts, no "
+            "language model."
+        )
+        session = _open(path, text_col, id_col, model="local")
+        _generate(session, None, None, max_concepts, out, slice_col, "Comments on a transport plan", yes=True)
+
+
+@app.command(
+    epilog="Examples: lloom run posts.csv --text-col text --id-col id --slice party --out results   |   "
+    "lloom run posts.csv --text-col text --model openai:gpt-4o-mini --budget 2 --out results"
+)
+def run(
+    table: Annotated[Path, typer.Argument(metavar="INPUT", help="CSV, TSV, JSONL or Parquet file.")],
+    text_col: TextCol,
+    out: Out,
+    id_col: IdCol = None,
+    seed: Annotated[str | None, typer.Option("--seed", help="Steers towards a subject.")] = None,
+    slice_col: SliceCol = None,
+    model: ModelName = "local",
+    embed_model: EmbedName = None,
+    base_url: BaseUrl = None,
+    budget: BudgetUsd = None,
+    max_concepts: MaxConcepts = 8,
+    target: Annotated[
+        int | None,
+        typer.Option("--target", help="How many concepts to generate before the best are chosen.", min=1),
+    ] = None,
+    encoding: Encoding = None,
+    yes: Yes = False,
+) -> None:
+    """Generate concepts from a table of texts and score every row on them."""
+    with _clear_errors():
+        session = _open(
+            table,
+            text_col,
+            id_col,
+            model=model,
+            embed_model=embed_model,
+            base_url=base_url,
+            budget=budget,
+            encoding=encoding,
+        )
+        if slice_col is not None:
+            session.slices(slice_col)
+        _generate(session, seed, target, max_concepts, out, slice_col, table.stem, yes=yes)
+
+
+@app.command(
+    epilog="Example: lloom score results/codebook.json new_posts.csv --text-col text --out new_results"
+)
+def score(
+    codebook: Annotated[
+        Path, typer.Argument(help="codebook.json of an earlier run, or a table of name and criteria.")
+    ],
+    table: Annotated[Path, typer.Argument(metavar="INPUT", help="CSV, TSV, JSONL or Parquet file.")],
+    text_col: TextCol,
+    out: Out,
+    id_col: IdCol = None,
+    slice_col: SliceCol = None,
+    model: ModelName = "local",
+    base_url: BaseUrl = None,
+    budget: BudgetUsd = None,
+    encoding: Encoding = None,
+    yes: Yes = False,
+) -> None:
+    """Score every row of a table on the concepts of a codebook."""
+    with _clear_errors():
+        from text_lloom.storage.codebook import read_codebook
+
+        book = read_codebook(codebook)
+        session = _open(
+            table, text_col, id_col, model=model, base_url=base_url, budget=budget, encoding=encoding
+        )
+        if slice_col is not None:
+            session.slices(slice_col)
+        session.concepts = book
+        if not book.active:
+            for concept in book.values():
+                concept.active = True
+        complete = _attempt(lambda: session.sync.score(confirm=False if yes else None))
+        _finish(session, out, slice_col, table.stem, complete=complete)
+
+
+@app.command()
+def models() -> None:
+    """List the models that this machine can use."""
+    from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
+
+    key = (
+        "ready: OPENAI_API_KEY is set"
+        if os.environ.get("OPENAI_API_KEY")
+        else "needs OPENAI_API_KEY, or --base-url"
+    )
+    typer.echo("local          ready: no key, no network; keyword-grade concepts, free")
+    typer.echo(f"openai:<name>  {key}")
+    for name in dict.fromkeys((DEFAULT_MODELS.distill, DEFAULT_MODELS.synth)):
+        known = OpenAIModel(name, api_key="-")
+        typer.echo(
+            f"  openai:{name:<24} {_priced(known.cost)}, context {known.context_window or 'unknown'} tokens"
+        )
+    embedder = OpenAIEmbedModel(api_key="-")
+    typer.echo(f"  openai:{embedder.name:<24} {_priced(embedder.cost)}, for --embed-model")
+    typer.echo("Any other name works, too; its price is taken from the price list if it is there.")
+
+
+def main() -> NoReturn:
+    """Entry point of the `lloom` command."""
+    sys.exit(app(standalone_mode=True))
+
+
+def _open(
+    table: Path,
+    text_col: str,
+    id_col: str | None,
+    *,
+    model: str,
+    embed_model: str | None = None,
+    base_url: str | None = None,
+    budget: float | None = None,
+    encoding: str | None = None,
+) -> lloom:
+    from text_lloom.storage.tables import read_table
+    from text_lloom.workbench import lloom as open_session
+
+    chat, embedder = _models(model, embed_model, base_url)
+    return open_session(
+        read_table(table, encoding=encoding),
+        text_col,
+        id_col,
+        distill_model=chat,
+        cluster_model=embedder,
+        synth_model=chat,
+        score_model=chat,
+        budget=budget,
+    )
+
+
+def _models(model: str, embed_model: str | None, base_url: str | None) -> tuple[Any, Any]:
+    """The chat and the embedding model that the options name."""
+    from text_lloom.llm.providers.openai import OpenAIEmbedModel, OpenAIModel
+
+    if base_url is None:
+        return model, embed_model or ("local" if model == "local" else "openai")
+    provider, _, name = model.partition(":")
+    if provider != "openai" or not name:
+        raise InputError(f"--base-url needs --model openai:<name>, but got --model {model}.")
+    embedder: Any = embed_model or "local"
+    if embedder.startswith("openai:"):
+        embedder = OpenAIEmbedModel(embedder.removeprefix("openai:"), base_url=base_url)
+    return OpenAIModel(name, base_url=base_url), embedder
+
+
+def _generate(
+    session: lloom,
+    seed: str | None,
+    target: int | None,
+    max_concepts: int,
+    out: Path,
+    slice_col: str | None,
+    title: str,
+    *,
+    yes: bool,
+) -> None:
+    params = None if target is None else {"target_n_concepts": target}
+    complete = _attempt(
+        lambda: session.sync.gen_auto(
+            max_concepts, seed=seed, params=params, debug=False, confirm=False if yes else None
+        )
+    )
+    _finish(session, out, slice_col, title, complete=complete)
+
+
+def _attempt(work: Callable[[], object]) -> bool:
+    """Do paid work; whether it came to its end. What was done before a budget ended it is kept."""
+    try:
+        if work() is None:
+            raise typer.Exit(1)
+    except BudgetReached as error:
+        typer.echo(f"Stopped: {error}", err=True)
+        return False
+    return True
+
+
+def _finish(session: lloom, out: Path, slice_col: str | None, title: str, *, complete: bool) -> None:
+    """Print the concepts and write the results."""
+    if not session.table:
+        typer.echo("No document was scored, so nothing is written.", err=True)
+        raise typer.Exit(_INCOMPLETE)
+    from text_lloom.storage.codebook import write_codebook
+    from text_lloom.storage.tables import write_table
+
+    scores, concepts = session.get_score_df(), session.export_df(include_outliers=True)
+    write_table(scores, out / "scores.parquet")
+    write_table(scores, out / "scores.csv")
+    write_table(concepts, out / "concepts.csv")
+    write_codebook(out / "codebook.json", session.concepts)
+    session.write_report(out / "report.html", title=title, slice_col=slice_col)
+    _print_concepts(session)
+    session.summary(verbose=False)
+    failures = session.failures()
+    typer.echo(f"Written to {out}: {', '.join(_WRITTEN)}")
+    if len(failures) or not complete:
+        typer.echo(f"Incomplete: {len(failures)} requests could not be answered.", err=True)
+        raise typer.Exit(_INCOMPLETE)
+
+
+def _print_concepts(session: lloom) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from text_lloom.analysis.prevalence import count_matches
+
+    grid = Table("Concept", "Matches", "Share", "Criterion", box=None, pad_edge=False)
+    grid.columns[1].justify = grid.columns[2].justify = "right"
+    concepts = [c for c in session.concepts.values() if c.active and c.id in session.table]
+    for count in sorted(count_matches(session.table, concepts), key=lambda c: -c.n_matches):
+        grid.add_row(
+            _plain(count.concept.name),
+            str(count.n_matches),
+            f"{count.prevalence:.0%}",
+            _plain(count.concept.criteria),
+        )
+    outliers = int(session.table.outliers(concepts).sum())
+    grid.add_row("(no concept)", str(outliers), f"{outliers / len(session.corpus):.0%}", "")
+    Console().print(grid)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape("".join(char if char.isprintable() else " " for char in text))
+
+
+def _priced(cost: Any) -> str:
+    if cost is None:
+        return "price unknown"
+    return f"${cost.input * 1e6:,.2f} in, ${cost.output * 1e6:,.2f} out per million tokens"
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Errors and warnings as plain sentences; no traceback for what a user can mend."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        typer.echo(f"Warning: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show  # type: ignore[assignment]
+        try:
+            yield
+        except LloomError as error:
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("Stopped.", err=True)
+            raise typer.Exit(130) from None

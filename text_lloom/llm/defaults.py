@@ -1,0 +1,99 @@
+"""Which models a session uses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+from text_lloom.errors import InputError, UnknownName
+from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.model import Embedder, Model, Solver
+from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
+from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
+
+__all__ = ["EmbedSpec", "ModelSpec", "Models", "resolve_models"]
+
+ModelSpec: TypeAlias = Model | Solver | str | None
+EmbedSpec: TypeAlias = Embedder | str | None
+
+_PROVIDERS = ("local", "openai")
+
+
+class Models(NamedTuple):
+    """The models of a session, one per operator."""
+
+    distill: AnyModel
+    cluster: Embedder
+    synth: AnyModel
+    score: AnyModel
+
+
+def resolve_models(
+    *,
+    distill: ModelSpec = None,
+    cluster: EmbedSpec = None,
+    synth: ModelSpec = None,
+    score: ModelSpec = None,
+    background: Sequence[str] = (),
+) -> Models:
+    """The models to use for what a user passed.
+
+    What is left out is OpenAI's default for that operator if `OPENAI_API_KEY` is set, and the local
+    engine otherwise. Strings are `"local"` or `"openai:<name>"`.
+
+    Args:
+        distill: Reads the documents.
+        cluster: Embeds the bullets.
+        synth: Finds and reviews concepts.
+        score: Judges the documents.
+        background: Texts of the corpus, for the local engine.
+
+    Raises:
+        InputError: When something is passed that is no model of the right kind.
+    """
+    local = LocalModel(background)
+    has_key = bool(os.environ.get("OPENAI_API_KEY"))
+
+    def chat(spec: ModelSpec, role: str, default: str) -> AnyModel:
+        if spec is None:
+            return OpenAIModel(default) if has_key else local
+        if isinstance(spec, str):
+            provider, name = _parse(spec, role)
+            return local if provider == "local" else OpenAIModel(name or default)
+        if not isinstance(spec, (Model, Solver)):
+            raise InputError(
+                f"{role}={spec!r}: expected a Model (such as OpenAIModel(...)), 'local' or 'openai:<name>'."
+            )
+        return spec
+
+    def embedder(spec: EmbedSpec) -> Embedder:
+        if spec is None:
+            return OpenAIEmbedModel() if has_key else LocalEmbedModel(local)
+        if isinstance(spec, str):
+            provider, name = _parse(spec, "cluster_model")
+            return (
+                LocalEmbedModel(local)
+                if provider == "local"
+                else OpenAIEmbedModel(name or DEFAULT_MODELS.cluster)
+            )
+        if not isinstance(spec, Embedder):
+            raise InputError(
+                f"cluster_model={spec!r}: expected an EmbedModel (such as OpenAIEmbedModel(...)), 'local' or "
+                f"'openai:<name>'."
+            )
+        return spec
+
+    return Models(
+        chat(distill, "distill_model", DEFAULT_MODELS.distill),
+        embedder(cluster),
+        chat(synth, "synth_model", DEFAULT_MODELS.synth),
+        chat(score, "score_model", DEFAULT_MODELS.score),
+    )
+
+
+def _parse(spec: str, role: str) -> tuple[str, str]:
+    provider, _, name = spec.partition(":")
+    if provider not in _PROVIDERS:
+        raise UnknownName(spec, ("local", "openai:<name>"), what=role)
+    return provider, name

@@ -1,0 +1,458 @@
+"""Models: a name, a way to set up a client, and a way to call it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from text_lloom.errors import BadAnswer, InputError, LloomError, ModelSetupError
+from text_lloom.llm.blocking import CallRunner
+from text_lloom.llm.gate import Gate
+from text_lloom.llm.limits import Limiter, RateLimit, RateLimitSpec, parse_rate_limit
+from text_lloom.llm.pricing import Price, parse_cost
+from text_lloom.llm.tokens import count_tokens
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from text_lloom.llm.usage import Ledger
+    from text_lloom.tasks import Task
+
+__all__ = ["Completion", "EmbedModel", "Embedder", "Embeddings", "Model", "Solver", "Tokens"]
+
+SetupFunction: TypeAlias = Callable[[Any], Any]
+CallFunction: TypeAlias = Callable[["Model", str], Any | Awaitable[Any]]
+EmbedFunction: TypeAlias = Callable[["EmbedModel", list[str]], Any | Awaitable[Any]]
+
+_BLOCKING_THREADS = 64
+_EMBED_THREADS = 1
+_MOST_IN_FLIGHT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A model's reply to one prompt.
+
+    Attributes:
+        text: The reply.
+        in_tokens: Tokens of the prompt, `None` when the provider reports none.
+        out_tokens: Tokens of the reply, `None` when the provider reports none.
+        finish_reason: Why the reply ended: `"stop"`, `"length"`, ..., or `None` when unknown.
+        usd: The cost in US dollars, when the provider itself reports it.
+    """
+
+    text: str
+    in_tokens: int | None = None
+    out_tokens: int | None = None
+    finish_reason: str | None = None
+    usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Vectors of one call.
+
+    Attributes:
+        vectors: Shape `(texts, dimensions)`, float32.
+        in_tokens: Tokens of all texts, `None` when the provider reports none.
+    """
+
+    vectors: NDArray[np.float32]
+    in_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Token counts as reported by a call function; `None` for a count that was not reported."""
+
+    input: int | None
+    output: int | None
+
+
+class _Secret:
+    """A key that shows in no `repr`, log or traceback."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str | None) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return "None" if self._value is None else "'***'"
+
+    def reveal(self) -> str | None:
+        return self._value
+
+    def redact(self, text: str) -> str:
+        return text.replace(self._value, "***") if self._value and len(self._value) >= 4 else text
+
+
+class _Callable:
+    """What chat and embedding models share: name, key, client, limits, price."""
+
+    def __init__(
+        self,
+        name: str,
+        setup_fn: SetupFunction | None,
+        api_key: str | None,
+        rate_limit: RateLimitSpec,
+        context_window: int | None,
+        cost: object,
+        concurrency: int | None,
+        timeout: float,
+        args: dict[str, Any],
+    ) -> None:
+        if not isinstance(name, str):
+            raise InputError(f"A model's name must be a string, but is {type(name).__name__}.")
+        if context_window is not None and (isinstance(context_window, bool) or int(context_window) < 1):
+            raise InputError(f"context_window={context_window!r} must be a positive number of tokens.")
+        self.name = name
+        self.setup_fn = setup_fn
+        self.rate_limit = rate_limit
+        self.context_window = None if context_window is None else int(context_window)
+        self.cost: Price | None = parse_cost(cost)
+        self.timeout = timeout
+        self.args = args
+        limit = parse_rate_limit(rate_limit)
+        self.limit = RateLimit(limit.windows, concurrency if concurrency is not None else limit.concurrency)
+        self._key = _Secret(api_key)
+        self._client: Any = None
+        self._is_set_up = False
+        self._setup_lock = threading.Lock()
+
+    @property
+    def api_key(self) -> str | None:
+        """The key that was given."""
+        return self._key.reveal()
+
+    @property
+    def client(self) -> Any:
+        """What the setup function returned; it is called once, when first needed.
+
+        Raises:
+            ModelSetupError: When the setup function fails.
+        """
+        with self._setup_lock:
+            if not self._is_set_up:
+                self._client = self._set_up()
+                self._is_set_up = True
+        return self._client
+
+    @property
+    def label(self) -> str:
+        """The name, or what the model is made of when it has none."""
+        return self.name or f"{type(self).__name__.lower()}"
+
+    @property
+    def is_free(self) -> bool:
+        """Whether calls are known to cost nothing."""
+        return self.cost is not None and self.cost.input == 0 and self.cost.output == 0
+
+    @property
+    def limiter_key(self) -> tuple[str, str, str, RateLimit]:
+        """What shares one limiter: provider, key, model and limits."""
+        key = hashlib.sha256((self._key.reveal() or "").encode()).hexdigest()
+        return (self.provider_key, key, self.name, self.limit)
+
+    @property
+    def provider_key(self) -> str:
+        """Identifies the service that is called."""
+        return f"{type(self).__module__}.{type(self).__qualname__}"
+
+    def redact(self, text: str) -> str:
+        """`text` without the key."""
+        return self._key.redact(text)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text for this model; an estimate unless its vocabulary is at hand."""
+        return count_tokens(text, self.name)
+
+    def _set_up(self) -> Any:
+        if self.setup_fn is None:
+            return None
+        try:
+            return self.setup_fn(self._key.reveal())
+        except LloomError:
+            raise
+        except Exception as error:
+            reason = self.redact(f"{type(error).__name__}: {error}")
+            raise ModelSetupError(
+                f"The setup function of model {self.label!r} failed with {reason}. It is called with the "
+                f"API key and must return the client (or None)."
+            ) from None
+
+    def __repr__(self) -> str:
+        shown = [repr(self.name)]
+        if self.rate_limit is not None:
+            shown.append(f"rate_limit={self.rate_limit!r}")
+        if self.cost is not None:
+            shown.append(f"cost=({self.cost.input:g}, {self.cost.output:g})")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __getstate__(self) -> object:
+        raise TypeError(f"{type(self).__name__} holds an API key and a client, and is never pickled.")
+
+
+class Model(_Callable):
+    """A language model, made of a setup function and a call function.
+
+    Args:
+        name: Name of the model, for the call function and for prices.
+        setup_fn: `setup_fn(api_key)` returns the client (or `None`); called once, before the first call.
+        fn: `fn(model, prompt)` returns `(text, (in_tokens, out_tokens))`, or the text alone. It may be
+            async, plain, or async around a blocking client; blocking calls run on worker threads.
+        api_key: Passed to the setup function.
+        rate_limit: `(requests, seconds)`, or anything that `RateLimitSpec` allows.
+        context_window: In tokens; longer documents are cut to fit.
+        cost: USD per token: `(input, output)`, or one number for both. `None` = unknown.
+        concurrency: The largest number of calls in flight. `None` adapts to the provider.
+        timeout: Seconds after which a call is given up and tried again.
+        **args: Kept in `model.args` for the call function.
+    """
+
+    def __init__(
+        self,
+        name: str = "",
+        setup_fn: SetupFunction | None = None,
+        fn: CallFunction | None = None,
+        api_key: str | None = None,
+        rate_limit: RateLimitSpec = None,
+        context_window: int | None = None,
+        cost: object = None,
+        *,
+        concurrency: int | None = None,
+        timeout: float = 120.0,
+        **args: Any,
+    ) -> None:
+        super().__init__(
+            name, setup_fn, api_key, rate_limit, context_window, cost, concurrency, timeout, args
+        )
+        if fn is not None and not callable(fn):
+            raise InputError(f"fn must be a function of (model, prompt), but is {type(fn).__name__}.")
+        if fn is None and type(self).complete is Model.complete:
+            raise InputError(
+                "A Model needs fn=, a function of (model, prompt), or a subclass with complete()."
+            )
+        self.fn = fn
+        threads = self.limit.concurrency or _BLOCKING_THREADS
+        self._runner: CallRunner[Any] | None = None if fn is None else CallRunner(fn, threads=threads)
+
+    async def complete(self, prompt: str, *, schema: Mapping[str, object] | None = None) -> Completion:
+        """Answer one prompt, in one attempt.
+
+        Args:
+            prompt: The whole question.
+            schema: JSON schema of the wanted reply, for providers that can enforce one.
+
+        Raises:
+            ModelError: Or whatever the call function raises; the engine decides what to do.
+        """
+        del schema
+        _ = self.client
+        if self._runner is None:
+            raise InputError(f"Model {self.label!r} has no call function.")
+        return as_completion(await self._runner(self, prompt))
+
+    async def call_many(
+        self, prompts: Sequence[str], *, ledger: Ledger | None = None
+    ) -> list[Completion | LloomError]:
+        """Answer several prompts under this model's limits, with retries.
+
+        Returns:
+            Per prompt, in order, the reply or the error that stood at the end.
+        """
+        from text_lloom.llm.engine import complete_all
+        from text_lloom.llm.portal import run_async
+
+        return await run_async(complete_all(self, prompts, ledger=ledger))
+
+    @property
+    def provider_key(self) -> str:
+        fn = self.fn
+        return super().provider_key if fn is None else f"{fn.__module__}.{getattr(fn, '__qualname__', fn)}"
+
+
+class Embedder(ABC):
+    """Anything that turns texts into vectors."""
+
+    name: str
+
+    @abstractmethod
+    async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
+        """Vectors of one batch of texts, in one attempt."""
+
+
+class EmbedModel(_Callable, Embedder):
+    """An embedding model, made of a setup function and a call function.
+
+    Args:
+        name: Name of the model.
+        setup_fn: `setup_fn(api_key)` returns the client (or `None`).
+        fn: `fn(model, texts)` gets a list of texts and returns `(vectors, tokens)`, or the vectors alone;
+            lists or arrays. A function that takes one text at a time is noticed and called so.
+        api_key: Passed to the setup function.
+        batch_size: The largest number of texts in one call.
+        rate_limit: As for `Model`.
+        context_window: In tokens; longer texts are cut.
+        cost: USD per token.
+        concurrency: The largest number of calls in flight; 1 unless stated, since many local models
+            are not safe to call from several threads.
+        timeout: Seconds after which a call is given up and tried again.
+        **args: Kept in `model.args` for the call function.
+    """
+
+    def __init__(
+        self,
+        name: str = "",
+        setup_fn: SetupFunction | None = None,
+        fn: EmbedFunction | None = None,
+        api_key: str | None = None,
+        batch_size: int = 2048,
+        rate_limit: RateLimitSpec = None,
+        cost: object = None,
+        context_window: int | None = None,
+        *,
+        concurrency: int | None = None,
+        timeout: float = 600.0,
+        **args: Any,
+    ) -> None:
+        super().__init__(
+            name, setup_fn, api_key, rate_limit, context_window, cost, concurrency, timeout, args
+        )
+        if isinstance(batch_size, bool) or int(batch_size) < 1:
+            raise InputError(f"batch_size={batch_size!r} must be at least 1.")
+        if fn is not None and not callable(fn):
+            raise InputError(f"fn must be a function of (model, texts), but is {type(fn).__name__}.")
+        if fn is None and type(self).embed_batch is EmbedModel.embed_batch:
+            raise InputError("An EmbedModel needs fn=, a function of (model, texts).")
+        self.fn = fn
+        self.batch_size = int(batch_size)
+        threads = self.limit.concurrency or _EMBED_THREADS
+        self.limit = RateLimit(self.limit.windows, threads)
+        self._runner: CallRunner[Any] | None = None if fn is None else CallRunner(fn, threads=threads)
+        self._one_by_one = False
+
+    async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
+        _ = self.client
+        if self._runner is None:
+            raise InputError(f"Model {self.label!r} has no call function.")
+        if not self._one_by_one:
+            found = as_embeddings(await self._runner(self, list(texts)), len(texts))
+            if found is not None:
+                return found
+            self._one_by_one = True
+        return await self._embed_one_by_one(self._runner, texts)
+
+    async def _embed_one_by_one(self, runner: CallRunner[Any], texts: Sequence[str]) -> Embeddings:
+        import numpy as np
+
+        parts = []
+        for text in texts:
+            part = as_embeddings(await runner(self, text), 1)
+            if part is None:
+                raise BadAnswer(
+                    f"The call function of embedding model {self.label!r} returned neither one vector per "
+                    f"text nor one vector for one text."
+                )
+            parts.append(part)
+        counts = [part.in_tokens for part in parts]
+        known = [count for count in counts if count is not None]
+        vectors = np.concatenate([part.vectors for part in parts])
+        return Embeddings(vectors, sum(known) if len(known) == len(counts) else None)
+
+    @property
+    def provider_key(self) -> str:
+        fn = self.fn
+        return super().provider_key if fn is None else f"{fn.__module__}.{getattr(fn, '__qualname__', fn)}"
+
+
+class Solver(ABC):
+    """A model that answers tasks itself, from their fields rather than from a prompt. It is free."""
+
+    name: str
+
+    @property
+    def label(self) -> str:
+        """The name."""
+        return self.name
+
+    @abstractmethod
+    def can_solve(self, task_type: type[Task[Any]]) -> bool:
+        """Whether this model answers tasks of that type."""
+
+    @abstractmethod
+    def solve(self, tasks: Sequence[Task[Any]]) -> list[object]:
+        """One answer per task, of the type that the task asks for."""
+
+
+_shared: dict[object, tuple[Limiter, Gate]] = {}
+
+
+def limiter_of(model: Model | EmbedModel) -> tuple[Limiter, Gate]:
+    """The limiter and the gate that all requests to this model share, on the portal's loop."""
+    key = (id(asyncio.get_running_loop()), model.limiter_key)
+    if key not in _shared:
+        concurrency = model.limit.concurrency
+        if concurrency is None and model.limit.windows:
+            concurrency = _MOST_IN_FLIGHT
+        _shared[key] = (Limiter(model.limit.windows), Gate(concurrency))
+    return _shared[key]
+
+
+def as_completion(returned: object) -> Completion:
+    """A completion from what a call function may return.
+
+    Raises:
+        BadAnswer: When there is no text.
+    """
+    if isinstance(returned, Completion):
+        return returned
+    text, tokens = returned, None
+    if isinstance(returned, (tuple, list)) and len(returned) == 2:
+        text, tokens = returned
+    if not isinstance(text, str):
+        raise BadAnswer(
+            f"The call function returned {type(text).__name__} where text was expected; it must return "
+            f"(text, (in_tokens, out_tokens))."
+        )
+    counts = as_tokens(tokens)
+    return Completion(text, counts.input, counts.output)
+
+
+def as_tokens(reported: object) -> Tokens:
+    """Token counts from a pair, a number or nothing. Zeros mean that nothing was reported."""
+    if isinstance(reported, (tuple, list)) or hasattr(reported, "tolist"):
+        listed: Any = reported.tolist() if hasattr(reported, "tolist") else list(reported)  # type: ignore[call-overload]
+        parts = listed if isinstance(listed, list) else [listed]
+    else:
+        parts = [] if reported is None else [reported]
+    numbers = [int(part) if isinstance(part, (int, float)) else 0 for part in parts[:2]]
+    if not any(numbers):
+        return Tokens(None, None)
+    return Tokens(numbers[0], numbers[1] if len(numbers) > 1 else 0)
+
+
+def as_embeddings(returned: object, n: int) -> Embeddings | None:
+    """Embeddings of `n` texts from what a call function may return; `None` if they are not `n` vectors."""
+    import numpy as np
+
+    vectors, tokens = returned, None
+    if isinstance(returned, Embeddings):
+        return returned if len(returned.vectors) == n else None
+    if isinstance(returned, tuple) and len(returned) == 2:
+        vectors, tokens = returned
+    try:
+        array = np.asarray(vectors, dtype=np.float32)
+    except (TypeError, ValueError):
+        return None
+    if array.ndim == 1 and n == 1:
+        array = array[np.newaxis]
+    if array.ndim != 2 or len(array) != n or not np.isfinite(array).all():
+        return None
+    return Embeddings(array, as_tokens(tokens).input)

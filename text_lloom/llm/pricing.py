@@ -1,0 +1,76 @@
+"""Prices and context windows of models, from the `genai-prices` snapshot; nothing is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from text_lloom.errors import InputError
+
+__all__ = ["Price", "known_context_window", "known_price", "parse_cost"]
+
+_PROBE_TOKENS = 1000
+
+
+class Price(NamedTuple):
+    """US dollars per token of input and of output."""
+
+    input: float
+    output: float
+
+    def of(self, in_tokens: int, out_tokens: int) -> float:
+        """US dollars for that many tokens."""
+        return in_tokens * self.input + out_tokens * self.output
+
+
+def parse_cost(cost: object) -> Price | None:
+    """A price from what a user may write.
+
+    Args:
+        cost: `(input, output)` in USD per token as a tuple or list, one number for both directions, a
+            `Price`, or `None` for unknown.
+
+    Raises:
+        InputError: For anything else, or for negative prices.
+    """
+    if cost is None:
+        return None
+    if isinstance(cost, (int, float)) and not isinstance(cost, bool):
+        cost = (cost, cost)
+    if isinstance(cost, Sequence) and not isinstance(cost, str) and 1 <= len(cost) <= 2:
+        numbers = [c for c in cost if isinstance(c, (int, float)) and not isinstance(c, bool) and c >= 0]
+        if len(numbers) == len(cost):
+            return Price(float(numbers[0]), float(numbers[-1]))
+    raise InputError(
+        f"cost={cost!r}: expected (input, output) in USD per token, such as (0.15 / 1_000_000, "
+        f"0.6 / 1_000_000), or one number for both."
+    )
+
+
+@lru_cache(maxsize=512)
+def known_price(model: str, provider: str | None = None) -> Price | None:
+    """The list price of a model, or `None` when the snapshot does not know it."""
+    from genai_prices import Usage, calc_price
+
+    def usd(usage: Usage) -> float:
+        return float(calc_price(usage, model_ref=model, provider_id=provider).total_price)
+
+    try:
+        return Price(
+            usd(Usage(input_tokens=_PROBE_TOKENS)) / _PROBE_TOKENS,
+            usd(Usage(output_tokens=_PROBE_TOKENS)) / _PROBE_TOKENS,
+        )
+    except LookupError:
+        return None
+
+
+@lru_cache(maxsize=512)
+def known_context_window(model: str, provider: str | None = None) -> int | None:
+    """The context window of a model in tokens, or `None` when the snapshot does not know it."""
+    from genai_prices import Usage, calc_price
+
+    try:
+        return calc_price(Usage(input_tokens=1), model_ref=model, provider_id=provider).model.context_window
+    except LookupError:
+        return None

@@ -1,0 +1,265 @@
+"""OpenAI, and every server that speaks its chat-completions and embeddings protocols."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from text_lloom.errors import AnswerRefused, InputError, ModelSetupError, PermanentError
+from text_lloom.llm.limits import RateLimitSpec
+from text_lloom.llm.model import Completion, Embeddings, EmbedModel, Model
+from text_lloom.llm.pricing import known_context_window, known_price
+from text_lloom.llm.retry import as_model_error
+
+__all__ = ["DEFAULT_MODELS", "DefaultModels", "OpenAIEmbedModel", "OpenAIModel"]
+
+
+class DefaultModels(NamedTuple):
+    """Names of the models used for each operator when a key is set and none is named."""
+
+    distill: str
+    cluster: str
+    synth: str
+    score: str
+
+
+DEFAULT_MODELS: Final = DefaultModels("gpt-4o-mini", "text-embedding-3-large", "gpt-4o", "gpt-4o-mini")
+
+_KEY_VARIABLE = "OPENAI_API_KEY"
+_SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
+_FORMATS = ("json_schema", "json_object", "none")
+_FORMAT_SIGNS = ("response_format", "json_schema", "json_object", "structured output")
+
+
+class OpenAIModel(Model):
+    """A chat model of OpenAI or of any compatible server.
+
+    Args:
+        name: Name of the model.
+        api_key: The key; without one, the environment variable `OPENAI_API_KEY`.
+        base_url: Address of a compatible server, such as `http://localhost:8000/v1`.
+        rate_limit: As for `Model`.
+        context_window: In tokens; from the price list when not given and known.
+        cost: `(input, output)` in USD per token; from the price list when not given and known.
+        system_prompt: The system message.
+        temperature: Sampling temperature; left out for models that refuse it.
+        concurrency: As for `Model`.
+        timeout: As for `Model`.
+        **args: Passed on in every call, such as `seed=1` or `max_tokens=500`.
+    """
+
+    def __init__(
+        self,
+        name: str = DEFAULT_MODELS.score,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        rate_limit: RateLimitSpec = None,
+        context_window: int | None = None,
+        cost: object = None,
+        *,
+        system_prompt: str = _SYSTEM_PROMPT,
+        temperature: float | None = 0.0,
+        concurrency: int | None = None,
+        timeout: float = 120.0,
+        **args: Any,
+    ) -> None:
+        listed = base_url is None
+        super().__init__(
+            name,
+            None,
+            None,
+            _key(api_key, base_url),
+            rate_limit,
+            context_window or (known_context_window(name, "openai") if listed else None),
+            cost if cost is not None or not listed else known_price(name, "openai"),
+            concurrency=concurrency,
+            timeout=timeout,
+            **args,
+        )
+        self.base_url = base_url
+        self.system_prompt = system_prompt
+        self.temperature = temperature
+        self._format = 0
+        self._refused: set[str] = set()
+
+    @property
+    def provider_key(self) -> str:
+        return f"openai:{self.base_url or ''}"
+
+    def _set_up(self) -> Any:
+        return _make_client(self.api_key, self.base_url, self.timeout)
+
+    async def complete(self, prompt: str, *, schema: Mapping[str, object] | None = None) -> Completion:
+        while True:
+            known, refused = self._format, len(self._refused)
+            try:
+                return _completion(await self._post(prompt, schema))
+            except Exception as error:
+                found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
+                if not isinstance(found, PermanentError) or not self._adapt(str(error), schema, known):
+                    raise found from None
+                if (known, refused) == (self._format, len(self._refused)):
+                    raise found from None
+
+    async def _post(self, prompt: str, schema: Mapping[str, object] | None) -> Any:
+        body: dict[str, Any] = {
+            "model": self.name,
+            "messages": [
+                {"role": "system", "content": self.system_prompt},
+                {"role": "user", "content": prompt},
+            ],
+        }
+        if self.temperature is not None:
+            body["temperature"] = self.temperature
+        if schema is not None and _FORMATS[self._format] == "json_schema":
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": strict_schema(schema), "strict": True},
+            }
+        elif schema is not None and _FORMATS[self._format] == "json_object":
+            body["response_format"] = {"type": "json_object"}
+        for name in self._refused:
+            body.pop(name, None)
+        return await self.client.post("/chat/completions", body=body | self.args, cast_to=object)
+
+    def _adapt(self, message: str, schema: Mapping[str, object] | None, known: int) -> bool:
+        """Remember what this server refuses; whether that leaves something else to try."""
+        lowered = message.lower()
+        if schema is not None and any(sign in lowered for sign in _FORMAT_SIGNS):
+            self._format = max(self._format, min(known + 1, len(_FORMATS) - 1))
+            return True
+        if "temperature" in lowered and self.temperature is not None:
+            self._refused.add("temperature")
+            return True
+        return False
+
+
+class OpenAIEmbedModel(EmbedModel):
+    """An embedding model of OpenAI or of any compatible server.
+
+    Args:
+        name: Name of the model.
+        api_key: The key; without one, the environment variable `OPENAI_API_KEY`.
+        base_url: Address of a compatible server.
+        batch_size: The largest number of texts in one call.
+        rate_limit: As for `Model`.
+        cost: USD per token; from the price list when not given and known.
+        context_window: In tokens; from the price list when not given and known.
+        concurrency: As for `Model`.
+        timeout: As for `Model`.
+        **args: Passed on in every call, such as `dimensions=256`.
+    """
+
+    def __init__(
+        self,
+        name: str = DEFAULT_MODELS.cluster,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        batch_size: int = 512,
+        rate_limit: RateLimitSpec = None,
+        cost: object = None,
+        context_window: int | None = None,
+        *,
+        concurrency: int | None = 8,
+        timeout: float = 120.0,
+        **args: Any,
+    ) -> None:
+        listed = base_url is None
+        super().__init__(
+            name,
+            None,
+            None,
+            _key(api_key, base_url),
+            batch_size,
+            rate_limit,
+            cost if cost is not None or not listed else known_price(name, "openai"),
+            context_window or (known_context_window(name, "openai") if listed else None),
+            concurrency=concurrency,
+            timeout=timeout,
+            **args,
+        )
+        self.base_url = base_url
+
+    @property
+    def provider_key(self) -> str:
+        return f"openai:{self.base_url or ''}"
+
+    def _set_up(self) -> Any:
+        return _make_client(self.api_key, self.base_url, self.timeout)
+
+    async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
+        import numpy as np
+
+        body = {"model": self.name, "input": list(texts), "encoding_format": "base64"} | self.args
+        reply = await self.client.post("/embeddings", body=body, cast_to=object)
+        rows = sorted(reply["data"], key=lambda row: row.get("index", 0))
+        vectors = np.stack([_vector(row["embedding"]) for row in rows])
+        tokens = (reply.get("usage") or {}).get("prompt_tokens")
+        return Embeddings(vectors, tokens or None)
+
+
+def strict_schema(schema: Mapping[str, object]) -> dict[str, Any]:
+    """A JSON schema in the strict subset: every object closed, every property required, no defaults."""
+
+    def closed(node: Any) -> Any:
+        if isinstance(node, list):
+            return [closed(part) for part in node]
+        if not isinstance(node, Mapping):
+            return node
+        kept = {key: closed(value) for key, value in node.items() if key not in ("default", "title")}
+        properties = node.get("properties")
+        if isinstance(properties, Mapping):
+            kept["properties"] = {name: closed(value) for name, value in properties.items()}
+            kept["required"] = list(properties)
+            kept["additionalProperties"] = False
+        return kept
+
+    result: dict[str, Any] = closed(schema)
+    return result
+
+
+def _key(api_key: str | None, base_url: str | None) -> str | None:
+    if api_key is not None and not isinstance(api_key, str):
+        raise InputError(f"api_key must be a string, but is {type(api_key).__name__}.")
+    found = api_key or os.environ.get(_KEY_VARIABLE)
+    return found or ("EMPTY" if base_url is not None else None)
+
+
+def _make_client(api_key: str | None, base_url: str | None, timeout: float) -> Any:
+    if not api_key:
+        raise ModelSetupError(
+            f"No OpenAI key was found. Set the environment variable {_KEY_VARIABLE}, or pass api_key=. "
+            f"(Without a key, the local engine runs: leave the models out.)"
+        )
+    from openai import AsyncOpenAI, DefaultAioHttpClient
+
+    return AsyncOpenAI(
+        api_key=api_key,
+        base_url=base_url,
+        max_retries=0,
+        timeout=timeout,
+        http_client=DefaultAioHttpClient(timeout=timeout),
+    )
+
+
+def _completion(reply: Any) -> Completion:
+    choices = reply.get("choices") if isinstance(reply, Mapping) else None
+    if not choices:
+        raise PermanentError(f"The server sent no chat completion but: {str(reply)[:200]}")
+    message = choices[0].get("message") or {}
+    reason = choices[0].get("finish_reason")
+    text = message.get("content") or ""
+    if reason == "content_filter" or message.get("refusal"):
+        raise AnswerRefused(f"The model declined to answer: {message.get('refusal') or 'content filter'}.")
+    usage = reply.get("usage") or {}
+    return Completion(text, usage.get("prompt_tokens"), usage.get("completion_tokens"), reason)
+
+
+def _vector(embedding: str | list[float]) -> Any:
+    import numpy as np
+
+    if isinstance(embedding, str):
+        return np.frombuffer(base64.b64decode(embedding), dtype="<f4").astype(np.float32)
+    return np.asarray(embedding, dtype=np.float32)

@@ -1,0 +1,196 @@
+"""One request to a model: its attempts under budget, limits and time-out until it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from text_lloom.errors import BadAnswer, LloomError, ModelError, PermanentError, RateLimited
+from text_lloom.llm.model import Completion, EmbedModel, Model, limiter_of
+from text_lloom.llm.retry import FATAL, as_model_error
+from text_lloom.llm.run import Run
+from text_lloom.llm.spending import check_allowed
+from text_lloom.llm.usage import Attempt, Outcome
+
+__all__ = ["Request", "re_asked", "with_retries"]
+
+R = TypeVar("R")
+
+
+class Request:
+    """One request: its attempts until it is answered or given up."""
+
+    def __init__(
+        self, model: Model | EmbedModel, step: str, run: Run, in_tokens: int, out_tokens: int
+    ) -> None:
+        self.model, self.step, self.run = model, step, run
+        self.in_tokens, self.out_tokens = in_tokens, out_tokens
+        self.attempts = 0
+        self.usd = 0.0
+        self.reply: Completion | None = None
+        self.was_re_asked = False
+
+    async def answer(
+        self,
+        call: Callable[[tuple[str, str] | None], Awaitable[Completion]],
+        read: Callable[[Completion], R],
+    ) -> R:
+        """Call until there is an answer that can be read.
+
+        Args:
+            call: Makes an attempt; gets the last reply and what was wrong with it, if it was re-asked.
+            read: Turns a completion into the answer, or raises `BadAnswer`.
+        """
+        policy = self.run.policy
+        rng = random.Random(f"{self.run.random_state}:{self.step}:{self.in_tokens}")
+        deadline = time.monotonic() + policy.deadline
+        transient = limited = bad = 0
+        problem: tuple[str, str] | None = None
+        while True:
+            self.reply = None
+            try:
+                return await self._attempt(call, read, problem)
+            except BadAnswer as error:
+                bad += 1
+                if bad > policy.re_asks:
+                    raise
+                problem = (self.reply.text if self.reply is not None else "", str(error))
+                self.was_re_asked = True
+            except RateLimited as error:
+                limited += 1
+                limiter, gate = limiter_of(self.model)
+                gate.overloaded(error.retry_after)
+                if error.retry_after is not None:
+                    limiter.pause(error.retry_after)
+                if limited > policy.rate_limited or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(
+                    rng.uniform(0, 0.1) if error.retry_after else policy.backoff(limited, rng)
+                )
+            except (PermanentError, *FATAL):
+                raise
+            except ModelError:
+                transient += 1
+                if transient >= policy.attempts or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(policy.backoff(transient, rng))
+
+    async def _attempt(
+        self,
+        call: Callable[[tuple[str, str] | None], Awaitable[Completion]],
+        read: Callable[[Completion], R],
+        problem: tuple[str, str] | None,
+    ) -> R:
+        model, price, budget = self.model, self.model.cost, self.run.budget
+        expected = 0.0 if price is None else price.of(self.in_tokens, self.out_tokens)
+        limiter, gate = limiter_of(model)
+        async with gate:
+            if budget is not None:
+                budget.reserve(expected)
+            booked = 0.0
+            try:
+                slot = await limiter.acquire(self.in_tokens + self.out_tokens)
+                self.attempts += 1
+                at, began = time.time(), time.perf_counter()
+                outcome: Outcome = "transient error"
+                try:
+                    async with asyncio.timeout(model.timeout):
+                        self.reply = await call(problem)
+                    outcome = "bad answer"
+                    answer = read(self.reply)
+                    outcome = "answer"
+                    gate.succeeded()
+                except LloomError as error:
+                    outcome = _outcome(error, outcome)
+                    raise
+                except Exception as error:
+                    found = as_model_error(error, model=model.label, timeout=model.timeout)
+                    outcome = _outcome(found, outcome)
+                    raise type(found)(model.redact(str(found))) from (
+                        None if not isinstance(found, RateLimited) else found
+                    )
+                finally:
+                    booked = self._book(at, time.perf_counter() - began, outcome)
+                if self.reply.in_tokens is not None:
+                    slot.settle(self.reply.in_tokens + (self.reply.out_tokens or 0))
+                return answer
+            finally:
+                if budget is not None:
+                    budget.settle(expected, booked)
+
+    def _book(self, at: float, seconds: float, outcome: Outcome) -> float:
+        """Write the attempt down and give what it cost."""
+        model, reply = self.model, self.reply
+        if reply is None:
+            in_tokens = out_tokens = 0
+            usd: float | None = 0.0
+            estimated = False
+        else:
+            estimated = reply.in_tokens is None
+            in_tokens = self.in_tokens if reply.in_tokens is None else reply.in_tokens
+            out_tokens = reply.out_tokens or 0
+            if estimated and reply.text:
+                out_tokens = model.count_tokens(reply.text)
+            if reply.usd is not None:
+                usd = reply.usd
+            elif model.is_free:
+                usd = 0.0
+            else:
+                usd = None if estimated or model.cost is None else model.cost.of(in_tokens, out_tokens)
+        self.usd += usd or 0.0
+        self.run.ledger.add(
+            Attempt(self.step, model.label, at, seconds, in_tokens, out_tokens, usd, outcome, estimated)
+        )
+        return usd or 0.0
+
+
+async def with_retries(
+    model: EmbedModel,
+    step: str,
+    run: Run,
+    *,
+    tokens: int,
+    call: Callable[[], Awaitable[tuple[R, int | None]]],
+) -> R:
+    """One request to an embedding model, with its limits, retries and ledger row.
+
+    Args:
+        model: Who is asked.
+        step: The step that asks.
+        run: Ledger, budget and so on.
+        tokens: Estimated tokens of the request.
+        call: Makes an attempt, and gives the result and the tokens that the provider reported.
+    """
+    check_allowed(model)
+    results: list[R] = []
+
+    async def attempt(_: tuple[str, str] | None) -> Completion:
+        result, reported = await call()
+        results.append(result)
+        return Completion("", reported, 0)
+
+    await Request(model, step, run, tokens, 0).answer(attempt, lambda completion: completion)
+    return results[-1]
+
+
+def re_asked(prompt: str, problem: tuple[str, str]) -> str:
+    """The prompt again, with the reply that could not be used and the reason."""
+    reply, reason = problem
+    shown = reply if len(reply) <= 2000 else f"{reply[:2000]}…"
+    return (
+        f"{prompt}\n\nYour earlier answer could not be used.\n<earlier_answer>\n{shown}\n</earlier_answer>\n"
+        f"What is wrong with it: {reason}\nAnswer again, with the JSON object only."
+    )
+
+
+def _outcome(error: LloomError, otherwise: Outcome) -> Outcome:
+    if isinstance(error, BadAnswer):
+        return "bad answer"
+    if isinstance(error, RateLimited):
+        return "rate limited"
+    if isinstance(error, (PermanentError, *FATAL)):
+        return "permanent error"
+    return otherwise

@@ -1,0 +1,153 @@
+"""Which errors are worth another try, and when."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from text_lloom.errors import (
+    AnswerRefused,
+    AuthenticationFailed,
+    ContextOverflow,
+    LloomError,
+    ModelError,
+    ModelNotFound,
+    ModelSetupError,
+    PermanentError,
+    RateLimited,
+    TransientError,
+)
+
+__all__ = ["FATAL", "RetryPolicy", "as_model_error"]
+
+FATAL = (AuthenticationFailed, ModelNotFound, ModelSetupError)
+"""Errors that every further request to the same model would meet."""
+
+_MISTAKES = (NameError, ImportError, SyntaxError, TypeError, AttributeError, NotImplementedError)
+_OVERFLOW_SIGNS = ("context_length", "context length", "maximum context", "context window", "too many tokens")
+_REFUSAL_SIGNS = ("content_filter", "content_policy", "content policy", "responsibleai", "safety", "blocked")
+_QUOTA_SIGNS = ("insufficient_quota", "billing", "exceeded your current quota", "credit balance")
+_NETWORK_SIGNS = ("connect", "timeout", "network", "protocolerror", "readerror", "disconnected", "payload")
+_MESSAGE_LIMIT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long to try.
+
+    Attributes:
+        attempts: Tries after transient errors.
+        rate_limited: Tries after the provider asked to slow down.
+        re_asks: Further tries after a bad answer; the model is shown what was wrong.
+        base: First backoff in seconds; doubles per try, with full jitter
+            (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+        longest: Longest backoff in seconds.
+        deadline: Seconds from the first try after which no further one is started.
+    """
+
+    attempts: int = 6
+    rate_limited: int = 30
+    re_asks: int = 1
+    base: float = 0.5
+    longest: float = 30.0
+    deadline: float = 900.0
+
+    def backoff(self, failed: int, rng: random.Random) -> float:
+        """Seconds to wait after the `failed`-th failure."""
+        return rng.uniform(0.0, min(self.longest, self.base * 2.0 ** (failed - 1)))
+
+
+def as_model_error(
+    error: Exception, *, model: str, timeout: float, redact: Callable[[str], str] = str
+) -> ModelError:
+    """The error of this package that says what an SDK's or a user's exception means.
+
+    Status codes and `Retry-After` are read from whatever attributes the exception has, so that errors of
+    the usual SDKs are understood inside users' call functions, too. `redact` takes keys out of messages.
+    """
+    if isinstance(error, ModelError):
+        return error
+    if isinstance(error, LloomError):
+        raise error
+    text = redact(_message(error))
+    status = _status(error)
+    if status is not None:
+        return _from_status(status, error, text, model)
+    if isinstance(error, TimeoutError):
+        return TransientError(f"Model {model!r} did not reply within {timeout:g} seconds.")
+    if isinstance(error, _MISTAKES):
+        return PermanentError(f"The call function of model {model!r} raised {text}.")
+    kind = f"{type(error).__module__}.{type(error).__name__}".lower()
+    if isinstance(error, OSError) or any(sign in kind for sign in _NETWORK_SIGNS):
+        return TransientError(f"Model {model!r} could not be reached: {text}.")
+    if any(sign in text.lower() for sign in _REFUSAL_SIGNS):
+        return AnswerRefused(f"Model {model!r} declined to answer: {text}.")
+    return TransientError(f"The call to model {model!r} failed: {text}.")
+
+
+def _from_status(status: int, error: Exception, text: str, model: str) -> ModelError:
+    lowered = text.lower()
+    if status in (401, 403):
+        return AuthenticationFailed(
+            f"The key for model {model!r} was refused ({status}): {text}. Check the API key and its rights."
+        )
+    if status == 404:
+        return ModelNotFound(f"The provider knows no model {model!r} ({status}): {text}. Check the name.")
+    if status == 429:
+        if any(sign in lowered for sign in _QUOTA_SIGNS):
+            return AuthenticationFailed(f"The account of model {model!r} has no quota left: {text}.")
+        return RateLimited(f"Model {model!r} is rate limited: {text}.", retry_after=_retry_after(error))
+    if status in (408, 409, 425) or status >= 500:
+        return TransientError(f"Model {model!r} had a server error ({status}): {text}.")
+    if status == 413 or any(sign in lowered for sign in _OVERFLOW_SIGNS):
+        return ContextOverflow(f"The prompt is too long for model {model!r}: {text}.")
+    if any(sign in lowered for sign in _REFUSAL_SIGNS):
+        return AnswerRefused(f"Model {model!r} declined to answer: {text}.")
+    return PermanentError(f"Model {model!r} refused the request ({status}): {text}.")
+
+
+def _status(error: Exception) -> int | None:
+    response: Any = getattr(error, "response", None)
+    for candidate in (
+        getattr(error, "status_code", None),
+        getattr(error, "status", None),
+        getattr(error, "code", None),
+        getattr(response, "status_code", None),
+    ):
+        if isinstance(candidate, int) and 400 <= candidate < 600:
+            return candidate
+    return None
+
+
+def _message(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if len(text) > _MESSAGE_LIMIT:
+        text = f"{text[:_MESSAGE_LIMIT]}…"
+    name = type(error).__name__
+    return f"{name}: {text}" if text else name
+
+
+def _retry_after(error: Exception) -> float | None:
+    """Seconds from `retry-after-ms`, or `Retry-After` as seconds or as a date (RFC 9110 §10.2.3)."""
+    response: Any = getattr(error, "response", None)
+    headers: Any = getattr(response, "headers", None) or getattr(error, "headers", None) or {}
+    try:
+        if (milliseconds := headers.get("retry-after-ms")) is not None:
+            return max(0.0, float(milliseconds) / 1000)
+        value = headers.get("retry-after") or headers.get("Retry-After")
+    except (AttributeError, ValueError):
+        return None
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None

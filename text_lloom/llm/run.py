@@ -1,0 +1,85 @@
+"""What the requests of a session share: ledger, budget, kept replies, progress, failures."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from text_lloom.llm.budget import Budget
+from text_lloom.llm.model import Completion
+from text_lloom.llm.retry import RetryPolicy
+from text_lloom.llm.usage import Ledger
+
+__all__ = ["Failure", "Progress", "ReplyStore", "Run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A question that could not be answered.
+
+    Attributes:
+        step: The step that asked.
+        doc_ids: The documents asked about.
+        concept_ids: The concepts asked about.
+        kind: Class of the last error.
+        reason: Its message.
+        attempts: How many tries were made.
+        usd: What the tries cost in US dollars, as far as prices are known.
+    """
+
+    step: str
+    doc_ids: tuple[Hashable, ...]
+    concept_ids: tuple[str, ...]
+    kind: str
+    reason: str
+    attempts: int
+    usd: float
+
+
+class ReplyStore(Protocol):
+    """Keeps replies, so that none is paid twice."""
+
+    def get(self, key: str) -> Completion | None:
+        """The reply kept under a key."""
+
+    async def put(self, key: str, completion: Completion, *, model: str, step: str) -> None:
+        """Keep a reply; returns once it is safe."""
+
+
+class Progress(Protocol):
+    """Is told how a step gets on."""
+
+    def start(self, step: str, total: int) -> None:
+        """A step of `total` questions begins."""
+
+    def advance(self, n: int = 1) -> None:
+        """`n` more questions have an answer or have failed."""
+
+    def finish(self) -> None:
+        """The step has ended."""
+
+
+@dataclass(slots=True)
+class Run:
+    """What all requests of a session share.
+
+    Attributes:
+        ledger: Gets a row per attempt.
+        budget: Never passed, if given.
+        store: Replies kept from before, if given.
+        progress: Told how each step gets on, if given.
+        policy: How often to try.
+        failures: Questions that could not be answered, in the order in which they were given up.
+        cut: Ids of documents that were cut to fit a context window, by step.
+        random_state: Seed of the jitter between tries.
+    """
+
+    ledger: Ledger = field(default_factory=Ledger)
+    budget: Budget | None = None
+    store: ReplyStore | None = None
+    progress: Progress | None = None
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    failures: list[Failure] = field(default_factory=list)
+    cut: dict[str, list[Hashable]] = field(default_factory=dict)
+    random_state: int = 0

@@ -1,0 +1,122 @@
+"""What was asked of models and what it cost: one row per attempt."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Attempt", "Ledger", "Outcome", "Totals", "total"]
+
+Outcome = Literal["answer", "cached", "bad answer", "rate limited", "transient error", "permanent error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a request.
+
+    Attributes:
+        step: The step that asked.
+        model: Name of the model.
+        at: When it started, seconds since the epoch.
+        seconds: How long it took.
+        in_tokens: Tokens of the prompt.
+        out_tokens: Tokens of the reply.
+        usd: Cost in US dollars, `None` when the price is unknown.
+        outcome: How it ended. `cached` costs nothing.
+        estimated: The tokens are our estimate, because the provider reported none.
+    """
+
+    step: str
+    model: str
+    at: float
+    seconds: float
+    in_tokens: int
+    out_tokens: int
+    usd: float | None
+    outcome: Outcome
+    estimated: bool = False
+
+
+class Totals(NamedTuple):
+    """Sums over attempts.
+
+    Attributes:
+        requests: Attempts that reached a model.
+        answers: Attempts that gave an answer, cached ones included.
+        in_tokens: Tokens of prompts that reached a model.
+        out_tokens: Tokens of replies from a model.
+        usd: US dollars, as far as prices are known.
+        unpriced: Requests whose price is unknown.
+        cached: Answers that came from the cache.
+    """
+
+    requests: int
+    answers: int
+    in_tokens: int
+    out_tokens: int
+    usd: float
+    unpriced: int
+    cached: int
+
+
+class Ledger:
+    """An append-only list of attempts; summaries are views of it."""
+
+    def __init__(self, attempts: Iterable[Attempt] = ()) -> None:
+        self._attempts = list(attempts)
+        self._listeners: list[Callable[[Attempt], None]] = []
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._attempts)
+
+    def add(self, attempt: Attempt) -> None:
+        """Record an attempt."""
+        with self._lock:
+            self._attempts.append(attempt)
+        for listener in self._listeners:
+            listener(attempt)
+
+    def listen(self, listener: Callable[[Attempt], None]) -> None:
+        """Have `listener` called with every further attempt."""
+        self._listeners.append(listener)
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """All attempts, oldest first."""
+        with self._lock:
+            return tuple(self._attempts)
+
+    def totals(self, *, step: str | None = None, since: int = 0) -> Totals:
+        """Sums over all attempts, or over those of a step, or over those after the first `since`."""
+        return total(a for a in self.attempts[since:] if step is None or a.step == step)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per attempt, columns as in `Attempt`."""
+        import pandas as pd
+
+        columns = list(Attempt.__dataclass_fields__)
+        return pd.DataFrame([asdict(attempt) for attempt in self.attempts], columns=columns)
+
+
+def total(attempts: Iterable[Attempt]) -> Totals:
+    """Sums over attempts."""
+    requests = answers = in_tokens = out_tokens = unpriced = cached = 0
+    usd = 0.0
+    for attempt in attempts:
+        if attempt.outcome == "cached":
+            cached += 1
+            answers += 1
+            continue
+        requests += 1
+        answers += attempt.outcome == "answer"
+        in_tokens += attempt.in_tokens
+        out_tokens += attempt.out_tokens
+        usd += attempt.usd or 0.0
+        unpriced += attempt.usd is None
+    return Totals(requests, answers, in_tokens, out_tokens, usd, unpriced, cached)

@@ -1,0 +1,204 @@
+"""What a step will cost, before it is run: tokens and US dollars, as a range per model and step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from text_lloom.concept import Concept
+from text_lloom.corpus import Corpus, Document
+from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
+from text_lloom.operators.parameters import GenParameters
+from text_lloom.operators.plan import FULLY_SHOWN
+from text_lloom.tasks import (
+    Candidate,
+    FilterQuotes,
+    Item,
+    ReviewMerge,
+    ReviewRemove,
+    ScoreDocuments,
+    SummarizeConcept,
+    SummarizeDocument,
+    SynthesizeConcepts,
+    Task,
+)
+
+__all__ = ["Estimate", "StepEstimate", "estimate_gen", "estimate_score"]
+
+_SAMPLE = 40
+_SHORT, _LONG = 0.5, 1.3
+_QUOTE_CHARACTERS = 160
+_BULLET_TOKENS = 12
+_ITEMS_PER_REQUEST = 32
+_FOUND_PER_WANTED = 2.5
+_REVIEW_ROUNDS = 4
+_CHUNK = 40
+
+
+class StepEstimate(NamedTuple):
+    """What one step will take.
+
+    Attributes:
+        step: The step.
+        model: The model's name.
+        requests: Number of requests.
+        in_tokens: Tokens of all prompts.
+        out_low: Tokens of all replies if they are short.
+        out_high: Tokens of all replies if they are long.
+        usd_low: US dollars if replies are short, `None` when the price is unknown.
+        usd_high: US dollars if replies are long, `None` when the price is unknown.
+    """
+
+    step: str
+    model: str
+    requests: int
+    in_tokens: int
+    out_low: int
+    out_high: int
+    usd_low: float | None
+    usd_high: float | None
+
+
+class Estimate(NamedTuple):
+    """What several steps will take; `steps` in the order in which they run."""
+
+    steps: tuple[StepEstimate, ...]
+
+    @property
+    def usd_low(self) -> float:
+        """US dollars at least, as far as prices are known."""
+        return sum(step.usd_low or 0.0 for step in self.steps)
+
+    @property
+    def usd_high(self) -> float:
+        """US dollars at most, as far as prices are known."""
+        return sum(step.usd_high or 0.0 for step in self.steps)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of prompts and long replies."""
+        return sum(step.in_tokens + step.out_high for step in self.steps)
+
+    @property
+    def unpriced(self) -> tuple[str, ...]:
+        """Names of models whose price is unknown."""
+        return tuple(dict.fromkeys(step.model for step in self.steps if step.usd_high is None))
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is known to cost nothing."""
+        return not self.unpriced and self.usd_high == 0
+
+    def __add__(self, other: object) -> Estimate:
+        if not isinstance(other, Estimate):
+            return NotImplemented
+        return Estimate(self.steps + other.steps)
+
+    def describe(self, *, verbose: bool = False) -> str:
+        """The estimate in words; with `verbose` a line per step."""
+        if self.is_free:
+            text = "Estimated cost: $0 (no paid model)"
+        else:
+            text = f"Estimated cost: ${self.usd_low:,.2f} to ${self.usd_high:,.2f}"
+            if self.unpriced:
+                text += f" + unknown cost of {', '.join(self.unpriced)} (about {self.tokens:,} tokens in all)"
+        if not verbose:
+            return text
+        lines = [
+            f"  {s.step} ({s.model}): {s.requests:,} requests, {s.in_tokens:,} tokens in, "
+            f"{s.out_low:,}–{s.out_high:,} out, {_usd(s)}"
+            for s in self.steps
+        ]
+        return "\n".join([text, *lines])
+
+
+def estimate_gen(
+    corpus: Corpus,
+    parameters: GenParameters,
+    *,
+    distill_model: AnyModel,
+    cluster_model: Embedder,
+    synth_model: AnyModel,
+    auto_review: bool = True,
+) -> Estimate:
+    """What concept generation will cost, from the prompts of a sample of the documents."""
+    n, target = len(corpus), parameters.target_n_concepts
+    sample = _sample(corpus)
+    quotes, bullets = parameters.filter_n_quotes, parameters.summ_n_bullets
+    steps = []
+    excerpts = [d.text for d in sample]
+    if quotes > 1:
+        steps.append(_step(distill_model, [FilterQuotes(d.id, d.text, quotes) for d in sample], n))
+        excerpts = [d.text[: quotes * _QUOTE_CHARACTERS] for d in sample]
+    tasks = [SummarizeDocument(d.id, text, bullets) for d, text in zip(sample, excerpts, strict=True)]
+    steps.append(_step(distill_model, tasks, n))
+    n_items = n * bullets
+    steps.append(_embedding_step(cluster_model, n_items * _BULLET_TOKENS))
+    shown = n_items if n_items <= FULLY_SHOWN else int(math.sqrt(n_items * FULLY_SHOWN))
+    requests = max(1, math.ceil(shown / _ITEMS_PER_REQUEST))
+    item = Item(0, "seven words that say what someone wants")
+    per_request = max(1, math.ceil(_FOUND_PER_WANTED * target / requests))
+    synthesize = SynthesizeConcepts((item,) * min(_ITEMS_PER_REQUEST, n_items), per_request)
+    steps.append(_step(synth_model, [synthesize], requests))
+    if auto_review:
+        found = max(2, int(_FOUND_PER_WANTED * target))
+        candidate = Candidate(
+            Concept("Four words for it", "Does the text say that something of this kind happened to it?"), 10
+        )
+        chunk = (candidate,) * min(found, _CHUNK)
+        chunks = math.ceil(found / _CHUNK)
+        steps.append(_step(synth_model, [ReviewRemove(chunk)], chunks))
+        steps.append(_step(synth_model, [ReviewMerge(chunk, target)], chunks * _REVIEW_ROUNDS))
+    return Estimate(tuple(steps))
+
+
+def estimate_score(
+    corpus: Corpus, model: AnyModel, tasks: Sequence[ScoreDocuments], *, n_summaries: int
+) -> Estimate:
+    """What scoring will cost, from the prompts of a sample of the questions."""
+    if not tasks:
+        return Estimate(())
+    step = max(1, len(tasks) // _SAMPLE)
+    steps = [_step(model, tasks[::step], len(tasks))]
+    if n_summaries:
+        passages = tuple(text[:200] for text in corpus.texts[:20])
+        concept = Concept("Four words for it", "Does the text say that this is so?")
+        steps.append(_step(model, [SummarizeConcept(concept, passages)], n_summaries))
+    return Estimate(tuple(steps))
+
+
+def _sample(corpus: Corpus) -> list[Document]:
+    documents = list(corpus)
+    return documents[:: max(1, len(documents) // _SAMPLE)]
+
+
+def _step(model: AnyModel, sample: Sequence[Task[Any]], requests: int) -> StepEstimate:
+    name = sample[0].step
+    if isinstance(model, Solver):
+        return StepEstimate(name, model.label, requests, 0, 0, 0, 0.0, 0.0)
+    scale = requests / len(sample)
+    in_tokens = round(sum(model.count_tokens(task.prompt()) for task in sample) * scale)
+    expected = sum(task.expected_tokens * task.answer_units() for task in sample) * scale
+    low, high = round(_SHORT * expected), round(_LONG * expected)
+    usd_low, usd_high = _priced(model, in_tokens, low), _priced(model, in_tokens, high)
+    return StepEstimate(name, model.label, requests, in_tokens, low, high, usd_low, usd_high)
+
+
+def _embedding_step(model: Embedder, tokens: int) -> StepEstimate:
+    if not isinstance(model, EmbedModel):
+        return StepEstimate("cluster", model.name, 1, 0, 0, 0, 0.0, 0.0)
+    usd = _priced(model, tokens, 0)
+    requests = max(1, math.ceil(tokens / _BULLET_TOKENS / model.batch_size))
+    return StepEstimate("cluster", model.label, requests, tokens, 0, 0, usd, usd)
+
+
+def _priced(model: Model | EmbedModel, in_tokens: int, out_tokens: int) -> float | None:
+    return None if model.cost is None else model.cost.of(in_tokens, out_tokens)
+
+
+def _usd(step: StepEstimate) -> str:
+    if step.usd_high is None or step.usd_low is None:
+        return "cost unknown"
+    return f"${step.usd_low:,.4f}–${step.usd_high:,.4f}"

@@ -1,0 +1,56 @@
+"""Evaluate: how many known concepts were found again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from text_lloom.concept import Concept
+from text_lloom.errors import StepFailed
+from text_lloom.llm.engine import AnyModel, ask_all
+from text_lloom.llm.run import Failure, Run
+from text_lloom.tasks import Candidate, MatchConcepts
+
+__all__ = ["Coverage", "match_concepts"]
+
+
+class Coverage(NamedTuple):
+    """How many known concepts were found.
+
+    Attributes:
+        matches: Known concept's id → ids of the found concepts that express it.
+        coverage: Share of the known concepts that were found, 0 to 1.
+        precision: Share of the found concepts that express a known one, 0 to 1.
+    """
+
+    matches: dict[str, list[str]]
+    coverage: float
+    precision: float
+
+
+async def match_concepts(
+    known: Mapping[str, Concept], found: Sequence[Concept], model: AnyModel, *, run: Run
+) -> Coverage:
+    """Ask which found concepts express which known ones.
+
+    Raises:
+        StepFailed: When the model gave no usable answer.
+    """
+    if not known or not found:
+        return Coverage({i: [] for i in known}, 0.0, 0.0)
+    renamed = {str(n): concept for n, concept in enumerate(known.values())}
+    original = dict(zip(renamed, known, strict=True))
+    items = tuple(
+        Candidate(Concept(concept.name, concept.criteria, id=key)) for key, concept in renamed.items()
+    )
+    [answer] = await ask_all(model, [MatchConcepts(tuple(Candidate(c) for c in found), items)], run=run)
+    if isinstance(answer, Failure):
+        raise StepFailed(f"auto_eval: no usable answer. {answer.reason}")
+    matches: dict[str, list[str]] = {i: [] for i in known}
+    for found_id, key in answer.items():
+        matches[original[key]].append(found_id)
+    return Coverage(
+        matches,
+        sum(bool(ids) for ids in matches.values()) / len(known),
+        len(answer) / len(found),
+    )

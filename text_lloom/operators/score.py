@@ -1,0 +1,150 @@
+"""Score: every document judged on every concept, then each concept summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from text_lloom.concept import Concept
+from text_lloom.corpus import Document
+from text_lloom.errors import InputError
+from text_lloom.llm.engine import AnyModel, ask_all
+from text_lloom.llm.run import Failure, Run
+from text_lloom.scores import ScoreTable
+from text_lloom.tasks import Scored, ScoreDocuments, SummarizeConcept
+
+__all__ = ["CONCEPTS_PER_CALL", "plan_scoring", "score_documents", "summarize_concepts"]
+
+CONCEPTS_PER_CALL = 8
+_EXAMPLES = 6
+_PASSAGES = 24
+_PASSAGE_LENGTH = 300
+
+
+def plan_scoring(
+    documents: Sequence[Document],
+    concepts: Sequence[Concept],
+    *,
+    wanted: Callable[[Hashable, Concept], bool] | None = None,
+    texts: Mapping[Hashable, str] | None = None,
+    batch_size: int = 1,
+    concepts_per_call: int = CONCEPTS_PER_CALL,
+    get_highlights: bool = True,
+) -> list[ScoreDocuments]:
+    """The questions that score documents on concepts.
+
+    Args:
+        documents: What is judged.
+        concepts: By which criteria.
+        wanted: Which pairs of document id and concept are still to be scored; all when not given.
+        texts: Document id → text, for examples of each concept.
+        batch_size: Documents per question.
+        concepts_per_call: Concepts per question.
+        get_highlights: Ask for quotes.
+
+    Raises:
+        InputError: When a size is not positive.
+    """
+    for name, value in (("batch_size", batch_size), ("concepts_per_call", concepts_per_call)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"{name}={value!r} must be a whole number of at least 1.")
+    known = texts or {}
+    examples = {c.id: tuple(known[i] for i in c.example_ids if i in known)[:_EXAMPLES] for c in concepts}
+    groups: dict[tuple[str, ...], list[Document]] = {}
+    for document in documents:
+        due = tuple(c.id for c in concepts if wanted is None or wanted(document.id, c))
+        if due:
+            groups.setdefault(due, []).append(document)
+    by_id = {concept.id: concept for concept in concepts}
+    tasks = []
+    for due, members in groups.items():
+        for at in range(0, len(members), batch_size):
+            for start in range(0, len(due), concepts_per_call):
+                chosen = due[start : start + concepts_per_call]
+                tasks.append(
+                    ScoreDocuments(
+                        documents=tuple(members[at : at + batch_size]),
+                        concepts=tuple(by_id[i] for i in chosen),
+                        get_highlights=get_highlights,
+                        examples=tuple(examples[i] for i in chosen),
+                    )
+                )
+    return tasks
+
+
+async def score_documents(
+    tasks: Sequence[ScoreDocuments], model: AnyModel, table: ScoreTable, *, run: Run
+) -> list[Failure]:
+    """Ask the questions and put the judgements into the table as they arrive.
+
+    A question about several documents or concepts that gets no usable answer is asked again in single
+    pieces.
+
+    Returns:
+        What could not be answered in the end; these pairs stay unscored.
+    """
+
+    def keep(position: int, answer: list[Scored] | Failure) -> None:
+        if isinstance(answer, Failure):
+            return
+        by_id = {concept.id: concept for concept in tasks_now[position].concepts}
+        for scored in answer:
+            table.put(by_id[scored.concept_id], scored.doc_id, scored.judgement)
+
+    tasks_now: Sequence[ScoreDocuments] = tasks
+    before = len(run.failures)
+    answers = await ask_all(model, tasks_now, run=run, on_answer=keep)
+    pieces = [
+        piece
+        for task, answer in zip(tasks, answers, strict=True)
+        if isinstance(answer, Failure) and answer.kind == "BadAnswer"
+        for piece in _pieces(task)
+    ]
+    if pieces:
+        kept = [f for f in run.failures[before:] if f.kind != "BadAnswer" or _is_single(f)]
+        run.failures[before:] = kept
+        tasks_now = pieces
+        await ask_all(model, tasks_now, run=run, on_answer=keep)
+    return run.failures[before:]
+
+
+async def summarize_concepts(
+    concepts: Sequence[Concept], model: AnyModel, table: ScoreTable, *, threshold: float = 1.0, run: Run
+) -> None:
+    """Sum up what the matching documents of each concept say, in `concept.summary`."""
+    tasks, about = [], []
+    texts = table.corpus.texts
+    for concept in concepts:
+        rows = np.flatnonzero(table.matches(concept, threshold=threshold))
+        if not len(rows):
+            concept.summary = ""
+            continue
+        spread = rows[np.unique(np.linspace(0, len(rows) - 1, min(_PASSAGES, len(rows))).astype(int))]
+        highlights = table.highlights(concept)
+        passages = tuple((highlights[row] or texts[row])[:_PASSAGE_LENGTH] for row in spread)
+        tasks.append(SummarizeConcept(concept, passages))
+        about.append(concept)
+
+    def keep(position: int, answer: str | Failure) -> None:
+        if not isinstance(answer, Failure):
+            about[position].summary = answer
+
+    await ask_all(model, tasks, run=run, on_answer=keep)
+
+
+def _pieces(task: ScoreDocuments) -> list[ScoreDocuments]:
+    """One question per document and concept; none for a question that is a single piece already."""
+    if len(task.documents) * len(task.concepts) == 1:
+        return []
+    examples = task.examples or ((),) * len(task.concepts)
+    return [
+        replace(task, documents=(document,), concepts=(concept,), examples=(shown,))
+        for document in task.documents
+        for concept, shown in zip(task.concepts, examples, strict=True)
+    ]
+
+
+def _is_single(failure: Failure) -> bool:
+    return len(failure.doc_ids) * len(failure.concept_ids) == 1

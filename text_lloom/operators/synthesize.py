@@ -1,0 +1,100 @@
+"""Synthesize: clustered items become candidate concepts."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
+
+from text_lloom.concept import Codebook, Concept
+from text_lloom.llm.engine import AnyModel, ask_all
+from text_lloom.llm.run import Failure, Run
+from text_lloom.operators.distill import raise_if_none
+from text_lloom.operators.plan import plan_requests
+from text_lloom.tasks import Candidate, Item, SynthesizeConcepts, Template
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["synthesize_concepts"]
+
+_EVIDENCE = 8
+
+
+async def synthesize_concepts(
+    items: Sequence[Item],
+    vectors: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    model: AnyModel,
+    *,
+    codebook: Codebook,
+    n_concepts: int | None = None,
+    target: int | None = None,
+    max_items: int = 40,
+    pattern_phrase: str = "unique topic",
+    seed: str | None = None,
+    template: Template | None = None,
+    random_state: int = 0,
+    run: Run,
+) -> list[Candidate]:
+    """Ask what the items of each cluster have in common.
+
+    Requests are bounded in size and grow in number with the clusters; each cluster is asked for as many
+    concepts as it supports.
+
+    Args:
+        items: What was clustered.
+        vectors: Their embeddings, shape `(len(items), d)`.
+        labels: Their clusters.
+        model: Who is asked.
+        codebook: Gives the concepts their ids; it is not changed otherwise.
+        n_concepts: The largest number of concepts per cluster, if not chosen from the data.
+        target: How many concepts are wanted in the end.
+        max_items: The largest number of items in one request.
+        pattern_phrase: What is looked for, as worded in the prompt.
+        seed: Steers towards a subject.
+        template: A custom prompt.
+        random_state: Seed of the sampling.
+        run: Ledger, budget and so on.
+
+    Returns:
+        Candidates in the order of their clusters, with the documents that were cited as examples.
+
+    Raises:
+        StepFailed: When no request could be answered.
+    """
+    document_of = {doc_id: n for n, doc_id in enumerate(dict.fromkeys(item.doc_id for item in items))}
+    planned = plan_requests(
+        vectors,
+        labels,
+        max_items=max_items,
+        n_concepts=n_concepts,
+        target=target,
+        document_of=[document_of[item.doc_id] for item in items],
+        random_state=random_state,
+    )
+    tasks = [
+        SynthesizeConcepts(
+            tuple(items[i] for i in request.items), request.n_concepts, pattern_phrase, seed, template
+        )
+        for request in planned
+    ]
+    answers = await ask_all(model, tasks, run=run)
+    raise_if_none(answers)
+    candidates = []
+    for task, answer in zip(tasks, answers, strict=True):
+        if isinstance(answer, Failure):
+            continue
+        for pattern in answer:
+            cited = [task.items[i] for i in pattern.items]
+            example_ids: list[Hashable] = list(dict.fromkeys(item.doc_id for item in cited))
+            concept = Concept(
+                name=pattern.name,
+                criteria=pattern.criteria,
+                example_ids=example_ids,
+                seed=seed,
+                id=codebook.new_id(pattern.name, pattern.criteria),
+            )
+            evidence = tuple(dict.fromkeys(item.text for item in cited))[:_EVIDENCE]
+            candidates.append(Candidate(concept, len(example_ids), evidence))
+    return candidates

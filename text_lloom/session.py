@@ -1,0 +1,509 @@
+"""What a session holds and does; `workbench.lloom` gives it its public face."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Coroutine, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from text_lloom.concept import Codebook, Concept
+from text_lloom.consent import may_spend
+from text_lloom.corpus import Corpus
+from text_lloom.errors import InputError, UnknownName
+from text_lloom.llm.budget import Budget
+from text_lloom.llm.defaults import Models
+from text_lloom.llm.run import Run
+from text_lloom.llm.usage import Ledger
+from text_lloom.operators.estimate import Estimate, estimate_gen, estimate_score
+from text_lloom.operators.generate import Generation, custom_templates, generate
+from text_lloom.operators.parameters import GenParameters, suggest_parameters
+from text_lloom.operators.review import select_concepts
+from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring, score_documents, summarize_concepts
+from text_lloom.progress import BarProgress
+from text_lloom.quotes import locate_quote
+from text_lloom.scores import Judgement, ScoreTable
+from text_lloom.tasks import Candidate, ScoreDocuments
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from narwhals.typing import IntoDataFrame
+
+__all__ = ["Session", "Summary"]
+
+
+class Summary(NamedTuple):
+    """What a session took so far.
+
+    Attributes:
+        total_time: Seconds of all steps.
+        total_cost: US dollars, as far as prices are known.
+        total_tokens: Tokens of prompts and replies.
+        in_tokens: Tokens of prompts.
+        out_tokens: Tokens of replies.
+        unpriced: Requests whose price is unknown.
+    """
+
+    total_time: float
+    total_cost: float
+    total_tokens: int
+    in_tokens: int
+    out_tokens: int
+    unpriced: int
+
+
+class Session:
+    """The state of a session, and its verbs: planned (checked, estimated, agreed to) and then run.
+
+    A `_plan_…` method runs on the caller's thread, where it may ask the user; the coroutine that it
+    returns runs on the models' thread.
+
+    Args:
+        corpus: The documents.
+        models: Who is asked; the documents go to these and nowhere else.
+        budget: US dollars that the session may cost in all.
+        random_state: Seed of everything that is random.
+        debug: Print what the steps do.
+    """
+
+    def __init__(
+        self, corpus: Corpus, models: Models, *, budget: float | None, random_state: int, debug: bool
+    ) -> None:
+        self.corpus = corpus
+        self.models = models
+        self.concepts = Codebook()
+        self.table = ScoreTable(corpus)
+        self.debug = debug
+        self.random_state = random_state
+        self.concept_history: dict[int, list[Concept]] = {}
+        self.time: dict[tuple[str, str], float] = {}
+        self.cost: dict[tuple[str, str], float] = {}
+        self._quotes: dict[Hashable, list[str]] = {}
+        self._bullets: dict[Hashable, list[str]] = {}
+        self._support: dict[str, int] = {}
+        self._generated: set[str] = set()
+        self._run = Run(
+            ledger=Ledger(),
+            budget=None if budget is None else Budget(budget),
+            progress=BarProgress(),
+            random_state=random_state,
+        )
+
+    @property
+    def ledger(self) -> Ledger:
+        """One row per attempt of a request."""
+        return self._run.ledger
+
+    def show_selected(self) -> None:
+        """Print the selected concepts."""
+        active = self.concepts.active
+        print(f"Active concepts (n={len(active)}):")
+        for concept in active:
+            print(f"- {concept.name}: {concept.criteria}")
+
+    # What the public methods do, planned on the caller's thread and run on the models' thread
+
+    def _plan_gen(
+        self,
+        seed: str | None = None,
+        params: Mapping[str, int] | None = None,
+        n_synth: int = 1,
+        custom_prompts: Mapping[str, str | None] | None = None,
+        auto_review: bool = True,
+        debug: bool = True,
+        *,
+        confirm: bool | None = None,
+    ) -> Coroutine[Any, Any, None]:
+        generation = self._generation(seed, params, n_synth, custom_prompts, auto_review)
+        estimate = self._estimate_gen(generation.parameters, auto_review=auto_review)
+        if not self._may_spend(estimate, "generation", confirm):
+            return _declined()
+        return self._gen(generation, debug=debug)
+
+    def _plan_gen_auto(
+        self,
+        max_concepts: int = 8,
+        seed: str | None = None,
+        params: Mapping[str, int] | None = None,
+        n_synth: int = 1,
+        custom_prompts: Mapping[str, str | None] | None = None,
+        debug: bool = True,
+        *,
+        confirm: bool | None = None,
+    ) -> Coroutine[Any, Any, pd.DataFrame | None]:
+        _check_max_concepts(max_concepts)
+        generation = self._generation(seed, params, n_synth, custom_prompts, True)
+        stand_ins = [
+            Concept("Four words for it", "Does the text say that this happened?") for _ in range(max_concepts)
+        ]
+        estimate = self._estimate_gen(generation.parameters) + estimate_score(
+            self.corpus,
+            self.models.score,
+            plan_scoring(list(self.corpus), stand_ins),
+            n_summaries=max_concepts,
+        )
+        if not self._may_spend(estimate, "generation and scoring", confirm):
+            return _declined()
+
+        async def work() -> pd.DataFrame:
+            await self._gen(generation, debug=debug)
+            await self._select_auto(max_concepts)
+            if debug:
+                self.show_selected()
+            return await self._score(self.concepts.active, self._score_tasks(self.concepts.active))
+
+        return work()
+
+    def _plan_select_auto(self, max_concepts: int) -> Coroutine[Any, Any, None]:
+        _check_max_concepts(max_concepts)
+        self._need_concepts()
+        return self._select_auto(max_concepts)
+
+    def _plan_score(
+        self,
+        c_ids: Sequence[str] | None = None,
+        batch_size: int = 1,
+        get_highlights: bool = True,
+        ignore_existing: bool = True,
+        score_all: bool = False,
+        df: IntoDataFrame | None = None,
+        *,
+        concepts_per_call: int = CONCEPTS_PER_CALL,
+        score_on: str = "text",
+        confirm: bool | None = None,
+    ) -> Coroutine[Any, Any, pd.DataFrame | None]:
+        concepts = self._to_score(c_ids, score_all)
+        table = self.table
+        if df is not None:
+            corpus = Corpus.from_frame(df, text_col=self.corpus.text_col, id_col=self.corpus.id_col)
+            table = ScoreTable(corpus)
+        tasks = self._score_tasks(
+            concepts,
+            table=table,
+            batch_size=batch_size,
+            get_highlights=get_highlights,
+            ignore_existing=ignore_existing,
+            concepts_per_call=concepts_per_call,
+            score_on=score_on,
+        )
+        scored = {i for task in tasks for i in task.concept_ids}
+        estimate = estimate_score(table.corpus, self.models.score, tasks, n_summaries=len(scored))
+        if not self._may_spend(estimate, "scoring", confirm):
+            return _declined()
+        return self._score(concepts, tasks, table)
+
+    def _plan_add(
+        self,
+        name: str,
+        prompt: str,
+        ex_ids: Sequence[Hashable] = (),
+        get_highlights: bool = True,
+        *,
+        confirm: bool | None = None,
+    ) -> Coroutine[Any, Any, pd.DataFrame | None]:
+        self._check_examples(ex_ids)
+        concept = self.concepts.add(name, prompt, example_ids=ex_ids, active=True)
+        return self._plan_score([concept.id], get_highlights=get_highlights, confirm=confirm)
+
+    def _plan_edit(
+        self,
+        c_id: str,
+        name: str | None = None,
+        prompt: str | None = None,
+        ex_ids: Sequence[Hashable] | None = None,
+        get_highlights: bool = True,
+        *,
+        confirm: bool | None = None,
+    ) -> Coroutine[Any, Any, pd.DataFrame | None]:
+        [concept] = self._named(c_id, unique=True)
+        had_scores = concept.id in self.table
+        if ex_ids is not None:
+            self._check_examples(ex_ids)
+        if name is not None and name != concept.name:
+            concept = self.concepts.rename(concept.id, name)
+        if prompt is not None and prompt != concept.criteria:
+            concept = self.concepts.edit(concept.id, prompt)
+        if ex_ids is not None:
+            concept.example_ids = list(ex_ids)
+        if not had_scores:
+            return _declined()
+        return self._plan_score([concept.id], get_highlights=get_highlights, confirm=confirm)
+
+    async def _gen(self, generation: Generation, *, debug: bool) -> None:
+        found = await generate(
+            self.corpus,
+            self.models,
+            generation,
+            codebook=self.concepts,
+            run=self._run,
+            timed=self._timed,
+            say=print if debug or self.debug else _silent,
+        )
+        self._quotes, self._bullets = found.quotes, found.bullets
+        for concept_id in [i for i in self.concepts if i in self._generated]:
+            self.concepts.remove(concept_id, note="replaced by a new generation")
+        concepts = [candidate.concept for candidate in found.candidates]
+        self.concepts.extend(concepts, note="generated")
+        self._generated = {concept.id for concept in concepts}
+        self._support |= {candidate.concept.id: candidate.support for candidate in found.candidates}
+        self.concept_history = found.history
+
+    async def _select_auto(self, max_concepts: int) -> None:
+        concepts = list(self.concepts.values())
+        candidates = [Candidate(c, self._support.get(c.id, len(c.example_ids))) for c in concepts]
+        seed = next((c.seed for c in concepts if c.seed), None)
+        with self._timed("review_select"):
+            chosen = await select_concepts(
+                candidates, self.models.synth, max_concepts=max_concepts, seed=seed, run=self._run
+            )
+        for concept in concepts:
+            concept.active = concept.id in chosen
+
+    async def _score(
+        self,
+        concepts: Sequence[Concept],
+        tasks: Sequence[ScoreDocuments],
+        table: ScoreTable | None = None,
+    ) -> pd.DataFrame:
+        own = table is None or table is self.table
+        table = self.table if table is None else table
+        with self._timed("score"):
+            await score_documents(tasks, self.models.score, table, run=self._run)
+            _relocate(tasks, table)
+        asked = {i for task in tasks for i in task.concept_ids}
+        if own and asked:
+            with self._timed("summarize_concept"):
+                await summarize_concepts(
+                    [c for c in concepts if c.id in asked], self.models.score, table, run=self._run
+                )
+        return table.to_frame(concepts)
+
+    # Small things
+
+    def _generation(
+        self,
+        seed: str | None,
+        params: Mapping[str, int] | None,
+        n_synth: int,
+        custom_prompts: Mapping[str, str | None] | None,
+        auto_review: bool,
+    ) -> Generation:
+        if isinstance(n_synth, bool) or not isinstance(n_synth, int) or n_synth < 1:
+            raise InputError(f"n_synth={n_synth!r} must be a whole number of at least 1.")
+        return Generation(
+            parameters=self._parameters(params),
+            seed=seed.strip() or None if seed else None,
+            n_synth=n_synth,
+            templates=custom_templates(custom_prompts or {}),
+            auto_review=auto_review,
+            random_state=self.random_state,
+        )
+
+    def _parameters(self, params: Mapping[str, int] | None) -> GenParameters:
+        return suggest_parameters(self.corpus.texts, random_state=self.random_state).updated(params)
+
+    def _estimate_gen(self, parameters: GenParameters, *, auto_review: bool = True) -> Estimate:
+        return estimate_gen(
+            self.corpus,
+            parameters,
+            distill_model=self.models.distill,
+            cluster_model=self.models.cluster,
+            synth_model=self.models.synth,
+            auto_review=auto_review,
+        )
+
+    def _may_spend(self, estimate: Estimate, what: str, confirm: bool | None) -> bool:
+        allowed = may_spend(estimate, what=what, budget=self._run.budget, confirm=confirm)
+        if not allowed:
+            print(f"Cancelled {what}.")
+        return allowed
+
+    def _score_tasks(
+        self,
+        concepts: Sequence[Concept],
+        *,
+        table: ScoreTable | None = None,
+        batch_size: int = 1,
+        get_highlights: bool = True,
+        ignore_existing: bool = True,
+        concepts_per_call: int = CONCEPTS_PER_CALL,
+        score_on: str = "text",
+    ) -> list[ScoreDocuments]:
+        table = self.table if table is None else table
+        if score_on not in ("text", "quotes"):
+            raise UnknownName(score_on, ("text", "quotes"), what="score_on")
+        documents = list(table.corpus)
+        if score_on == "quotes":
+            if not self._quotes or table is not self.table:
+                raise InputError(
+                    "score_on='quotes' needs the quotes of the Distill step: run gen() first, and score the "
+                    "session's own documents."
+                )
+            documents = [
+                type(d)(d.id, "\n".join(self._quotes[d.id])) for d in documents if self._quotes.get(d.id)
+            ]
+        due = {c.id: {table.corpus.ids[row] for row in table.unscored(c)} for c in concepts}
+        return plan_scoring(
+            documents,
+            concepts,
+            wanted=(lambda doc_id, concept: doc_id in due[concept.id]) if ignore_existing else None,
+            texts={
+                i: self.corpus.text_of(i)
+                for c in concepts
+                for i in c.example_ids
+                if i in self.corpus.position
+            },
+            batch_size=batch_size,
+            concepts_per_call=concepts_per_call,
+            get_highlights=get_highlights,
+        )
+
+    def _to_score(self, c_ids: Sequence[str] | None, score_all: bool) -> list[Concept]:
+        if isinstance(c_ids, str):
+            raise InputError(f"c_ids={c_ids!r} must be a list of concept ids.")
+        if c_ids is not None:
+            return [self.concepts.find(i) for i in dict.fromkeys(c_ids)]
+        self._need_concepts()
+        concepts = list(self.concepts.values())
+        active = self.concepts.active
+        if score_all or not active:
+            if not score_all:
+                print(f"No concept is selected, so all {len(concepts)} are scored.")
+            for concept in concepts:
+                concept.active = True
+            return concepts
+        return active
+
+    def _scored(self) -> list[Concept]:
+        scored = [concept for concept in self.concepts.values() if concept.id in self.table]
+        if not scored:
+            raise InputError("Nothing is scored yet. Run `await l.score()` first.")
+        return [concept for concept in scored if concept.active] or scored
+
+    def _need_concepts(self) -> None:
+        if not self.concepts:
+            raise InputError(
+                "There are no concepts yet. Run `await l.gen()`, or add one with `await l.add(...)`."
+            )
+
+    def _named(self, named: str, *, unique: bool = False) -> list[Concept]:
+        found = [c for c in self.concepts.values() if named in (c.id, c.name)]
+        if not found:
+            known = [f"{c.name} ({c.id})" for c in self.concepts.values()]
+            raise UnknownName(named, known, what="concept")
+        if unique and len(found) > 1:
+            raise InputError(
+                f"{len(found)} concepts are called {named!r}; name the one by its id: "
+                f"{', '.join(c.id for c in found)}."
+            )
+        return found
+
+    def _check_examples(self, ex_ids: Sequence[Hashable]) -> None:
+        if isinstance(ex_ids, str):
+            raise InputError(f"ex_ids={ex_ids!r} must be a list of document ids.")
+        for doc_id in ex_ids:
+            if doc_id not in self.corpus.position:
+                raise UnknownName(doc_id, list(self.corpus.ids)[:1000], what="document id in ex_ids")
+
+    def _summary(self) -> Summary:
+        totals = self.ledger.totals()
+        return Summary(
+            sum(self.time.values()),
+            totals.usd,
+            totals.in_tokens + totals.out_tokens,
+            totals.in_tokens,
+            totals.out_tokens,
+            totals.unpriced,
+        )
+
+    def _summary_lines(self, *, verbose: bool = True) -> list[str]:
+        figures, ledger = self._summary(), self.ledger
+        lines = [f"Total time: {figures.total_time:.2f} sec ({figures.total_time / 60:.2f} min)"]
+        if verbose:
+            lines += [f"    {key}: {seconds:.2f} sec" for key, seconds in self.time.items()]
+        unknown = f" + {figures.unpriced} requests of unknown price" if figures.unpriced else ""
+        lines.append(f"Total cost: ${figures.total_cost:,.2f}{unknown}")
+        if verbose:
+            for step in dict.fromkeys(attempt.step for attempt in ledger.attempts):
+                t = ledger.totals(step=step)
+                lines.append(
+                    f"    {step}: ${t.usd:,.4f}, {t.requests} requests, "
+                    f"{t.in_tokens:,} tokens in, {t.out_tokens:,} out"
+                )
+        lines.append(
+            f"Tokens: total={figures.total_tokens}, in={figures.in_tokens}, out={figures.out_tokens}"
+        )
+        models = dict.fromkeys(f"{a.model}" for a in ledger.attempts)
+        lines.append(f"Models: {', '.join(models) or 'none asked yet'}")
+        return lines
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        """Record what a step takes, and say what went wrong in it, even when it is cut short."""
+        key = (step, time.strftime("%Y-%m-%d-%H-%M-%S"))
+        while key in self.time:
+            key = (step, f"{key[1]}+")
+        began, rows, failed = time.perf_counter(), len(self.ledger), len(self._run.failures)
+        try:
+            yield
+        finally:
+            self.time[key] = time.perf_counter() - began
+            self.cost[key] = self.ledger.totals(since=rows).usd
+            self._warn(step, failed)
+
+    def _warn(self, step: str, failed: int) -> None:
+        failures = self._run.failures[failed:]
+        if failures:
+            warnings.warn(
+                f"{step}: {len(failures)} requests could not be answered, for example: {failures[-1].reason} "
+                f"See l.failures(); calling the step again asks for what is missing.",
+                stacklevel=2,
+            )
+        cut = self._run.cut.pop(step, [])
+        if cut:
+            shown = ", ".join(repr(i) for i in cut[:5])
+            warnings.warn(
+                f"{step}: {len(cut)} documents were too long for the model and were cut at the end: {shown}"
+                f"{', …' if len(cut) > 5 else ''}.",
+                stacklevel=2,
+            )
+
+
+async def _declined() -> None:
+    return None
+
+
+def _silent(_: str) -> None:
+    return None
+
+
+def _check_max_concepts(max_concepts: int) -> None:
+    if isinstance(max_concepts, bool) or not isinstance(max_concepts, int) or max_concepts < 1:
+        raise InputError(f"max_concepts={max_concepts!r} must be a whole number of at least 1.")
+
+
+def _relocate(tasks: Sequence[ScoreDocuments], table: ScoreTable) -> None:
+    """Highlights of tasks about excerpts as they stand in the full documents."""
+    corpus = table.corpus
+    for task in tasks:
+        for document in task.documents:
+            text = corpus.text_of(document.id)
+            if document.text == text or document.text in text:
+                continue
+            for concept in task.concepts:
+                row = corpus.position[document.id]
+                highlight = table.highlights(concept)[row]
+                if highlight and highlight not in text:
+                    found = locate_quote(highlight, text)
+                    table.put(
+                        concept,
+                        document.id,
+                        Judgement(
+                            float(table.scores(concept)[row]),
+                            table.rationales(concept)[row],
+                            found.text,
+                            found.match,
+                            found.claimed,
+                        ),
+                    )

@@ -1,0 +1,637 @@
+"""The session: documents, concepts and scores, and the verbs that work on them.
+
+import text_lloom.workbench as wb
+
+l = wb.lloom(df=df, text_col="text", id_col="doc_id")
+await l.gen(seed="social issues")
+l.select()
+score_df = await l.score()
+l.vis(slice_col="party")
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from text_lloom.concept import Concept
+from text_lloom.corpus import Corpus
+from text_lloom.errors import InputError, UnknownName
+from text_lloom.llm.defaults import EmbedSpec, ModelSpec, resolve_models
+from text_lloom.llm.portal import run_async, run_sync
+from text_lloom.llm.run import Failure
+from text_lloom.llm.usage import Ledger
+from text_lloom.operators.estimate import Estimate, estimate_score
+from text_lloom.operators.evaluate import Coverage, match_concepts
+from text_lloom.operators.generate import CUSTOM_STEPS, custom_templates
+from text_lloom.operators.parameters import suggest_parameters
+from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring
+from text_lloom.session import Session, Summary
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from narwhals.typing import IntoDataFrame
+
+    from text_lloom.analysis.prevalence import NormBy
+    from text_lloom.analysis.slices import Slices
+    from text_lloom.widget.report import StaticSelect, StaticView
+
+__all__ = ["Summary", "lloom", "load"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class lloom(Session):
+    """A working session with a collection of documents.
+
+    Args:
+        df: One row per document; pandas, polars, Arrow or any narwhals-compatible frame.
+        text_col: Column with the text.
+        id_col: Column with unique ids; the rows are numbered when it is left out.
+        distill_model: Reads the documents (filter and summarize). A `Model`, `"local"`, `"openai:<name>"`,
+            or `None` for the default: OpenAI's if `OPENAI_API_KEY` is set, else the local engine.
+        cluster_model: Embeds what was distilled; an `EmbedModel`, a string or `None`.
+        synth_model: Synthesizes and reviews concepts.
+        score_model: Scores the documents and sums up concepts.
+        debug: Print what the steps do.
+        budget: US dollars that the session may cost in all; it stops before passing them.
+        random_state: Seed of everything that is random.
+
+    Raises:
+        InputError: When the frame or a model cannot be used; see `Corpus.from_frame`.
+    """
+
+    def __init__(
+        self,
+        df: IntoDataFrame,
+        text_col: str,
+        id_col: str | None = None,
+        distill_model: ModelSpec = None,
+        cluster_model: EmbedSpec = None,
+        synth_model: ModelSpec = None,
+        score_model: ModelSpec = None,
+        *,
+        debug: bool = False,
+        budget: float | None = None,
+        random_state: int = 0,
+    ) -> None:
+        corpus = Corpus.from_frame(df, text_col=text_col, id_col=id_col)
+        models = resolve_models(
+            distill=distill_model,
+            cluster=cluster_model,
+            synth=synth_model,
+            score=score_model,
+            background=corpus.texts,
+        )
+        super().__init__(corpus, models, budget=budget, random_state=random_state, debug=debug)
+
+    def __repr__(self) -> str:
+        return (
+            f"<lloom session: {len(self.corpus)} documents, {len(self.concepts)} concepts "
+            f"({len(self.concepts.active)} selected), {len(self.table)} scored>"
+        )
+
+    @property
+    def sync(self) -> SyncMethods:
+        """The same methods for code that does not `await`: `l.sync.gen(...)`."""
+        return SyncMethods(self)
+
+    @property
+    def in_df(self) -> pd.DataFrame:
+        """The documents with all columns."""
+        return self.corpus.frame
+
+    # Generation
+
+    async def gen(
+        self,
+        seed: str | None = None,
+        params: Mapping[str, int] | None = None,
+        n_synth: int = 1,
+        custom_prompts: Mapping[str, str | None] | None = None,
+        auto_review: bool = True,
+        debug: bool = True,
+        *,
+        confirm: bool | None = None,
+    ) -> None:
+        """Generate concepts: Distill → Cluster → Synthesize → Review.
+
+        Concepts of an earlier `gen` are replaced; concepts that were added by hand stay.
+
+        Args:
+            seed: Steers towards a subject, such as `"social issues"`.
+            params: Any of `filter_n_quotes`, `summ_n_bullets`, `synth_n_concepts` and
+                `target_n_concepts`; the rest follows from the data (`auto_suggest_parameters`).
+            n_synth: How often to synthesize; from the second time on, concepts of concepts.
+            custom_prompts: Prompt templates by step (`distill_filter`, `distill_summarize`,
+                `synthesize`); see `show_prompt`. `None` for a distill step leaves it out.
+            auto_review: Take useless concepts out and merge equal ones.
+            debug: Print what the steps do.
+            confirm: `False` does not ask before spending, `True` always does.
+
+        Raises:
+            InputError: For unknown parameters or prompts without a required field; nothing is spent.
+            StepFailed: When no request of a step could be answered.
+            BudgetReached: When the next request would pass the budget.
+        """
+        await run_async(
+            self._plan_gen(seed, params, n_synth, custom_prompts, auto_review, debug=debug, confirm=confirm)
+        )
+
+    async def gen_auto(
+        self,
+        max_concepts: int = 8,
+        seed: str | None = None,
+        params: Mapping[str, int] | None = None,
+        n_synth: int = 1,
+        custom_prompts: Mapping[str, str | None] | None = None,
+        debug: bool = True,
+        *,
+        confirm: bool | None = None,
+    ) -> pd.DataFrame | None:
+        """Generate, select and score concepts in one go; see `gen`, `select_auto` and `score`.
+
+        Returns:
+            The score table, or `None` when the user declined.
+        """
+        return await run_async(
+            self._plan_gen_auto(
+                max_concepts, seed, params, n_synth, custom_prompts, debug=debug, confirm=confirm
+            )
+        )
+
+    def auto_suggest_parameters(
+        self, sample_size: int | None = None, target_n_concepts: int = 20, debug: bool = False
+    ) -> dict[str, int]:
+        """Parameters for `gen` that suit the length of the documents.
+
+        Args:
+            sample_size: Look at that many documents only.
+            target_n_concepts: How many concepts are wanted in the end.
+            debug: Print them.
+        """
+        suggested = suggest_parameters(
+            self.corpus.texts,
+            sample_size=sample_size,
+            target_n_concepts=target_n_concepts,
+            random_state=self.random_state,
+        ).to_dict()
+        if debug:
+            print(f"Suggested parameters: {suggested}")
+        return suggested
+
+    def estimate_gen_cost(self, params: Mapping[str, int] | None = None, verbose: bool = False) -> Estimate:
+        """Print and give what `gen(params=params)` will cost, as a range.
+
+        Args:
+            params: As for `gen`.
+            verbose: Print a line per step.
+        """
+        estimate = self._estimate_gen(self._parameters(params))
+        print(estimate.describe(verbose=verbose))
+        return estimate
+
+    def show_prompt(self, step_name: str) -> str:
+        """The prompt template of a step, to start a custom prompt from."""
+        return _template_of(step_name)
+
+    def validate_prompt(self, step_name: str, prompt: str) -> None:
+        """Check a custom prompt.
+
+        Raises:
+            PromptError: When it lacks a required field.
+            UnknownName: When the step has no custom prompt.
+        """
+        custom_templates({step_name: prompt})
+
+    # Selection
+
+    def select(self, *concepts: str) -> StaticSelect:
+        """Show the concepts, and select those that are named.
+
+        Args:
+            *concepts: Names or ids of the concepts to select; the selection stays as it is without.
+
+        Raises:
+            UnknownName: When no concept has that name or id.
+        """
+        if concepts:
+            chosen = {concept.id for named in concepts for concept in self._named(named)}
+            for concept in self.concepts.values():
+                concept.active = concept.id in chosen
+        from text_lloom.widget.report import select_html
+
+        return select_html(list(self.concepts.values()), self.corpus)
+
+    async def select_auto(self, max_concepts: int) -> None:
+        """Have the synthesis model select the concepts that together tell most.
+
+        Args:
+            max_concepts: How many to select at most; all others are deselected.
+        """
+        await run_async(self._plan_select_auto(max_concepts))
+
+    # Concepts by hand
+
+    async def add(
+        self,
+        name: str,
+        prompt: str,
+        ex_ids: Sequence[Hashable] = (),
+        get_highlights: bool = True,
+        *,
+        confirm: bool | None = None,
+    ) -> pd.DataFrame | None:
+        """Add a concept and score all documents on it.
+
+        Args:
+            name: A label of a few words.
+            prompt: The criterion, such as "Does this text criticize government actions?".
+            ex_ids: Ids of documents that show it.
+            get_highlights: Ask for quotes.
+            confirm: As for `gen`.
+
+        Returns:
+            Scores of the new concept, or `None` when the user declined (the concept is kept, unscored).
+        """
+        return await run_async(self._plan_add(name, prompt, ex_ids, get_highlights, confirm=confirm))
+
+    async def edit(
+        self,
+        c_id: str,
+        name: str | None = None,
+        prompt: str | None = None,
+        ex_ids: Sequence[Hashable] | None = None,
+        get_highlights: bool = True,
+        *,
+        confirm: bool | None = None,
+    ) -> pd.DataFrame | None:
+        """Change a concept; a changed criterion is scored anew if the old one was scored.
+
+        Args:
+            c_id: Id (or unique name) of the concept.
+            name: Its new name.
+            prompt: Its new criterion.
+            ex_ids: Its new examples.
+            get_highlights: Ask for quotes when scoring.
+            confirm: As for `gen`.
+
+        Returns:
+            Scores of the concept, or `None` when it has none.
+        """
+        return await run_async(self._plan_edit(c_id, name, prompt, ex_ids, get_highlights, confirm=confirm))
+
+    # Scoring
+
+    async def score(
+        self,
+        c_ids: Sequence[str] | None = None,
+        batch_size: int = 1,
+        get_highlights: bool = True,
+        ignore_existing: bool = True,
+        score_all: bool = False,
+        df: IntoDataFrame | None = None,
+        *,
+        concepts_per_call: int = CONCEPTS_PER_CALL,
+        score_on: str = "text",
+        confirm: bool | None = None,
+    ) -> pd.DataFrame | None:
+        """Score every document on the selected concepts (on all of them when none is selected).
+
+        Args:
+            c_ids: Ids of the concepts to score, instead of the selected ones.
+            batch_size: Documents per request.
+            get_highlights: Ask for a quote that shows the concept.
+            ignore_existing: Leave out what has a score already.
+            score_all: Score all concepts, selected or not.
+            df: Other documents to score, with the same text and id columns; the session's own scores
+                are left alone.
+            concepts_per_call: Concepts per request; 1 asks about each concept by itself.
+            score_on: `"text"` judges the full document, `"quotes"` the quotes of the Distill step.
+            confirm: As for `gen`.
+
+        Returns:
+            One row per document and concept (see `ScoreTable.to_frame`); `NaN` where no score could be
+            had. `None` when the user declined.
+
+        Raises:
+            InputError: When there is no concept, or an argument cannot be used; nothing is spent.
+            BudgetReached: When the next request would pass the budget; scores so far are kept.
+        """
+        return await run_async(
+            self._plan_score(
+                c_ids,
+                batch_size,
+                get_highlights,
+                ignore_existing,
+                score_all,
+                df,
+                concepts_per_call=concepts_per_call,
+                score_on=score_on,
+                confirm=confirm,
+            )
+        )
+
+    def get_score_df(self) -> pd.DataFrame:
+        """Scores of the selected concepts (of all scored ones when none is selected)."""
+        return self.table.to_frame(self._scored())
+
+    def estimate_score_cost(
+        self,
+        n_concepts: int | None = None,
+        batch_size: int = 1,
+        get_highlights: bool = True,
+        verbose: bool = False,
+        *,
+        concepts_per_call: int = CONCEPTS_PER_CALL,
+    ) -> Estimate:
+        """Print and give what scoring will cost, as a range.
+
+        Args:
+            n_concepts: How many concepts; the selected ones when left out.
+            batch_size: As for `score`.
+            get_highlights: As for `score`.
+            verbose: Print a line per step.
+            concepts_per_call: As for `score`.
+        """
+        concepts = self.concepts.active or list(self.concepts.values())
+        if n_concepts is not None:
+            stand_in = Concept("Four words for it", "Does the text say that this kind of thing happened?")
+            concepts = [Concept(stand_in.name, stand_in.criteria) for _ in range(n_concepts)]
+        tasks = plan_scoring(
+            list(self.corpus),
+            concepts,
+            batch_size=batch_size,
+            get_highlights=get_highlights,
+            concepts_per_call=concepts_per_call,
+        )
+        estimate = estimate_score(self.corpus, self.models.score, tasks, n_summaries=len(concepts))
+        print(f"Scoring {len(concepts)} concepts for {len(self.corpus)} documents")
+        print(estimate.describe(verbose=verbose))
+        return estimate
+
+    async def auto_eval(self, items: Mapping[str, Mapping[str, str]]) -> Coverage:
+        """Ask the synthesis model how many known concepts were found.
+
+        Args:
+            items: Known concepts: id → `{"name": ..., "prompt": ...}`.
+        """
+        known = {str(i): Concept.from_dict(item) for i, item in items.items()}
+        found = list(self.concepts.values())
+        return await run_async(match_concepts(known, found, self.models.synth, run=self._run))
+
+    # Results
+
+    def vis(
+        self,
+        cols_to_show: Sequence[str] = (),
+        slice_col: str | None = None,
+        max_slice_bins: int = 5,
+        slice_bounds: Sequence[float] | None = None,
+        show_highlights: bool = True,
+        norm_by: NormBy | None = None,
+        export_df: bool = False,
+        include_outliers: bool = False,
+        *,
+        threshold: float = 1.0,
+    ) -> StaticView | pd.DataFrame:
+        """Show the matrix of concepts and slices.
+
+        Args:
+            cols_to_show: Further columns to show with the documents.
+            slice_col: Column by whose values the documents are grouped.
+            max_slice_bins: The largest number of groups for a numeric column.
+            slice_bounds: Bounds of the groups for a numeric column, such as `[0, 10, 50]`.
+            show_highlights: Mark the highlights in the documents.
+            norm_by: `"concept"` (share of the concept's matches per slice), `"slice"` (share of the
+                slice's documents that match) or `None` (counts).
+            export_df: Give the export table instead of the view.
+            include_outliers: Include the documents that match no concept.
+            threshold: Smallest score of a match.
+
+        Raises:
+            InputError: When nothing is scored yet, or a column or option does not exist.
+        """
+        if export_df:
+            return self.export_df(include_outliers=include_outliers, threshold=threshold)
+        from text_lloom.widget.report import StaticView
+
+        return StaticView(
+            self.corpus,
+            self.table,
+            self._scored(),
+            slices=self.slices(slice_col, max_slice_bins=max_slice_bins, slice_bounds=slice_bounds),
+            norm_by=norm_by,
+            threshold=threshold,
+            show_highlights=show_highlights,
+            cols_to_show=list(cols_to_show),
+        )
+
+    def slices(
+        self,
+        slice_col: str | None,
+        *,
+        max_slice_bins: int = 5,
+        slice_bounds: Sequence[float] | None = None,
+    ) -> Slices | None:
+        """The documents grouped by a column, `None` for no column; see `slice_documents`."""
+        if slice_col is None:
+            return None
+        from text_lloom.analysis.slices import slice_documents
+
+        return slice_documents(
+            self.corpus, slice_col, max_slice_bins=max_slice_bins, slice_bounds=slice_bounds
+        )
+
+    def export_df(self, include_outliers: bool = False, *, threshold: float = 1.0) -> pd.DataFrame:
+        """One row per scored concept.
+
+        Args:
+            include_outliers: Add a row for the documents that match no concept.
+            threshold: Smallest score of a match.
+
+        Returns:
+            Columns `concept`, `criteria`, `summary`, `rep_examples` (texts), `prevalence` (share of the
+            documents), `n_matches`, `highlights` (up to three).
+        """
+        from text_lloom.analysis.prevalence import export_frame
+
+        return export_frame(
+            self.table,
+            self._scored(),
+            threshold=threshold,
+            include_outliers=include_outliers,
+            random_state=self.random_state,
+        )
+
+    def export_json(self, threshold: float = 1.0) -> str:
+        """The scored concepts as a JSON list of `name`, `criteria`, `summary`, `seed` and `n` matches."""
+        exported = [
+            {
+                "name": concept.name,
+                "criteria": concept.criteria,
+                "summary": concept.summary,
+                "seed": concept.seed,
+                "n": int(self.table.matches(concept, threshold=threshold).sum()),
+            }
+            for concept in self._scored()
+        ]
+        return json.dumps(exported, ensure_ascii=False)
+
+    def write_report(
+        self, path: str | Path, *, title: str = "Concepts", slice_col: str | None = None
+    ) -> Path:
+        """Write one self-contained HTML page with the matrix, the concepts and their documents."""
+        from text_lloom.widget.report import write_report
+
+        return write_report(
+            path,
+            title=title,
+            corpus=self.corpus,
+            table=self.table,
+            concepts=self._scored(),
+            slices=self.slices(slice_col),
+            summary_lines=self._summary_lines(),
+        )
+
+    def summary(self, verbose: bool = True, return_vals: bool = False) -> Summary | None:
+        """Print what the session took so far: time, cost and tokens of every step.
+
+        Args:
+            verbose: Print a line per step.
+            return_vals: Give the figures, too.
+        """
+        for line in self._summary_lines(verbose=verbose):
+            print(line)
+        return self._summary() if return_vals else None
+
+    def failures(self) -> pd.DataFrame:
+        """Requests that could not be answered.
+
+        Returns:
+            Columns `step`, `doc_ids`, `concept_ids`, `kind`, `reason`, `attempts`, `usd`.
+        """
+        import pandas as pd
+
+        columns = list(Failure.__dataclass_fields__)
+        rows = [[getattr(failure, column) for column in columns] for failure in self._run.failures]
+        return pd.DataFrame(rows, columns=columns)
+
+    def save(self, folder: str | Path, file_name: str | None = None) -> Path:
+        """Save the session, without keys or models.
+
+        Args:
+            folder: Where; made if need be.
+            file_name: Without suffix; the local time when left out.
+
+        Returns:
+            The file, which `wb.load(path)` opens.
+        """
+        from text_lloom.storage.session import SessionState, write_session
+
+        name = file_name or time.strftime("%Y-%m-%d-%H-%M-%S")
+        state = SessionState(
+            corpus=self.corpus,
+            codebook=self.concepts,
+            table=self.table,
+            quotes=self._quotes,
+            bullets=self._bullets,
+            support=self._support,
+            attempts=self.ledger.attempts,
+            step_seconds=[(step, at, seconds) for (step, at), seconds in self.time.items()],
+            failures=tuple(self._run.failures),
+            settings={"random_state": self.random_state, "generated": sorted(self._generated)},
+        )
+        path = write_session(Path(folder) / f"{name.removesuffix('.lloom')}.lloom", state)
+        print(f"Saved session to {path}")
+        return path
+
+    def submit(self) -> None:
+        """Not carried over: it sent the session with all its documents to a third party's server.
+
+        Raises:
+            InputError: Always; says what to use instead.
+        """
+        raise InputError(
+            "submit() sent the documents to a server of a third party and does not exist here. To share "
+            "results, write one self-contained page with l.write_report('report.html')."
+        )
+
+
+class SyncMethods:
+    """The methods of a session that call models, for code that does not `await`."""
+
+    def __init__(self, session: lloom) -> None:
+        self.gen = _now(session._plan_gen)
+        self.gen_auto = _now(session._plan_gen_auto)
+        self.select_auto = _now(session._plan_select_auto)
+        self.add = _now(session._plan_add)
+        self.edit = _now(session._plan_edit)
+        self.score = _now(session._plan_score)
+        self.auto_eval = _now(session.auto_eval)
+
+
+def load(
+    path: str | Path,
+    *,
+    distill_model: ModelSpec = None,
+    cluster_model: EmbedSpec = None,
+    synth_model: ModelSpec = None,
+    score_model: ModelSpec = None,
+    debug: bool = False,
+    budget: float | None = None,
+) -> lloom:
+    """Open a session that was saved with `l.save()`.
+
+    Models and keys are not in the file; pass the models again, as for `lloom`. Nothing in the file is
+    ever run.
+
+    Raises:
+        FileProblem: When the file cannot be read, or is no session.
+    """
+    from text_lloom.storage.session import read_session
+
+    state = read_session(path)
+    random_state = state.settings.get("random_state", 0)
+    session = lloom.__new__(lloom)
+    Session.__init__(
+        session,
+        state.corpus,
+        resolve_models(
+            distill=distill_model,
+            cluster=cluster_model,
+            synth=synth_model,
+            score=score_model,
+            background=state.corpus.texts,
+        ),
+        budget=budget,
+        random_state=random_state if isinstance(random_state, int) else 0,
+        debug=debug,
+    )
+    session.concepts, session.table = state.codebook, state.table
+    session._quotes, session._bullets, session._support = state.quotes, state.bullets, state.support
+    session._run.ledger = Ledger(state.attempts)
+    session._run.failures.extend(state.failures)
+    session.time = {(step, at): seconds for step, at, seconds in state.step_seconds}
+    generated = state.settings.get("generated", [])
+    session._generated = {str(i) for i in generated} if isinstance(generated, list) else set()
+    return session
+
+
+def _now(plan: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """The synchronous twin of a method: planned here, run on the models' thread."""
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run_sync(plan(*args, **kwargs))
+
+    return call
+
+
+def _template_of(step_name: str) -> str:
+    if step_name not in CUSTOM_STEPS:
+        raise UnknownName(step_name, CUSTOM_STEPS, what="step")
+    return CUSTOM_STEPS[step_name].text
