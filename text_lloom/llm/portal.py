@@ -8,14 +8,17 @@ row and plain synchronous calls share clients, limits and connections.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
+import contextlib
 import contextvars
 import os
 import threading
-from collections.abc import Coroutine
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-__all__ = ["run_async", "run_sync"]
+__all__ = ["close_with", "run_async", "run_sync"]
 
 T = TypeVar("T")
 
@@ -60,12 +63,38 @@ class _Portal:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.pid = os.getpid()
+        self.open: dict[int, Callable[[], Awaitable[object]]] = {}
         self.thread = threading.Thread(target=self._run, name="lloom-models", daemon=True)
         self.thread.start()
+        atexit.register(self._shut_down)
+
+    def close(self, token: int) -> None:
+        """Close one client, without waiting."""
+        closing = self.open.pop(token, None)
+        if closing is not None and self.pid == os.getpid():
+            self.loop.call_soon_threadsafe(lambda: self.loop.create_task(_awaited(closing)))
+
+    def _shut_down(self) -> None:
+        """Close what is still open when the process ends."""
+        if self.pid != os.getpid() or not self.open:
+            return
+        closings, self.open = list(self.open.values()), {}
+
+        async def all_closed() -> None:
+            await asyncio.wait([asyncio.ensure_future(_awaited(closing)) for closing in closings])
+
+        ended = asyncio.run_coroutine_threadsafe(all_closed(), self.loop)
+        with contextlib.suppress(concurrent.futures.TimeoutError):
+            ended.result(_CLEANUP_SECONDS)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
+
+
+async def _awaited(closing: Callable[[], Awaitable[object]]) -> None:
+    with contextlib.suppress(Exception):
+        await closing()
 
 
 _portal: _Portal | None = None
@@ -114,3 +143,11 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
         job.cancel()
         job.ended.wait(_CLEANUP_SECONDS)
         raise
+
+
+def close_with(owner: object, closing: Callable[[], Awaitable[object]]) -> None:
+    """Have a client closed, on the portal's loop, when its owner is gone or the process ends."""
+    portal = _current()
+    token = id(closing)
+    portal.open[token] = closing
+    weakref.finalize(owner, portal.close, token).atexit = False

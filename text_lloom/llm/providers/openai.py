@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from text_lloom.errors import AnswerRefused, InputError, ModelSetupError, PermanentError
 from text_lloom.llm.limits import RateLimitSpec
 from text_lloom.llm.model import Completion, Embeddings, EmbedModel, Model
+from text_lloom.llm.portal import close_with
 from text_lloom.llm.pricing import known_context_window, known_price
 from text_lloom.llm.retry import as_model_error
 
@@ -89,7 +90,9 @@ class OpenAIModel(Model):
         return f"openai:{self.base_url or ''}"
 
     def _set_up(self) -> Any:
-        return _make_client(self.api_key, self.base_url, self.timeout)
+        client = _make_client(self.api_key, self.base_url, self.timeout)
+        close_with(self, client.close)
+        return client
 
     async def complete(self, prompt: str, *, schema: Mapping[str, object] | None = None) -> Completion:
         while True:
@@ -187,7 +190,9 @@ class OpenAIEmbedModel(EmbedModel):
         return f"openai:{self.base_url or ''}"
 
     def _set_up(self) -> Any:
-        return _make_client(self.api_key, self.base_url, self.timeout)
+        client = _make_client(self.api_key, self.base_url, self.timeout)
+        close_with(self, client.close)
+        return client
 
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
         import numpy as np

@@ -1,0 +1,371 @@
+"""Slices: groups of documents by a metadata column, with readable labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count, pairwise
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+import numpy as np
+
+from text_lloom.errors import ColumnNotFound, InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from text_lloom.corpus import Corpus
+
+__all__ = ["MISSING", "MOST_CATEGORIES", "OTHER", "Slices", "slice_documents"]
+
+MOST_CATEGORIES: Final = 40
+MISSING: Final = "missing"
+OTHER: Final = "other"
+
+_ISO_DATE = r"\d{4}-\d{2}-\d{2}(?:[T ]\S.*)?"
+_MOST_DECIMALS = 12
+_EXACT_WHOLE = 2.0**53
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Documents grouped by a metadata column.
+
+    Labels are for reading, numbers are identity: a slice may be called `All` or like the column.
+
+    Attributes:
+        column: Name of the column.
+        labels: One label per slice, all different.
+        members: Slice number of each document, shape `(documents,)`, -1 = in none.
+        n_outside: How many documents lie outside `slice_bounds`; they have slices of their own
+            (`< 0`, `> 50`), so that no document disappears.
+        kind: `numeric` for intervals of numbers, `category` for values and calendar periods.
+    """
+
+    column: str
+    labels: tuple[str, ...]
+    members: NDArray[np.intp]
+    n_outside: int
+    kind: Literal["numeric", "category"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def sizes(self) -> NDArray[np.intp]:
+        """Number of documents in each slice, shape `(slices,)`."""
+        return np.bincount(self.members[self.members >= 0], minlength=len(self.labels)).astype(np.intp)
+
+
+class _Groups(NamedTuple):
+    """Labels, and the number of one of them for every document (-1 = its value is missing)."""
+
+    labels: list[str]
+    codes: NDArray[np.intp]
+    kind: Literal["numeric", "category"] = "category"
+    n_outside: int = 0
+
+
+def slice_documents(
+    corpus: Corpus,
+    slice_col: str,
+    *,
+    max_slice_bins: int = 5,
+    slice_bounds: Sequence[float] | None = None,
+) -> Slices:
+    """Group the documents by a metadata column.
+
+    - Numbers fall into intervals of about as many documents each; the lowest and highest value are
+      included. A value that fills a whole interval by itself at the low end (many zeros) gets its own.
+      Few different values (whole numbers, or values that recur) are taken as they are, in order.
+    - Dates, also as ISO text, fall into days, weeks, months, quarters, years or spans of years: the
+      finest of which at most `max_slice_bins` occur.
+    - All else is grouped by value, in natural order (`9` before `10`; ordered categories keep
+      theirs). Of more than 40 values the 39 most frequent are kept, the rest is the slice `other`.
+    - Missing and blank values are the slice `missing`, last and only if there are any.
+
+    Args:
+        corpus: The documents.
+        slice_col: A column of the corpus' frame.
+        max_slice_bins: Most intervals for numbers and most periods for dates.
+        slice_bounds: Edges for a numeric column, such as `[0, 10, 50]`: the intervals are closed on the
+            right, `0 – 10` and `10 – 50`, and the first includes its left edge. Values outside fall into
+            the slices `< 0` and `> 50`, which are there only if needed. `inf` is an edge like any other.
+
+    Raises:
+        ColumnNotFound: When there is no such column; suggests the nearest name.
+        InputError: When `slice_bounds` is given for a column without numbers or does not increase, when
+            `max_slice_bins` is less than 1, or when the column holds lists or the like.
+    """
+    frame = corpus.frame
+    if slice_col not in frame.columns:
+        raise ColumnNotFound(slice_col, list(frame.columns), role="slice_col")
+    if max_slice_bins < 1:
+        raise InputError(f"max_slice_bins={max_slice_bins!r}: at least one slice is needed.")
+    values: pd.Series[Any] = frame[slice_col]
+    kind = _kind(values, slice_col)
+    if slice_bounds is not None and kind != "number":
+        raise InputError(
+            f"slice_bounds needs a numeric column, but {slice_col!r} holds "
+            f"{'dates' if kind == 'date' else 'categories'}. Leave slice_bounds out."
+        )
+    if kind == "number":
+        numbers = _as_numbers(values)
+        groups = (
+            _by_bounds(numbers, slice_bounds)
+            if slice_bounds is not None
+            else _by_number(numbers, max_slice_bins)
+        )
+    elif kind == "date":
+        groups = _by_period(_as_dates(values), max_slice_bins)
+    else:
+        groups = _fold_rare(_by_value(values))
+    return _with_missing(groups, str(slice_col))
+
+
+def _kind(values: pd.Series[Any], slice_col: str) -> Literal["number", "date", "category"]:
+    import pandas as pd
+
+    types, dtype = pd.api.types, values.dtype
+    if isinstance(dtype, pd.CategoricalDtype) or types.is_bool_dtype(dtype):
+        return "category"
+    if types.is_numeric_dtype(dtype):
+        return "number"
+    if types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype):
+        return "date"
+    inferred = types.infer_dtype(values, skipna=True)
+    if inferred in {"integer", "floating", "mixed-integer-float", "decimal"}:
+        return "number"
+    if inferred in {"date", "datetime", "datetime64", "period"}:
+        return "date"
+    if inferred == "string":
+        return "date" if _are_iso_dates(values) else "category"
+    containers = values.map(lambda value: isinstance(value, (list, tuple, dict, set, np.ndarray)))
+    if containers.any():
+        row = int(np.flatnonzero(containers.to_numpy(dtype=bool))[0])
+        raise InputError(
+            f"slice_col={slice_col!r}: row {row} holds a {type(values.iloc[row]).__name__}, but a slice "
+            f"needs one value per document. Choose another column or make one with a single value each."
+        )
+    return "category"
+
+
+def _are_iso_dates(values: pd.Series[Any]) -> bool:
+    import pandas as pd
+
+    texts = values.dropna().astype(str).str.strip()
+    texts = texts[texts != ""]
+    if texts.empty or not bool(texts.str.fullmatch(_ISO_DATE).all()):
+        return False
+    return not pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True).isna().any()
+
+
+def _as_numbers(values: pd.Series[Any]) -> NDArray[np.float64]:
+    import pandas as pd
+
+    numbers: NDArray[np.float64] = pd.to_numeric(values, errors="coerce").to_numpy(
+        dtype=np.float64, na_value=np.nan
+    )
+    return numbers
+
+
+def _as_dates(values: pd.Series[Any]) -> pd.Series[pd.Timestamp]:
+    """The dates without their time zone: a document belongs to the day on its own clock."""
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.PeriodDtype) or pd.api.types.infer_dtype(values) == "period":
+        values = values.map(lambda period: period.to_timestamp(), na_action="ignore")
+    iso = "ISO8601" if pd.api.types.infer_dtype(values, skipna=True) == "string" else None
+    if iso:
+        values = values.str.strip().str.replace(r"(?:Z|[+-]\d{2}:?\d{2})$", "", regex=True)
+    elif values.dtype == object:
+        values = values.map(
+            lambda value: value.replace(tzinfo=None) if getattr(value, "tzinfo", None) else value,
+            na_action="ignore",
+        )
+    dates = pd.to_datetime(values, format=iso, errors="coerce")
+    return dates if dates.dt.tz is None else dates.dt.tz_localize(None)
+
+
+def _by_number(numbers: NDArray[np.float64], most: int) -> _Groups:
+    known = ~np.isnan(numbers)
+    finite = numbers[np.isfinite(numbers)]
+    distinct = np.unique(numbers[known])
+    whole = bool((finite == np.floor(finite)).all()) and bool((np.abs(finite) < _EXACT_WHOLE).all())
+    recur = known.sum() >= 2 * distinct.size
+    if distinct.size <= 1 or finite.size == 0 or (distinct.size <= most and (whole or recur)):
+        labels = [f"{value:.6g}" for value in distinct]
+        if whole or len(set(labels)) < len(labels):
+            labels = [_number(float(value)) for value in distinct]
+        return _Groups(labels, _codes(np.searchsorted(distinct, numbers), known))
+    inner, digits = _readable_edges(_inner_edges(finite, min(most, distinct.size)), finite, whole=whole)
+    scale = 10.0**digits
+    low = float(np.floor(finite.min() * scale) / scale)
+    high = float(np.ceil(finite.max() * scale) / scale)
+    step = 1.0 if whole else 0.0
+    lefts, rights = [low, *(inner + step)], [*inner, high]
+    labels = [_interval(round(a, digits), round(b, digits)) for a, b in zip(lefts, rights, strict=True)]
+    if len(inner) and np.isneginf(numbers).any():
+        labels[0] = f"≤ {_number(float(inner[0]))}"
+    if len(inner) and np.isposinf(numbers).any():
+        labels[-1] = f"> {_number(float(inner[-1]))}"
+    return _Groups(labels, _codes(np.searchsorted(inner, numbers, side="left"), known), "numeric")
+
+
+def _inner_edges(finite: NDArray[np.float64], n_bins: int) -> NDArray[np.float64]:
+    """Right edges of all quantile bins but the last."""
+    edges = np.quantile(finite, np.linspace(0, 1, n_bins + 1))
+    lowest = finite.min()
+    if n_bins > 1 and edges[1] == lowest < edges[-1]:
+        rest = _inner_edges(finite[finite > lowest], n_bins - 1)
+        return np.concatenate([[lowest], rest])
+    inner: NDArray[np.float64] = np.unique(edges[1:-1])
+    below_top: NDArray[np.float64] = inner[inner < edges[-1]]
+    return below_top
+
+
+def _readable_edges(
+    inner: NDArray[np.float64], finite: NDArray[np.float64], *, whole: bool
+) -> tuple[NDArray[np.float64], int]:
+    """The edges rounded as far as no bin becomes empty, and to how many decimals."""
+    if whole:
+        return np.unique(np.floor(inner)), 0
+    spread = float(finite.max() - finite.min())
+    fewest = min(max(0, 2 - int(np.floor(np.log10(spread)))), _MOST_DECIMALS)
+    for digits in range(fewest, _MOST_DECIMALS + 1):
+        rounded = np.unique(np.round(inner, digits))
+        if np.unique(np.searchsorted(rounded, finite, side="left")).size == inner.size + 1:
+            return rounded, digits
+    return inner, _MOST_DECIMALS
+
+
+def _by_bounds(numbers: NDArray[np.float64], slice_bounds: Sequence[float]) -> _Groups:
+    try:
+        bounds = np.asarray(slice_bounds, dtype=np.float64)
+    except (TypeError, ValueError):
+        bounds = np.empty(0)
+    if bounds.ndim != 1 or bounds.size < 2 or not (np.diff(bounds) > 0).all():
+        raise InputError(
+            f"slice_bounds must be at least two increasing numbers, such as [0, 10, 50], but is "
+            f"{list(slice_bounds) if isinstance(slice_bounds, Sequence) else slice_bounds!r}."
+        )
+    known = ~np.isnan(numbers)
+    below, above = numbers < bounds[0], numbers > bounds[-1]
+    codes = _codes(np.searchsorted(bounds[1:-1], numbers, side="left"), known)
+    labels = [_interval(float(a), float(b)) for a, b in pairwise(bounds)]
+    if np.isposinf(bounds[1]):
+        labels[0] = f"≥ {_number(float(bounds[0]))}"
+    if above.any():
+        codes[above] = len(labels)
+        labels.append(f"> {_number(float(bounds[-1]))}")
+    if below.any():
+        codes[known] += 1
+        codes[below] = 0
+        labels.insert(0, f"< {_number(float(bounds[0]))}")
+    return _Groups(labels, codes, "numeric", int(below.sum() + above.sum()))
+
+
+def _by_period(dates: pd.Series[pd.Timestamp], most: int) -> _Groups:
+    import pandas as pd
+
+    for unit in ("D", "W", "M", "Q", "Y"):
+        codes, periods = pd.factorize(dates.dt.to_period(unit), sort=True)
+        if len(periods) <= most:
+            return _Groups([_period_label(period, unit) for period in periods], codes.astype(np.intp))
+    years = dates.dt.year.to_numpy(dtype=np.float64, na_value=np.nan)
+    known = ~np.isnan(years)
+    first, last = int(np.nanmin(years)), int(np.nanmax(years))
+    for width in (step * 10**power for power in count() for step in (1, 2, 5)):
+        spans = np.unique(years[known] // width)
+        if spans.size <= most:
+            break
+        if width > last:
+            spans, width = np.zeros(1), last + 1
+            break
+    starts = [int(span) * width for span in spans]
+    labels = [_interval(max(start, first), min(start + width - 1, last)) for start in starts]
+    return _Groups(labels, _codes(np.searchsorted(spans, years // width), known))
+
+
+def _period_label(period: pd.Period, unit: str) -> str:
+    if unit == "W":
+        return f"week of {period.start_time:%Y-%m-%d}"
+    if unit == "Q":
+        return f"{period.year} Q{period.quarter}"
+    return str(period)
+
+
+def _by_value(values: pd.Series[Any]) -> _Groups:
+    import pandas as pd
+
+    missing = values.isna().tolist()
+    texts = [
+        "" if gone else " ".join(_value_label(value).split())
+        for value, gone in zip(values.tolist(), missing, strict=True)
+    ]
+    present = set(texts) - {""}
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        ranked = [" ".join(_value_label(value).split()) for value in values.dtype.categories]
+        labels = [label for label in dict.fromkeys(ranked) if label in present]
+    else:
+        labels = sorted(present, key=_natural)
+    number = {label: i for i, label in enumerate(labels)}
+    return _Groups(labels, np.asarray([number.get(text, -1) for text in texts], dtype=np.intp))
+
+
+def _fold_rare(groups: _Groups) -> _Groups:
+    if len(groups.labels) <= MOST_CATEGORIES:
+        return groups
+    sizes = np.bincount(groups.codes[groups.codes >= 0], minlength=len(groups.labels))
+    kept = np.sort(np.argsort(-sizes, kind="stable")[: MOST_CATEGORIES - 1])
+    renumbered = np.full(len(groups.labels), len(kept), np.intp)
+    renumbered[kept] = np.arange(len(kept))
+    labels = [groups.labels[i] for i in kept]
+    codes = np.where(groups.codes >= 0, renumbered[groups.codes], -1).astype(np.intp)
+    return _Groups([*labels, _unused(OTHER, labels)], codes)
+
+
+def _with_missing(groups: _Groups, column: str) -> Slices:
+    labels, codes = list(groups.labels), groups.codes
+    if (codes < 0).any():
+        codes = np.where(codes < 0, len(labels), codes).astype(np.intp)
+        labels.append(_unused(MISSING, labels))
+    codes.flags.writeable = False
+    return Slices(column, tuple(labels), codes, groups.n_outside, groups.kind)
+
+
+def _codes(found: NDArray[np.intp], known: NDArray[np.bool_]) -> NDArray[np.intp]:
+    return np.where(known, found, -1).astype(np.intp)
+
+
+def _unused(label: str, labels: Sequence[str]) -> str:
+    while label in labels:
+        label = f"({label})"
+    return label
+
+
+def _value_label(value: object) -> str:
+    return _number(value) if isinstance(value, float) else str(value)
+
+
+def _natural(label: str) -> tuple[list[str | int], str]:
+    parts = re.split(r"(\d+)", label.casefold())
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], label
+
+
+def _interval(left: float, right: float) -> str:
+    if left == right:
+        return _number(left)
+    if np.isneginf(left):
+        return f"≤ {_number(right)}"
+    if np.isposinf(right):
+        return f"> {_number(left)}"
+    return f"{_number(left)} – {_number(right)}"
+
+
+def _number(value: float) -> str:
+    """A number without needless zeros; thousands are set apart from 10,000 on, so that years are not."""
+    shown: float = int(value) if np.isfinite(value) and value == int(value) else value
+    return f"{shown:,}" if abs(value) >= 10_000 else str(shown)
