@@ -9,7 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.fake_provider.fixtures import fake_provider, fake_provider_process
 from text_lloom.testing import refuse_paid_calls
+
+__all__ = ["fake_provider", "fake_provider_process"]
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

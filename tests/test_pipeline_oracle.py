@@ -29,7 +29,9 @@ def oracle(gold: Mapping[Hashable, str]) -> TaskModel:
         for position, item in enumerate(task.items):
             shown.setdefault(gold[item.doc_id], {}).setdefault(item.doc_id, []).append(position)
         named = [
-            Pattern(name, f"Does the text ask about {name}?", tuple(p for at in documents.values() for p in at))
+            Pattern(
+                name, f"Does the text ask about {name}?", tuple(p for at in documents.values() for p in at)
+            )
             for name, documents in sorted(shown.items(), key=lambda pair: (-len(pair[1]), pair[0]))
             if len(documents) >= 2
         ]

@@ -34,6 +34,7 @@ CUSTOM_STEPS: Final[Mapping[str, Template]] = {
 """The steps whose prompts can be replaced, with their own prompts."""
 
 _EXCERPT = 600
+_BULLET_WORDS = "up to 10"
 _LATER_SHARE = 0.75
 
 
@@ -179,6 +180,7 @@ async def _bullets(
             quotes,
             models.distill,
             n_bullets=generation.parameters.summ_n_bullets,
+            n_words=_BULLET_WORDS,
             seed=generation.seed,
             template=template,
             run=run,

@@ -31,7 +31,7 @@ async def synthesize_concepts(
     n_concepts: int | None = None,
     target: int | None = None,
     max_items: int = 40,
-    pattern_phrase: str = "unique topic",
+    pattern_phrase: str = "distinct idea",
     seed: str | None = None,
     template: Template | None = None,
     random_state: int = 0,

@@ -35,7 +35,8 @@ Name the concepts to take out{{seeding_phrase}}. Take a concept out only if
 - its criterion cannot be decided by reading a document.
 
 Keep everything else, rare concepts too. Overlap is dealt with elsewhere: it is no reason to take one out. \
-An empty list is a good answer.
+The figure in brackets counts the documents in which a concept was seen while drafting. It comes from a \
+sample, so a small figure is no reason either. An empty list is a good answer.
 
 {_DATA_NOTE}
 
@@ -44,7 +45,7 @@ An empty list is a good answer.
 </concepts>
 
 Answer with this JSON object and nothing else:
-{{{{"remove": [{{{{"concept": "C2", "reason": "met by any text about the subject"}}}}]}}}}
+{{{{"remove": [{{{{"concept": "<label>", "reason": "<why>"}}}}]}}}}
 """,
     fields=("concepts", "seeding_phrase"),
     required=("concepts",),
@@ -55,10 +56,11 @@ MERGE_TEMPLATE = Template(
 You review a draft codebook: concepts found in a collection of documents, each with a criterion by which \
 every document will be judged. They were drafted in several rounds, so the same idea can occur more than once.
 
-Group the concepts that should be one{{target_phrase}}{{seeding_phrase}}. Two concepts belong in one group \
-if a document that meets one criterion nearly always meets the other, or if the difference would not matter \
-to someone who reads the results. Do not group concepts that only share a subject: opposite views of a \
-matter, a problem and its remedy, or a cause and its effect stay apart.
+Group the concepts that should be one{{seeding_phrase}}. Two concepts belong in one group if a document \
+that meets one criterion nearly always meets the other: other words for one idea, a narrower version that \
+nobody would report separately, or worrying about a thing and warning of it. Do not group concepts that \
+only share a subject: opposite views of a matter, a problem and the remedy asked for, a demand and the \
+blame for its not being met stay apart. Never join criteria with "or" to make them fit.{{target_phrase}}
 
 For each group give
 - "concepts": two or more labels; each label in one group at most,
@@ -75,7 +77,7 @@ Concepts that stand alone are left out of the answer. An empty list is a good an
 </concepts>
 
 Answer with this JSON object and nothing else:
-{{{{"merge": [{{{{"concepts": ["C1", "C4"], "name": "...", "prompt": "Does the text ...?"}}}}]}}}}
+{{{{"merge": [{{{{"concepts": ["<label>", "<label>"], "name": "<name>", "prompt": "<question>"}}}}]}}}}
 """,
     fields=("concepts", "seeding_phrase", "target_phrase"),
     required=("concepts",),
@@ -88,8 +90,9 @@ criterion by which every document will be judged.
 
 Choose the {{max_concepts}} concepts that together tell most about the collection{{seeding_phrase}}:
 - specific and insightful rather than what one would have guessed beforehand,
-- different from one another, so that together they cover much,
-- decidable from the text.
+- never two that mean nearly the same, so that together they cover much,
+- decidable from the text,
+- of two equally telling ones, the one seen in more documents.
 
 {_DATA_NOTE}
 
@@ -98,7 +101,7 @@ Choose the {{max_concepts}} concepts that together tell most about the collectio
 </concepts>
 
 Answer with this JSON object and nothing else, best first:
-{{{{"select": ["C3", "C1"]}}}}
+{{{{"select": ["<label>", "<label>", ...]}}}}
 """,
     fields=("concepts", "max_concepts", "seeding_phrase"),
     required=("concepts", "max_concepts"),
@@ -109,8 +112,8 @@ MATCH_TEMPLATE = Template(
 You compare two lists of concepts: known ones (K1, K2, ...) and found ones (C1, C2, ...).
 
 For each found concept name the known concept that it expresses: the same idea, perhaps worded otherwise, \
-or a clear part of it. A shared subject alone is no match. Leave found concepts without a counterpart out; \
-several may have the same counterpart.
+or a narrower version of it. A broader one is no match, nor is a shared subject alone. Leave found concepts \
+without a counterpart out; several may have the same counterpart. An empty list is a good answer.
 
 {_DATA_NOTE}
 
@@ -123,7 +126,7 @@ several may have the same counterpart.
 </found>
 
 Answer with this JSON object and nothing else:
-{{{{"matches": [{{{{"concept": "C1", "known": "K2"}}}}]}}}}
+{{{{"matches": [{{{{"concept": "<C label>", "known": "<K label>"}}}}]}}}}
 """,
     fields=("concepts", "items"),
     required=("concepts", "items"),
@@ -262,8 +265,9 @@ class ReviewMerge(Task[list[MergeGroup]]):
         target = ""
         if self.target is not None:
             target = (
-                f": there are {len(self.candidates)} and about {self.target} are wanted, so close "
-                "neighbours may be grouped too, as long as the criterion stays one that can be decided"
+                f" There are {len(self.candidates)} concepts and about {self.target} are wanted, so close "
+                "neighbours may be grouped, too, under a criterion that can be decided and that their "
+                "documents meet. Missing this number is better than a group that breaks a rule above."
             )
         seeding = f" (the study is about {self.seed})" if self.seed else ""
         return self.template.render(
@@ -373,7 +377,7 @@ def _ids(candidates: Sequence[Candidate]) -> tuple[str, ...]:
 def _listed(candidates: Sequence[Candidate], *, prefix: str = "C") -> str:
     lines = []
     for number, candidate in enumerate(candidates, 1):
-        support = f" [{candidate.support} documents]" if candidate.support else ""
+        support = f" [{candidate.support}]" if candidate.support else ""
         name, criteria = candidate.concept.name, candidate.concept.criteria
         lines.append(f"{prefix}{number}. {' '.join(name.split())}: {' '.join(criteria.split())}{support}")
     return "\n".join(lines)
