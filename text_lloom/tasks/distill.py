@@ -115,7 +115,9 @@ class FilterQuotes(Task[list[str]]):
         return self.n_quotes
 
     def prompt(self) -> str:
-        seeding = f", choosing passages that have to do with {self.seed}" if self.seed else ""
+        seeding = ""
+        if self.seed:
+            seeding = f", choosing passages that have to do with {self.seed} (an empty list if none has)"
         return (self.custom or self.template).render(
             {"ex": self.text, "n_quotes": str(self.n_quotes), "seeding_phrase": seeding}
         )
@@ -170,7 +172,9 @@ class SummarizeDocument(Task[list[str]]):
         return max(int(part) for part in str(self.n_bullets).split("-"))
 
     def prompt(self) -> str:
-        seeding = f", keeping to what has to do with {self.seed}" if self.seed else ""
+        seeding = ""
+        if self.seed:
+            seeding = f", keeping to what has to do with {self.seed} (an empty list if nothing has)"
         n_bullets = str(self.n_bullets)
         if self.custom is None:
             n_bullets = "1 bullet point" if n_bullets == "1" else f"up to {n_bullets} bullet points"
