@@ -1,0 +1,85 @@
+"""A text as the engine reads it: sentences and the words in them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from text_lloom.local.sentences import Span, split_sentences
+from text_lloom.local.words import Token, tokenize
+
+__all__ = ["Reader", "Reading", "Sentence", "tokens_within"]
+
+_REMEMBERED_CHARACTERS = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence: where it stands, and its words."""
+
+    start: int
+    end: int
+    tokens: tuple[Token, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text with its sentences."""
+
+    text: str
+    sentences: tuple[Sentence, ...]
+
+    def tokens(self) -> Iterator[Token]:
+        """All words, in order."""
+        for sentence in self.sentences:
+            yield from sentence.tokens
+
+    def content_keys(self) -> list[str]:
+        """Keys of the words that carry meaning, in order, repeated as they occur."""
+        return [token.key for token in self.tokens() if token.content]
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads texts, and remembers the latest ones."""
+
+    _seen: dict[str, Reading] = field(default_factory=dict)
+    _size: int = 0
+
+    def __call__(self, text: str) -> Reading:
+        known = self._seen.get(text)
+        if known is None:
+            if self._size > _REMEMBERED_CHARACTERS:
+                self._seen = {}
+                self._size = 0
+            known = self._seen[text] = _read(text)
+            self._size += len(text)
+        return known
+
+    def all(self, texts: Iterable[str]) -> list[Reading]:
+        """The readings of several texts."""
+        return [self(text) for text in texts]
+
+
+def tokens_within(tokens: Sequence[Token], span: Span) -> list[Token]:
+    """The words that lie within a stretch of the text."""
+    first = bisect_left(tokens, span.start, key=_start)
+    after = bisect_left(tokens, span.end, first, key=_start)
+    return [token for token in tokens[first:after] if token.end <= span.end]
+
+
+def _start(token: Token) -> int:
+    return token.start
+
+
+def _read(text: str) -> Reading:
+    tokens = tokenize(text)
+    sentences: list[Sentence] = []
+    at = 0
+    for start, end in split_sentences(text):
+        first = at
+        while at < len(tokens) and tokens[at].start < end:
+            at += 1
+        sentences.append(Sentence(start, end, tuple(tokens[first:at])))
+    return Reading(text, tuple(sentences))
