@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal, TypedDict, cast
+from typing import Literal, TypedDict
 
 from text_lloom.errors import InputError, UnknownName
 
@@ -204,14 +204,14 @@ class Codebook(Mapping[str, Concept]):
 
     def rename(self, concept_id: str, name: str, *, note: str = "") -> Concept:
         """Give a concept another name; its scores stay valid."""
-        if not name.strip():
-            raise InputError("A concept's name cannot be blank.")
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(f"A concept's name must be text and not blank, but is {name!r}.")
         return self._change("rename", concept_id, note, name=name.strip())
 
     def edit(self, concept_id: str, criteria: str, *, note: str = "") -> Concept:
         """Give a concept another criterion; its scores have to be made anew."""
-        if not criteria.strip():
-            raise InputError("A concept's criteria cannot be blank.")
+        if not isinstance(criteria, str) or not criteria.strip():
+            raise InputError(f"A concept's criterion must be text and not blank, but is {criteria!r}.")
         return self._change("edit", concept_id, note, criteria=criteria.strip(), summary="")
 
     def merge(
@@ -299,7 +299,7 @@ class Codebook(Mapping[str, Concept]):
         def plain(concept: Concept) -> ConceptDict:
             fields = concept.to_dict()
             if write_id is not None:
-                fields["example_ids"] = [cast("Hashable", write_id(i)) for i in concept.example_ids]
+                fields["example_ids"] = [write_id(i) for i in concept.example_ids]
             return fields
 
         def logged(events: Iterable[Event]) -> list[dict[str, object]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
-__all__ = ["LocatedQuote", "QuoteMatch", "locate_quote"]
+__all__ = ["LocatedQuote", "QuoteMatch", "encodable", "locate_quote"]
 
 _SAME_GLYPH = str.maketrans(
     {
@@ -30,7 +32,9 @@ _SAME_GLYPH = str.maketrans(
         "\u2014": "-",
     }
 )
-_INVISIBLE = frozenset("\u200b\u200c\u200d\u2060\ufeff\u00ad")
+_LONE_SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
+_FOLDED = _SAME_GLYPH | _LONE_SURROGATES | dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+_SPACES = re.compile(r"\s+")
 _FUZZY_FLOOR = 88.0
 _SHORTEST_FUZZY = 12
 
@@ -67,9 +71,9 @@ class LocatedQuote:
 def locate_quote(quote: str, document: str) -> LocatedQuote:
     """Find `quote` in `document`.
 
-    First as it is; then without regard to white space, letter case, quotation marks, dashes and
-    invisible characters; then approximately (an alignment of at least 88 % similarity, for quotes
-    of twelve characters or more). Ellipses at either end of a quote are ignored.
+    First as it is; then without regard to white space, letter case, quotation marks, dashes, invisible
+    characters and what cannot be encoded; then approximately (an alignment of at least 88 % similarity,
+    for quotes of twelve characters or more). Ellipses at either end of a quote are ignored.
 
     Args:
         quote: What a model gave as an exact quote. Blank means that no passage was quoted.
@@ -85,45 +89,52 @@ def locate_quote(quote: str, document: str) -> LocatedQuote:
     start = document.find(quote)
     if start >= 0:
         return LocatedQuote(quote, start, start + len(quote), QuoteMatch.EXACT, claimed)
-    folded_document, offsets = _fold(document)
-    for needle in dict.fromkeys((_fold(quote)[0], _fold(quote.strip("\"'“”‘’«» .…"))[0])):
-        at = folded_document.find(needle) if needle else -1
+    folded = _fold(document)
+    for needle in dict.fromkeys((_fold(quote), _fold(quote.strip("\"'“”‘’«» .…")))):
+        at = folded.find(needle) if needle else -1
         if at >= 0:
-            return _passage(document, offsets, at, at + len(needle), QuoteMatch.NORMALISED, claimed)
-    return _locate_fuzzily(_fold(quote)[0], folded_document, document, offsets, claimed)
+            return _passage(document, at, at + len(needle), QuoteMatch.NORMALISED, claimed)
+    return _locate_fuzzily(_fold(quote), folded, document, claimed)
 
 
-def _fold(text: str) -> tuple[str, list[int]]:
-    """`text` without differences of typography, and the offset in `text` of each character kept."""
-    kept: list[str] = []
+def encodable(text: str) -> str:
+    """`text` with lone surrogates, which no encoding can carry, as replacement characters."""
+    return text if text.isascii() else text.translate(_LONE_SURROGATES)
+
+
+@lru_cache(maxsize=256)
+def _fold(text: str) -> str:
+    """`text` without differences of typography; a document is folded once for all of its quotes."""
+    return _SPACES.sub(" ", text.translate(_FOLDED)).strip().lower()
+
+
+@lru_cache(maxsize=16)
+def _offsets(text: str) -> tuple[int, ...]:
+    """The offset in `text` of each character of `_fold(text)`."""
     offsets: list[int] = []
-    pending_space = False
-    for offset, char in enumerate(text.translate(_SAME_GLYPH)):
-        if char in _INVISIBLE:
+    after_space = True
+    for offset, char in enumerate(text):
+        kept = _FOLDED.get(ord(char), char)
+        if kept is None:
             continue
-        if char.isspace():
-            pending_space = bool(kept)
-            continue
-        if pending_space:
-            kept.append(" ")
-            offsets.append(offset - 1)
-            pending_space = False
-        lowered = char.lower()
-        kept.append(lowered if len(lowered) == 1 else char)
-        offsets.append(offset)
-    return "".join(kept), offsets
+        if kept.isspace():
+            if not after_space:
+                offsets.append(offset)
+            after_space = True
+        else:
+            after_space = False
+            offsets.extend([offset] * len(kept.lower()))
+    return tuple(offsets)
 
 
-def _passage(
-    document: str, offsets: list[int], start: int, end: int, match: QuoteMatch, claimed: str
-) -> LocatedQuote:
+def _passage(document: str, start: int, end: int, match: QuoteMatch, claimed: str) -> LocatedQuote:
+    """The passage of `document` whose folded form stands between two offsets."""
+    offsets = _offsets(document)
     first, last = offsets[start], offsets[end - 1] + 1
     return LocatedQuote(document[first:last], first, last, match, claimed)
 
 
-def _locate_fuzzily(
-    needle: str, folded: str, document: str, offsets: list[int], claimed: str
-) -> LocatedQuote:
+def _locate_fuzzily(needle: str, folded: str, document: str, claimed: str) -> LocatedQuote:
     from rapidfuzz import fuzz
 
     unverified = LocatedQuote("", -1, -1, QuoteMatch.UNVERIFIED, claimed)
@@ -141,4 +152,4 @@ def _locate_fuzzily(
         start += 1
     while end > start and folded[end - 1].isspace():
         end -= 1
-    return _passage(document, offsets, start, end, QuoteMatch.FUZZY, claimed)
+    return _passage(document, start, end, QuoteMatch.FUZZY, claimed)

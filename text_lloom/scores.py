@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from text_lloom.corpus import Corpus
 
-__all__ = ["ANSWER_SCORES", "OUTLIER_CRITERIA", "OUTLIER_NAME", "Judgement", "ScoreColumn", "ScoreTable"]
+__all__ = [
+    "ANSWER_SCORES",
+    "OUTLIER_CRITERIA",
+    "OUTLIER_NAME",
+    "Judgement",
+    "ScoreColumn",
+    "ScoreTable",
+    "text_series",
+]
 
 ANSWER_SCORES: Final = {"A": 1.0, "B": 0.75, "C": 0.5, "D": 0.25, "E": 0.0}
 OUTLIER_NAME: Final = "Outlier"
@@ -218,18 +226,18 @@ class ScoreTable:
         column = self._fresh(concept) or _empty_column(concept.criteria, n)
         ours: dict[str, object] = {
             "concept_id": [concept.id] * n,
-            "concept_name": [concept.name] * n,
-            "concept_prompt": [concept.criteria] * n,
+            "concept_name": text_series([concept.name] * n),
+            "concept_prompt": text_series([concept.criteria] * n),
             "score": column.score.astype(np.float64),
-            "rationale": column.rationale,
-            "highlight": column.highlight,
+            "rationale": text_series(column.rationale),
+            "highlight": text_series(column.highlight),
             "concept_seed": pd.Series([concept.seed] * n, dtype=object),
         }
         if quotes:
             ours["highlight_match"] = [str(match) for match in column.match]
-            ours["highlight_claimed"] = column.claimed
+            ours["highlight_claimed"] = text_series(column.claimed)
         taken = {corpus.id_col, corpus.text_col}
-        named = {(f"{name}_" if name in taken else name): values for name, values in ours.items()}
+        named = {_unused(name, taken): values for name, values in ours.items()}
         theirs = {c: corpus.frame[c].reset_index(drop=True) for c in (corpus.id_col, corpus.text_col)}
         return pd.DataFrame(theirs | named)
 
@@ -242,6 +250,25 @@ class ScoreTable:
     def _fresh(self, concept: Concept) -> _Column | None:
         column = self._columns.get(concept.id)
         return column if column is not None and column.criteria == concept.criteria else None
+
+
+def text_series(texts: Sequence[str]) -> pd.Series[str]:
+    """Texts as a column: of the dtype that pandas gives to text, or as objects if that cannot hold them.
+
+    Arrow's text cannot hold lone surrogates, which occur in text that was cut within an emoji.
+    """
+    import pandas as pd
+
+    try:
+        return pd.Series(texts)
+    except UnicodeEncodeError:
+        return pd.Series(texts, dtype=object)
+
+
+def _unused(name: str, taken: Collection[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _empty_column(criteria: str, n: int) -> _Column:

@@ -29,7 +29,7 @@ from text_lloom.operators.evaluate import Coverage, match_concepts
 from text_lloom.operators.generate import CUSTOM_STEPS, custom_templates
 from text_lloom.operators.parameters import suggest_parameters
 from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring
-from text_lloom.session import Session, Summary
+from text_lloom.session import Session, Summary, check_count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +92,7 @@ class lloom(Session):
     def __repr__(self) -> str:
         return (
             f"<lloom session: {len(self.corpus)} documents, {len(self.concepts)} concepts "
-            f"({len(self.concepts.active)} selected), {len(self.table)} scored>"
+            f"({len(self.concepts.active)} selected), {sum(i in self.table for i in self.concepts)} scored>"
         )
 
     @property
@@ -210,17 +210,21 @@ class lloom(Session):
 
     # Selection
 
-    def select(self, *concepts: str) -> StaticSelect:
+    def select(self, *concepts: str | Sequence[str]) -> StaticSelect:
         """Show the concepts, and select those that are named.
 
         Args:
-            *concepts: Names or ids of the concepts to select; the selection stays as it is without.
+            *concepts: Names or ids of the concepts to select, also as a list; the selection stays as it
+                is without.
 
         Raises:
             UnknownName: When no concept has that name or id.
         """
         if concepts:
-            chosen = {concept.id for named in concepts for concept in self._named(named)}
+            named: list[str] = []
+            for part in concepts:
+                named.extend(part if isinstance(part, (list, tuple)) else [str(part)])
+            chosen = {concept.id for one in named for concept in self._named(one)}
             for concept in self.concepts.values():
                 concept.active = concept.id in chosen
         from text_lloom.widget.report import select_html
@@ -359,7 +363,10 @@ class lloom(Session):
             concepts_per_call: As for `score`.
         """
         concepts = self.concepts.active or list(self.concepts.values())
-        if n_concepts is not None:
+        if n_concepts is None:
+            self._need_concepts()
+        else:
+            check_count("n_concepts", n_concepts)
             stand_in = Concept("Four words for it", "Does the text say that this kind of thing happened?")
             concepts = [Concept(stand_in.name, stand_in.criteria) for _ in range(n_concepts)]
         tasks = plan_scoring(
@@ -380,6 +387,11 @@ class lloom(Session):
         Args:
             items: Known concepts: id → `{"name": ..., "prompt": ...}`.
         """
+        if not isinstance(items, Mapping):
+            raise InputError(
+                f"items must be known concepts by id, such as {{'k1': {{'name': …, 'prompt': …}}}}, but is "
+                f"{type(items).__name__}."
+            )
         known = {str(i): Concept.from_dict(item) for i, item in items.items()}
         found = list(self.concepts.values())
         return await run_async(match_concepts(known, found, self.models.synth, run=self._run))
@@ -410,7 +422,8 @@ class lloom(Session):
             norm_by: `"concept"` (share of the concept's matches per slice), `"slice"` (share of the
                 slice's documents that match) or `None` (counts).
             export_df: Give the export table instead of the view.
-            include_outliers: Include the documents that match no concept.
+            include_outliers: Add the documents that match no concept to the export table; the view
+                always shows them.
             threshold: Smallest score of a match.
 
         Raises:
@@ -428,7 +441,7 @@ class lloom(Session):
             norm_by=norm_by,
             threshold=threshold,
             show_highlights=show_highlights,
-            cols_to_show=list(cols_to_show),
+            cols_to_show=cols_to_show,
         )
 
     def slices(
@@ -440,6 +453,8 @@ class lloom(Session):
     ) -> Slices | None:
         """The documents grouped by a column, `None` for no column; see `slice_documents`."""
         if slice_col is None:
+            if slice_bounds is not None:
+                raise InputError(f"slice_bounds={slice_bounds!r} needs slice_col, a numeric column.")
             return None
         from text_lloom.analysis.slices import slice_documents
 
@@ -470,15 +485,17 @@ class lloom(Session):
 
     def export_json(self, threshold: float = 1.0) -> str:
         """The scored concepts as a JSON list of `name`, `criteria`, `summary`, `seed` and `n` matches."""
+        from text_lloom.analysis.prevalence import count_matches
+
         exported = [
             {
-                "name": concept.name,
-                "criteria": concept.criteria,
-                "summary": concept.summary,
-                "seed": concept.seed,
-                "n": int(self.table.matches(concept, threshold=threshold).sum()),
+                "name": count.concept.name,
+                "criteria": count.concept.criteria,
+                "summary": count.concept.summary,
+                "seed": count.concept.seed,
+                "n": count.n_matches,
             }
-            for concept in self._scored()
+            for count in count_matches(self.table, self._scored(), threshold=threshold)
         ]
         return json.dumps(exported, ensure_ascii=False)
 
@@ -495,7 +512,7 @@ class lloom(Session):
             table=self.table,
             concepts=self._scored(),
             slices=self.slices(slice_col),
-            summary_lines=self._summary_lines(),
+            summary_lines=self._summary_lines(verbose=False),
         )
 
     def summary(self, verbose: bool = True, return_vals: bool = False) -> Summary | None:
@@ -632,6 +649,6 @@ def _now(plan: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
 
 
 def _template_of(step_name: str) -> str:
-    if step_name not in CUSTOM_STEPS:
+    if not isinstance(step_name, str) or step_name not in CUSTOM_STEPS:
         raise UnknownName(step_name, CUSTOM_STEPS, what="step")
     return CUSTOM_STEPS[step_name].text

@@ -1,8 +1,10 @@
 """Counting tokens without a network.
 
 With `tiktoken`'s vocabulary in its cache, counts are exact for OpenAI models. Otherwise they are an
-estimate: words, digit groups and punctuation are counted, long words and scripts without spaces by
-their characters. Billing never uses these counts, only what the provider reports.
+estimate: pieces of words, of numbers and of punctuation are counted, each about as long as a token.
+Against OpenAI's o200k vocabulary the totals of English corpora, code and JSON come out within 3 %, single
+short texts within 8 % on average (`docs/measurements.md`); other scripts are over-estimated by about 20 %.
+Billing never uses these counts, only what the provider reports.
 """
 
 from __future__ import annotations
@@ -18,13 +20,16 @@ from pathlib import Path
 __all__ = ["count_tokens", "is_exact"]
 
 _PIECE = re.compile(
-    r"(?P<wide>[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])"
-    r"|(?P<word>[^\W\d_]+)|(?P<digits>\d+)|(?P<mark>[^\w\s]|_)|(?P<space>\n+)"
+    r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"  # scripts without spaces: one each
+    r"|[A-Za-z]{1,11}|[^\W\d_]{1,4}|\d{1,3}|[^\w\s]{1,3}|_|\n+"
 )
-_WORD_CHARACTERS = 6.2
 _VOCABULARIES = {
     "o200k_base": "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken",
     "cl100k_base": "https://openaipublic.blob.core.windows.net/encodings/cl100k_base.tiktoken",
+}
+_SHA256 = {
+    "o200k_base": "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+    "cl100k_base": "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
 }
 _OLDER_OPENAI = ("gpt-3.5", "gpt-4-", "text-embedding-")
 
@@ -55,7 +60,13 @@ def _cached_vocabulary(name: str) -> Path | None:
         return None
     root = Path(folder) if folder else Path(tempfile.gettempdir()) / "data-gym-cache"
     path = root / hashlib.sha1(_VOCABULARIES[name].encode(), usedforsecurity=False).hexdigest()
-    return path if path.is_file() else None
+    return path if path.is_file() and _is_intact(path, name) else None
+
+
+@lru_cache(maxsize=4)
+def _is_intact(path: Path, name: str) -> bool:
+    """Whether tiktoken will take the file; it downloads a damaged one again."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() == _SHA256[name]
 
 
 @lru_cache(maxsize=4)
@@ -69,18 +80,4 @@ def _counter(vocabulary: str) -> Callable[[str], int]:
 
 
 def _estimate(text: str) -> int:
-    count = 0.0
-    for piece in _PIECE.finditer(text):
-        length = piece.end() - piece.start()
-        match piece.lastgroup:
-            case "word":
-                count += max(1.0, length / _WORD_CHARACTERS)
-                if not text[piece.start()].isascii():
-                    count += length / 4
-            case "digits":
-                count += (length + 2) // 3
-            case "wide":
-                count += 0.9
-            case _:
-                count += 0.8
-    return max(1, round(count)) if text else 0
+    return len(_PIECE.findall(text))

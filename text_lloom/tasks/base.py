@@ -7,11 +7,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
 from text_lloom.errors import BadAnswer, PromptError
+from text_lloom.quotes import encodable
 
 __all__ = ["Answer", "Label", "LineNumber", "Reply", "Task", "Template", "label_number"]
 
@@ -40,7 +42,7 @@ class Template:
     required: tuple[str, ...]
 
     def render(self, values: Mapping[str, str]) -> str:
-        """The prompt with every field replaced by its value."""
+        """The prompt with every field replaced by its value, in characters that can be sent."""
 
         def replacement(match: re.Match[str]) -> str:
             token = match.group(0)
@@ -48,7 +50,7 @@ class Template:
                 return token[0]
             return values.get(match.group(1), token)
 
-        return _FIELD.sub(replacement, self.text)
+        return encodable(_FIELD.sub(replacement, self.text))
 
     def customised(self, text: str, *, step: str) -> Template:
         """This template with the user's text.
@@ -139,9 +141,9 @@ class Task(ABC, Generic[Answer]):
         """How many pieces of about `expected_tokens` an answer has."""
         return 1
 
-    def schema(self) -> dict[str, object]:
-        """JSON schema of the reply."""
-        return self.reply.model_json_schema()
+    def schema(self) -> Mapping[str, object]:
+        """JSON schema of the reply; the same object for all tasks of a kind."""
+        return _schema(self.reply)
 
     def parse(self, text: str) -> Answer:
         """The answer in a model's reply.
@@ -164,6 +166,11 @@ class Task(ABC, Generic[Answer]):
             )
             raise BadAnswer(f"The JSON does not follow the requested form: {problems}") from None
         return self.read(reply)
+
+
+@cache
+def _schema(reply: type[Reply]) -> Mapping[str, object]:
+    return reply.model_json_schema()
 
 
 def read_json(text: str) -> object:

@@ -13,6 +13,7 @@ from text_lloom.llm.model import Completion, Embeddings, EmbedModel, Model
 from text_lloom.llm.portal import close_with
 from text_lloom.llm.pricing import known_context_window, known_price
 from text_lloom.llm.retry import as_model_error
+from text_lloom.llm.wire import JsonClient
 
 __all__ = ["DEFAULT_MODELS", "DefaultModels", "OpenAIEmbedModel", "OpenAIModel"]
 
@@ -29,6 +30,8 @@ class DefaultModels(NamedTuple):
 DEFAULT_MODELS: Final = DefaultModels("gpt-4o-mini", "text-embedding-3-large", "gpt-4o", "gpt-4o-mini")
 
 _KEY_VARIABLE = "OPENAI_API_KEY"
+_URL_VARIABLE = "OPENAI_BASE_URL"
+_URL = "https://api.openai.com/v1"
 _SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
 _FORMATS = ("json_schema", "json_object", "none")
 _FORMAT_SIGNS = ("response_format", "json_schema", "json_object", "structured output")
@@ -84,6 +87,7 @@ class OpenAIModel(Model):
         self.temperature = temperature
         self._format = 0
         self._refused: set[str] = set()
+        self._strict_schemas: dict[int, tuple[Mapping[str, object], dict[str, Any]]] = {}
 
     @property
     def provider_key(self) -> str:
@@ -119,13 +123,20 @@ class OpenAIModel(Model):
         if schema is not None and _FORMATS[self._format] == "json_schema":
             body["response_format"] = {
                 "type": "json_schema",
-                "json_schema": {"name": "answer", "schema": strict_schema(schema), "strict": True},
+                "json_schema": {"name": "answer", "schema": self._strict(schema), "strict": True},
             }
         elif schema is not None and _FORMATS[self._format] == "json_object":
             body["response_format"] = {"type": "json_object"}
         for name in self._refused:
             body.pop(name, None)
-        return await self.client.post("/chat/completions", body=body | self.args, cast_to=object)
+        return await self.client.post("/chat/completions", body | self.args)
+
+    def _strict(self, schema: Mapping[str, object]) -> dict[str, Any]:
+        """The strict form of a schema, made once per schema object."""
+        known = self._strict_schemas.get(id(schema))
+        if known is None or known[0] is not schema:
+            known = self._strict_schemas[id(schema)] = (schema, strict_schema(schema))
+        return known[1]
 
     def _adapt(self, message: str, schema: Mapping[str, object] | None, known: int) -> bool:
         """Remember what this server refuses; whether that leaves something else to try."""
@@ -198,7 +209,7 @@ class OpenAIEmbedModel(EmbedModel):
         import numpy as np
 
         body = {"model": self.name, "input": list(texts), "encoding_format": "base64"} | self.args
-        reply = await self.client.post("/embeddings", body=body, cast_to=object)
+        reply = await self.client.post("/embeddings", body)
         rows = sorted(reply["data"], key=lambda row: row.get("index", 0))
         vectors = np.stack([_vector(row["embedding"]) for row in rows])
         tokens = (reply.get("usage") or {}).get("prompt_tokens")
@@ -232,21 +243,14 @@ def _key(api_key: str | None, base_url: str | None) -> str | None:
     return found or ("EMPTY" if base_url is not None else None)
 
 
-def _make_client(api_key: str | None, base_url: str | None, timeout: float) -> Any:
+def _make_client(api_key: str | None, base_url: str | None, timeout: float) -> JsonClient:
     if not api_key:
         raise ModelSetupError(
             f"No OpenAI key was found. Set the environment variable {_KEY_VARIABLE}, or pass api_key=. "
             f"(Without a key, the local engine runs: leave the models out.)"
         )
-    from openai import AsyncOpenAI, DefaultAioHttpClient
-
-    return AsyncOpenAI(
-        api_key=api_key,
-        base_url=base_url,
-        max_retries=0,
-        timeout=timeout,
-        http_client=DefaultAioHttpClient(timeout=timeout),
-    )
+    address = base_url or os.environ.get(_URL_VARIABLE) or _URL
+    return JsonClient(address, headers={"Authorization": f"Bearer {api_key}"}, timeout=timeout)
 
 
 def _completion(reply: Any) -> Completion:

@@ -1,0 +1,90 @@
+"""A rate limit of (n, seconds): our limiter, LLooM's scheme, and the theoretical minimum, in one run.
+
+    python -m benchmarks.rate_limit [--requests 2100] [--limit 300 1] [--latency 0.8] [--sigma 0.5]
+
+All requests go to the fake server, which draws log-normal latencies and logs when each one arrived; window
+violations are counted from that log, with the requests that came less than the window after the n-th one
+before them. LLooM's scheme: batch i sleeps i * seconds, then all of its requests start at once. The minimum
+for requests in order of arrival is the largest of floor(i / n) * seconds + latency_i.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Sequence
+
+from tests.fake_provider.fixtures import FakeProvider, running_fake_provider
+from text_lloom.llm import OpenAIModel
+from text_lloom.llm.engine import ask_all
+from text_lloom.llm.portal import run_sync
+from text_lloom.llm.run import Run
+from text_lloom.tasks import SummarizeDocument
+
+_SLACK = 0.002
+
+
+def main() -> None:
+    """Run all three and print their figures."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--requests", type=int, default=2100)
+    options.add_argument("--limit", type=float, nargs=2, default=(300, 1.0), metavar=("N", "SECONDS"))
+    options.add_argument("--latency", type=float, default=0.8, help="mean seconds per reply")
+    options.add_argument("--sigma", type=float, default=0.5, help="of the log-normal latencies")
+    given = options.parse_args()
+    n, seconds = int(given.limit[0]), float(given.limit[1])
+    tasks = [SummarizeDocument(i, f"Comment {i}: the bus was late again.", 1) for i in range(given.requests)]
+    print(f"{given.requests} requests, limit ({n}, {seconds:g} s), log-normal latency of mean {given.latency} s")
+    with running_fake_provider(latency=given.latency, latency_sigma=given.sigma, seed=1) as provider:
+        for name, work in (("ours", _ours), ("LLooM's scheme", _sleeping_batches)):
+            provider.reset()
+            began = time.perf_counter()
+            run_sync(work(_model(provider, n, seconds), tasks, n, seconds))
+            took = time.perf_counter() - began
+            stats = provider.stats()
+            chat = sorted((e for e in stats.requests if e.endpoint == "chat"), key=lambda e: e.arrived)
+            latencies = [entry.left - entry.arrived for entry in chat]
+            least = max(i // n * seconds + latency for i, latency in enumerate(latencies))
+            print(
+                f"{name:<16} {took:6.2f} s, minimum {least:5.2f} s, ratio {took / least:5.3f}; "
+                f"window violations {stats.window_violations(n, seconds, slack=_SLACK)}, "
+                f"most in a window {_most(stats.arrivals(), seconds)}"
+            )
+
+
+def _model(provider: FakeProvider, n: int, seconds: float) -> OpenAIModel:
+    model = OpenAIModel("gpt-4o-mini", provider.api_key, provider.base_url, rate_limit=(n, seconds), cost=0)
+    _ = model.client
+    return model
+
+
+async def _ours(model: OpenAIModel, tasks: Sequence[SummarizeDocument], n: int, seconds: float) -> None:
+    del n, seconds
+    run = Run()
+    await ask_all(model, tasks, run=run)
+    assert not run.failures, run.failures[0]
+
+
+async def _sleeping_batches(
+    model: OpenAIModel, tasks: Sequence[SummarizeDocument], n: int, seconds: float
+) -> None:
+    async def one(position: int, task: SummarizeDocument) -> None:
+        await asyncio.sleep(position // n * seconds)
+        task.parse((await model.complete(task.prompt(), schema=task.schema())).text)
+
+    await asyncio.gather(*(one(position, task) for position, task in enumerate(tasks)))
+
+
+def _most(arrivals: Sequence[float], seconds: float) -> int:
+    """The most arrivals in any half-open window of that many seconds."""
+    most = first = 0
+    for last, at in enumerate(arrivals):
+        while arrivals[first] <= at - seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+if __name__ == "__main__":
+    main()

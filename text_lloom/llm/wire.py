@@ -1,0 +1,119 @@
+"""Posting JSON over HTTP with as little work per request as can be.
+
+For tens of thousands of requests the client itself becomes the limit: an SDK's request and response
+models cost 1 to 4 ms of CPU per call, a bare `aiohttp` session about 0.2 ms (`docs/measurements.md`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["HttpError", "JsonClient"]
+
+_CONNECT_SECONDS = 30.0
+_KEEP_ALIVE_SECONDS = 60.0
+
+
+class HttpError(Exception):
+    """A reply with a status of 400 or more.
+
+    Attributes:
+        status_code: The HTTP status.
+        headers: The reply's headers.
+    """
+
+    def __init__(self, status_code: int, message: str, headers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.headers = headers
+
+
+class JsonClient:
+    """Posts JSON to one service, over connections that are kept open.
+
+    A session belongs to the event loop on which it is first used; each loop gets its own.
+
+    Args:
+        base_url: Address to which paths are appended.
+        headers: Sent with every request, such as the key.
+        timeout: Seconds for a whole request.
+    """
+
+    def __init__(self, base_url: str, *, headers: Mapping[str, str], timeout: float) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._headers = {"Content-Type": "application/json", **headers}
+        self._timeout = timeout
+        self._proxy = _proxy_for(self._base_url)
+        self._sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession]
+        self._sessions = weakref.WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        return f"JsonClient({self._base_url!r})"
+
+    async def post(self, path: str, body: Mapping[str, object]) -> Any:
+        """The JSON value that the service replies with.
+
+        Raises:
+            HttpError: For a status of 400 or more.
+            OSError: When the service cannot be reached, or the connection breaks.
+            TimeoutError: When it does not reply in time.
+        """
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        data = content.encode("utf-8", "replace")
+        async with self._session().post(self._base_url + path, data=data, proxy=self._proxy) as reply:
+            received = await reply.read()
+            if reply.status >= 400:
+                raise HttpError(reply.status, _message(reply.status, received), reply.headers)
+        return json.loads(received)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        sessions = list(self._sessions.values())
+        self._sessions.clear()
+        for session in sessions:
+            await session.close()
+
+    def _session(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        session = self._sessions.get(loop)
+        if session is None or session.closed:
+            import aiohttp
+
+            session = self._sessions[loop] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=_CONNECT_SECONDS),
+            )
+        return session
+
+
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for an address. (aiohttp would look it up per request.)"""
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    if not parts.hostname or proxy_bypass(parts.hostname):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def _message(status: int, received: bytes) -> str:
+    """What an error reply says: the `error.message` of OpenAI's form, or the text itself."""
+    text = received.decode("utf-8", "replace")
+    try:
+        error = json.loads(text).get("error")
+    except (ValueError, AttributeError):
+        error = None
+    if isinstance(error, dict):
+        code = error.get("code") or error.get("type")
+        return f"{error.get('message', '')} ({code})" if code else str(error.get("message", ""))
+    return str(error) if error else " ".join(text.split())[:300] or f"HTTP status {status}"

@@ -1,0 +1,188 @@
+"""Codebooks in and out: JSON with the event log, or a table with one row per concept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from text_lloom.concept import Codebook, Concept
+from text_lloom.errors import FileProblem, InputError
+from text_lloom.storage.decoding import decode_text
+from text_lloom.storage.files import existing_file, read_bytes, written_whole
+from text_lloom.storage.records import is_missing, json_text, json_value
+from text_lloom.storage.tables import read_table, write_table
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["read_codebook", "write_codebook"]
+
+_SPELLINGS: Final = {
+    "name": ("name", "concept"),
+    "prompt": ("criteria", "prompt", "definition"),
+    "example_ids": ("example_ids", "examples"),
+}
+_OPTIONAL: Final = ("id", "summary", "active", "seed", "merged_from")
+_COLUMNS: Final = ("id", "name", "criteria", "summary", "example_ids", "active", "seed", "merged_from")
+
+
+def read_codebook(path: str | Path, *, encoding: str | None = None) -> Codebook:
+    """Read a codebook.
+
+    Args:
+        path: `.json`: what `write_codebook` wrote, or a list of objects. Or a table, as `read_table`
+            reads it. Objects and rows need `name` (or `concept`) and `criteria` (or `prompt` or
+            `definition`), and may have `summary`, `example_ids` (or `examples`; ids of documents, in a
+            table as a JSON list such as `["a1", "a7"]`), `id`, `active`, `seed` and `merged_from`.
+            Capital letters in these names do not matter, and other fields are not read.
+        encoding: Encoding of a text file; UTF-8 unless given.
+
+    Returns:
+        The codebook. Concepts without an id get one that is the same at each reading.
+
+    Raises:
+        FileProblem: When the file cannot be read as a codebook; names the row and what is missing.
+    """
+    file = existing_file(path, what="a codebook")
+    if file.suffix.lower() != ".json":
+        frame = read_table(file, encoding=encoding, infer_types=False)
+        rows = [
+            dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False, name=None)
+        ]
+        return _from_rows(rows, file, counted="row")
+    text = decode_text(read_bytes(file), path=file, encoding=encoding)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileProblem(f"{str(path)!r} is not JSON: {error}.") from None
+    if isinstance(content, list) and all(isinstance(item, dict) for item in content):
+        return _from_rows(content, file, counted="item")
+    try:
+        return Codebook.from_json(text)
+    except InputError as error:
+        raise FileProblem(f"{str(path)!r} is no codebook: {error}") from None
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise FileProblem(
+            f"{str(path)!r} is no codebook, or its event log was damaged: {type(error).__name__}: {error}. "
+            f"A plain list of its concepts can be read."
+        ) from error
+
+
+def write_codebook(path: str | Path, codebook: Codebook) -> Path:
+    """Write a codebook, whole or not at all.
+
+    Args:
+        path: `.json` keeps the event log. Any other suffix of `write_table` makes a table with the
+            columns `id`, `name`, `criteria`, `summary`, `example_ids`, `active`, `seed` and
+            `merged_from`, the lists as JSON text.
+        codebook: The codebook. Example ids that are not text, numbers or truth values become text.
+
+    Returns:
+        Where the file is.
+
+    Raises:
+        FileProblem: When the file cannot be written.
+    """
+    import pandas as pd
+
+    file = Path(path).expanduser()
+    if file.suffix.lower() == ".json":
+        text = codebook.to_json(write_id=_plain_id)
+        with written_whole(file) as out:
+            out.write(f"{_encodable(text)}\n".encode())
+        return file
+    rows = [_row(concept) for concept in codebook.values()]
+    return write_table(pd.DataFrame(rows, columns=list(_COLUMNS)), file)
+
+
+def _encodable(text: str) -> str:
+    """JSON text, with halves of characters spelt out if there are any."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(json.loads(text), indent=1)
+    return text
+
+
+def _plain_id(doc_id: Hashable) -> object:
+    plain = json_value(doc_id)
+    return str(doc_id) if isinstance(plain, (list, dict)) or plain is None else plain
+
+
+def _row(concept: Concept) -> dict[str, object]:
+    return {
+        "id": concept.id,
+        "name": concept.name,
+        "criteria": concept.criteria,
+        "summary": concept.summary,
+        "example_ids": json_text([_plain_id(i) for i in concept.example_ids]),
+        "active": concept.active,
+        "seed": concept.seed,
+        "merged_from": json_text(concept.merged_from),
+    }
+
+
+def _from_rows(rows: list[dict[str, object]], path: Path, *, counted: str) -> Codebook:
+    book = Codebook()
+    if not rows:
+        raise FileProblem(f"{str(path)!r} holds no concepts.")
+    concepts = []
+    for number, row in enumerate(rows, start=1):
+        place = f"{str(path)!r}, {counted} {number}"
+        try:
+            concept = Concept.from_dict(_fields(row, place))
+        except InputError as error:
+            raise FileProblem(f"{place}: {error}") from None
+        if is_missing(_lookup(row, ("id",), place)):
+            concept.id = book.new_id(concept.name, concept.criteria)
+        concepts.append(concept)
+    try:
+        book.extend(concepts, note=f"read from {path.name}")
+    except InputError as error:
+        raise FileProblem(
+            f"{str(path)!r}: {error} Each id must occur once; leave ids out to get new ones."
+        ) from None
+    return book
+
+
+def _fields(row: Mapping[str, object], place: str) -> dict[str, object]:
+    """The fields of a concept under their usual names, without those that are missing."""
+    found = {name: _lookup(row, spellings, place) for name, spellings in _SPELLINGS.items()}
+    found |= {name: _lookup(row, (name,), place) for name in _OPTIONAL}
+    present = {name: value for name, value in found.items() if not is_missing(value)}
+    for name in ("example_ids", "merged_from"):
+        if name in present:
+            present[name] = _list(present[name], name, place)
+    if "active" in present:
+        present["active"] = str(present["active"]).strip().lower() in ("true", "1", "yes")
+    return present
+
+
+def _lookup(row: Mapping[str, object], spellings: tuple[str, ...], place: str) -> object:
+    given = [
+        name
+        for name, value in row.items()
+        if str(name).strip().lower() in spellings and not is_missing(value)
+    ]
+    if len(given) > 1:
+        raise FileProblem(
+            f"{place} has {' and '.join(map(repr, given))}, which mean the same here. Leave one."
+        )
+    return row[given[0]] if given else None
+
+
+def _list(value: object, name: str, place: str) -> list[object]:
+    """A list that may be written as JSON text."""
+    if isinstance(value, str):
+        if not value.strip():
+            return []
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = None
+    plain = json_value(value)
+    if not isinstance(plain, list) or any(isinstance(item, (list, dict)) for item in plain):
+        raise FileProblem(f'{place}: {name} must be a JSON list of ids, such as ["a1", "a7"] or [3, 12].')
+    return cast("list[object]", plain)

@@ -1,0 +1,100 @@
+"""From bytes to text: which encoding a file has is never guessed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from text_lloom.errors import FileProblem
+
+__all__ = ["decode_text"]
+
+_SIGNATURES: Final = (
+    (b"PAR1", "a Parquet file; name it .parquet"),
+    (b"PK\x03\x04", "a zip archive or an Excel sheet; save it as CSV (UTF-8)"),
+    (b"\x1f\x8b", "gzip-compressed; add .gz to its name"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel sheet; save it as CSV (UTF-8)"),
+)
+_LIKELY_ENCODINGS: Final = (
+    "cp1252",
+    "mac_roman",
+    "cp1250",
+    "cp1251",
+    "shift_jis",
+    "gb18030",
+    "big5",
+    "euc_kr",
+)
+
+
+def decode_text(content: bytes, *, path: Path, encoding: str | None = None) -> str:
+    """The text of a file.
+
+    Args:
+        content: The file's content.
+        path: The file, for error messages.
+        encoding: Its encoding; UTF-8, with or without byte order mark, unless given.
+
+    Raises:
+        FileProblem: When the content is empty or not text of that encoding; names the place and the
+            encodings that would do.
+    """
+    if not content.strip():
+        raise FileProblem(f"{str(path)!r} is empty.")
+    for signature, meaning in _SIGNATURES:
+        if content.startswith(signature):
+            raise FileProblem(f"{str(path)!r} is not a text file: it looks like {meaning}.")
+    name = "utf-8" if encoding is None else encoding
+    try:
+        text = content.decode("utf-8-sig" if name.lower().replace("_", "-") in ("utf-8", "utf8") else name)
+    except LookupError:
+        raise FileProblem(
+            f"encoding={encoding!r} is no text encoding that Python knows. "
+            f"Usual ones are utf-8, utf-16, cp1252, latin-1, shift_jis and gb18030."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise FileProblem(_wrong_encoding(content, error.start, path, name)) from None
+    except UnicodeError as error:
+        raise FileProblem(f"{str(path)!r} is not {name} text: {error}. Pass its encoding.") from None
+    if "\0" in text[:4] and not name.lower().startswith("utf-16"):
+        raise FileProblem(
+            f"{str(path)!r} has a NUL after every character, as UTF-16 text read as {name}. "
+            f"Pass encoding='utf-16-le' or 'utf-16-be' (on the command line: --encoding utf-16-le)."
+        )
+    return text
+
+
+def _wrong_encoding(content: bytes, at: int, path: Path, name: str) -> str:
+    line = content.count(b"\n", 0, at) + 1
+    place = f"position {at} (line {line})"
+    message = f"{str(path)!r} is not {name} text: byte 0x{content[at]:02x} at {place} does not belong."
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        readings = ["encoding='utf-16'"]
+        example = "utf-16"
+    else:
+        word = _word_around(content, at)
+        seen: dict[str, str] = {}
+        for encoding in _LIKELY_ENCODINGS:
+            try:
+                content.decode(encoding)
+                reading = word.decode(encoding)
+            except UnicodeDecodeError:
+                continue
+            if reading.isprintable():
+                seen.setdefault(reading, encoding)
+        readings = [f"encoding={encoding!r} would read {reading!r}" for reading, encoding in seen.items()][:4]
+        example = next(iter(seen.values()), "")
+    if not readings:
+        return f"{message} No usual encoding fits; the file may be damaged or no text at all."
+    return f"{message} {', '.join(readings)}. Pass the right one (on the command line: --encoding {example})."
+
+
+def _word_around(content: bytes, at: int) -> bytes:
+    """The word that a byte is in, without cutting a character of several bytes at its end."""
+    edges = b" \t\r\n,;:\"'.()"
+    start = end = at
+    while start > 0 and at - start < 12 and content[start - 1] not in edges:
+        start -= 1
+    while end < len(content) and end - at < 12 and content[end] not in edges:
+        end += 1
+    return content[start:end]

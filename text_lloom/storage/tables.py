@@ -1,0 +1,212 @@
+"""Tables in and out: CSV, TSV, JSON, JSON lines and Parquet."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+from text_lloom.errors import FileProblem
+from text_lloom.storage.decoding import decode_text
+from text_lloom.storage.files import existing_file, read_bytes, written_whole
+from text_lloom.storage.records import json_text, json_value, read_json, read_json_lines
+from text_lloom.storage.separated import read_separated, separated_lines
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["TABLE_SUFFIXES", "read_table", "write_table"]
+
+_NO_PICKLES: Final = "Pickles are never loaded, since loading one can run code."
+_SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_TEXT_SUFFIXES: Final = (*_SEPARATORS, ".jsonl", ".ndjson", ".json")
+TABLE_SUFFIXES: Final = (*_TEXT_SUFFIXES, ".parquet", *(f"{s}.gz" for s in _TEXT_SUFFIXES))
+
+_ADVICE: Final = {
+    ".txt": "A .txt file can be anything: rename it to .csv or .tsv if it is such a table.",
+    ".xlsx": "Save the sheet as CSV (UTF-8), or read it with pandas.read_excel and pass the frame.",
+    ".xls": "Save the sheet as CSV (UTF-8), or read it with pandas.read_excel and pass the frame.",
+    ".pkl": f"{_NO_PICKLES} Save the table as Parquet or CSV.",
+    ".pickle": f"{_NO_PICKLES} Save the table as Parquet or CSV.",
+}
+
+
+def read_table(
+    path: str | Path,
+    *,
+    encoding: str | None = None,
+    separator: str | None = None,
+    infer_types: bool = True,
+) -> pd.DataFrame:
+    """Read a table from a file, by its suffix.
+
+    Nothing is guessed silently: a table that is not what its name says is refused with the line and
+    the reason.
+
+    Types of CSV and TSV columns: a column is int64 when all its values are whole numbers (float64 when
+    some are missing), float64 when all are numbers, bool when all are True or False. All else stays
+    text, to the letter: dates, numbers with leading zeros, a plus sign or spaces (`007`, `+44 20`),
+    numbers too long to be exact, and `1e5` (which may be an id; `1e+05` is a number). Only empty fields
+    are missing: `NA`, `None`, `null` and `nan` are text. In JSON, strings stay strings.
+
+    Args:
+        path: `.csv`, `.tsv` or `.tab`, `.jsonl` or `.ndjson`, `.json` (a list of objects), each of them
+            also with `.gz`; or `.parquet`.
+        encoding: Encoding of a text file; UTF-8, with or without byte order mark, unless given.
+        separator: Character between the fields of a CSV or TSV file, when it is not the usual one.
+        infer_types: `False` leaves every CSV and TSV column text.
+
+    Returns:
+        One row per record, in order, with a fresh index. A named index in a Parquet file becomes a
+        column.
+
+    Raises:
+        FileProblem: When the file is not there, empty, of an unknown kind, in another encoding, or
+            damaged; says where and what to do.
+    """
+    file = existing_file(path, what="a table")
+    kind, compressed = _kind(file)
+    if kind == ".parquet":
+        return _read_parquet(file)
+    content = read_bytes(file)
+    if compressed:
+        content = _unzipped(content, file)
+    text = decode_text(content, path=file, encoding=encoding)
+    if kind in _SEPARATORS:
+        return read_separated(
+            text,
+            path=file,
+            separator=_SEPARATORS[kind] if separator is None else separator,
+            given=separator is not None,
+            infer_types=infer_types,
+        )
+    return read_json(text, path=file) if kind == ".json" else read_json_lines(text, path=file)
+
+
+def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Write a table to a file, by its suffix; the index is not written.
+
+    The file appears complete or not at all, in UTF-8. Values are written as they are, also text that a
+    spreadsheet would take for a formula (`=…`). In CSV and TSV, lists and the like become JSON text
+    and missing values empty fields.
+
+    Args:
+        frame: The table.
+        path: `.csv`, `.tsv` or `.tab`, `.jsonl` or `.ndjson`, `.json`, each of them also with `.gz`; or
+            `.parquet`. Missing folders are made.
+
+    Returns:
+        Where the file is.
+
+    Raises:
+        FileProblem: When the file cannot be written, or its format cannot hold the table.
+    """
+    file = Path(path).expanduser()
+    kind, compressed = _kind(file)
+    names = [str(name) for name in frame.columns]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise FileProblem(
+            f"The table has several columns of the same name: {', '.join(map(repr, repeated))}. Rename them."
+        )
+    with written_whole(file) as out:
+        if kind == ".parquet":
+            _write_parquet(frame, names, out, file)
+            return file
+        # A fixed time stamp: equal tables make equal files.
+        zipped = (
+            gzip.GzipFile(fileobj=out, mode="wb", filename="", mtime=0) if compressed else nullcontext(out)
+        )
+        with zipped as sink:
+            for chunk in _as_text(frame, names, kind):
+                sink.write(_utf8(chunk, file))
+    return file
+
+
+def _kind(path: Path) -> tuple[str, bool]:
+    """The suffix that names the format, and whether the file is gzip-compressed."""
+    name = path.name.lower()
+    compressed = name.endswith(".gz")
+    suffix = Path(name.removesuffix(".gz")).suffix
+    if f"{suffix}.gz" in TABLE_SUFFIXES or (suffix == ".parquet" and not compressed):
+        return suffix, compressed
+    shown = f"{suffix}.gz" if compressed else suffix
+    what = f"the unknown suffix {shown!r}" if shown else "no suffix"
+    raise FileProblem(
+        f"{str(path)!r} has {what}; a table is one of .csv, .tsv, .jsonl, .json (each also with .gz) or "
+        f".parquet. {_ADVICE.get(suffix, 'Save it in one of these formats.')}"
+    )
+
+
+def _unzipped(content: bytes, path: Path) -> bytes:
+    if not content:
+        raise FileProblem(f"{str(path)!r} is empty.")
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise FileProblem(
+            f"{str(path)!r} is not a whole gzip file: {error}. If it is not compressed, drop .gz "
+            f"from its name."
+        ) from None
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
+
+    content = read_bytes(path)
+    if not content:
+        raise FileProblem(f"{str(path)!r} is empty.")
+    try:
+        frame: pd.DataFrame = pq.read_table(pa.BufferReader(content)).to_pandas()
+    except (pa.ArrowException, OSError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise FileProblem(
+            f"{str(path)!r} cannot be read as Parquet: {first} If it is a text table, name it .csv or .jsonl."
+        ) from None
+    return frame.reset_index(drop=all(name is None for name in frame.index.names))
+
+
+def _as_text(frame: pd.DataFrame, names: Sequence[str], kind: str) -> Iterator[str]:
+    columns = [frame.iloc[:, i].tolist() for i in range(len(names))]
+    rows = zip(*columns, strict=True)
+    if kind in _SEPARATORS:
+        yield from separated_lines(names, rows, separator=_SEPARATORS[kind])
+        return
+    records = (json_text(dict(zip(names, map(json_value, row), strict=True))) for row in rows)
+    if kind != ".json":
+        yield from (f"{record}\n" for record in records)
+        return
+    first = True
+    for record in records:
+        yield f"{'[' if first else ','}\n{record}"
+        first = False
+    yield "[]\n" if first else "\n]\n"
+
+
+def _utf8(text: str, path: Path) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise FileProblem(
+            f"{str(path)!r} cannot be written: {error.object[error.start : error.end]!a} is half a character "
+            f"and has no place in UTF-8. Write .jsonl, or repair the text."
+        ) from None
+
+
+def _write_parquet(frame: pd.DataFrame, names: Sequence[str], out: IO[bytes], path: Path) -> None:
+    import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
+
+    plain = frame.set_axis(list(names), axis="columns").reset_index(drop=True)
+    plain.attrs = {}
+    try:
+        pq.write_table(pa.Table.from_pandas(plain, preserve_index=False), out, compression="zstd")
+    except (pa.ArrowException, TypeError, UnicodeEncodeError) as error:
+        raise FileProblem(
+            f"{str(path)!r} cannot be written: {'; '.join(map(str, error.args))}. A Parquet column holds "
+            f"values of one kind; convert that column to text, or write .jsonl."
+        ) from None
