@@ -35,7 +35,9 @@ def main() -> None:
     given = options.parse_args()
     n, seconds = int(given.limit[0]), float(given.limit[1])
     tasks = [SummarizeDocument(i, f"Comment {i}: the bus was late again.", 1) for i in range(given.requests)]
-    print(f"{given.requests} requests, limit ({n}, {seconds:g} s), log-normal latency of mean {given.latency} s")
+    print(
+        f"{given.requests} requests, limit ({n}, {seconds:g} s), log-normal latency of mean {given.latency} s"
+    )
     with running_fake_provider(latency=given.latency, latency_sigma=given.sigma, seed=1) as provider:
         for name, work in (("ours", _ours), ("LLooM's scheme", _sleeping_batches)):
             provider.reset()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,7 +22,19 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-_INCOMPLETE = 3
+_INCOMPLETE, _STOPPED = 3, 130
+_OPTION_OF = {
+    "cost=(USD per input token, USD per output token) to the model": "--price (USD per million tokens)",
+    "cost=0": "--price 0",
+    "budget= (in USD)": "--budget (in USD)",
+    "budget=": "--budget",
+    "confirm=False": "--yes",
+    "id_col": "--id-col",
+    "slice_col": "--slice",
+    "text_col": "--text-col",
+    "target_n_concepts": "--target",
+}
+_ARGUMENT = re.compile("|".join(rf"\b{re.escape(name)}(?!\w)" for name in _OPTION_OF))
 _SAMPLE = ("transport_comments.csv", "text", "comment_id", "neighbourhood")
 _WRITTEN = ("scores.parquet", "scores.csv", "concepts.csv", "codebook.json", "report.html")
 
@@ -56,6 +70,14 @@ BaseUrl = Annotated[
 BudgetUsd = Annotated[
     float | None, typer.Option("--budget", help="US dollars that may be spent at most.", min=0)
 ]
+PriceUsd = Annotated[
+    str | None,
+    typer.Option(
+        "--price",
+        metavar="IN,OUT",
+        help="US dollars per million tokens in and out, such as 0.15,0.6; 0 for a free server.",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
 Encoding = Annotated[
@@ -76,7 +98,7 @@ def demo(
             "200 comments on a transport plan, read by the local engine: keyword-grade concepts, no "
             "language model."
         )
-        session = _open(path, text_col, id_col, model="local")
+        session = _open(path, text_col, id_col, out=out, model="local")
         _generate(session, None, None, max_concepts, out, slice_col, "Comments on a transport plan", yes=True)
 
 
@@ -94,6 +116,7 @@ def run(
     model: ModelName = "local",
     embed_model: EmbedName = None,
     base_url: BaseUrl = None,
+    price: PriceUsd = None,
     budget: BudgetUsd = None,
     max_concepts: MaxConcepts = 8,
     target: Annotated[
@@ -109,9 +132,11 @@ def run(
             table,
             text_col,
             id_col,
+            out=out,
             model=model,
             embed_model=embed_model,
             base_url=base_url,
+            price=price,
             budget=budget,
             encoding=encoding,
         )
@@ -134,6 +159,7 @@ def score(
     slice_col: SliceCol = None,
     model: ModelName = "local",
     base_url: BaseUrl = None,
+    price: PriceUsd = None,
     budget: BudgetUsd = None,
     encoding: Encoding = None,
     yes: Yes = False,
@@ -144,7 +170,15 @@ def score(
 
         book = read_codebook(codebook)
         session = _open(
-            table, text_col, id_col, model=model, base_url=base_url, budget=budget, encoding=encoding
+            table,
+            text_col,
+            id_col,
+            out=out,
+            model=model,
+            base_url=base_url,
+            price=price,
+            budget=budget,
+            encoding=encoding,
         )
         if slice_col is not None:
             session.slices(slice_col)
@@ -152,11 +186,11 @@ def score(
         if not book.active:
             for concept in book.values():
                 concept.active = True
-        complete = _attempt(lambda: session.sync.score(confirm=False if yes else None))
-        _finish(session, out, slice_col, table.stem, complete=complete)
+        status = _attempt(session, lambda: session.sync.score(confirm=False if yes else None))
+        _finish(session, out, slice_col, table.stem, status)
 
 
-@app.command()
+@app.command(epilog="Example: lloom models")
 def models() -> None:
     """List the models that this machine can use."""
     from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
@@ -188,16 +222,19 @@ def _open(
     text_col: str,
     id_col: str | None,
     *,
+    out: Path,
     model: str,
     embed_model: str | None = None,
     base_url: str | None = None,
+    price: str | None = None,
     budget: float | None = None,
     encoding: str | None = None,
 ) -> lloom:
     from text_lloom.storage.tables import read_table
     from text_lloom.workbench import lloom as open_session
 
-    chat, embedder = _models(model, embed_model, base_url)
+    _check_folder(out)
+    chat, embedder = _models(model, embed_model, base_url, price)
     return open_session(
         read_table(table, encoding=encoding),
         text_col,
@@ -210,19 +247,42 @@ def _open(
     )
 
 
-def _models(model: str, embed_model: str | None, base_url: str | None) -> tuple[Any, Any]:
+def _models(model: str, embed_model: str | None, base_url: str | None, price: str | None) -> tuple[Any, Any]:
     """The chat and the embedding model that the options name."""
     from text_lloom.llm.providers.openai import OpenAIEmbedModel, OpenAIModel
 
-    if base_url is None:
-        return model, embed_model or ("local" if model == "local" else "openai")
-    provider, _, name = model.partition(":")
-    if provider != "openai" or not name:
-        raise InputError(f"--base-url needs --model openai:<name>, but got --model {model}.")
-    embedder: Any = embed_model or "local"
+    for option, spec in (("--model", model), ("--embed-model", embed_model)):
+        if spec not in (None, "local") and not (str(spec).startswith("openai:") and str(spec)[7:]):
+            example = str(spec).rpartition(":")[2] or "gpt-4o-mini"
+            raise InputError(
+                f"{option} {spec}: expected 'local' or 'openai:<name>', such as openai:{example}."
+            )
+    if model == "local":
+        if base_url is not None or price is not None:
+            option = "--base-url" if base_url is not None else "--price"
+            raise InputError(f"{option} needs --model openai:<name>, but the model is local.")
+        return model, embed_model or "local"
+    name, cost = model.removeprefix("openai:"), _cost(price)
+    embedder: Any = embed_model or ("openai" if base_url is None else "local")
     if embedder.startswith("openai:"):
-        embedder = OpenAIEmbedModel(embedder.removeprefix("openai:"), base_url=base_url)
-    return OpenAIModel(name, base_url=base_url), embedder
+        free = 0 if cost == (0.0, 0.0) else None
+        embedder = OpenAIEmbedModel(embedder.removeprefix("openai:"), base_url=base_url, cost=free)
+    return OpenAIModel(name, base_url=base_url, cost=cost), embedder
+
+
+def _cost(price: str | None) -> tuple[float, float] | None:
+    """USD per token in and out, from USD per million tokens."""
+    if price is None:
+        return None
+    try:
+        numbers = [float(part) / 1e6 for part in price.split(",")]
+        if 1 <= len(numbers) <= 2 and all(0 <= number < math.inf for number in numbers):
+            return numbers[0], numbers[-1]
+    except ValueError:
+        pass
+    raise InputError(
+        f"--price {price}: expected US dollars per million tokens in and out, such as 0.15,0.6, or 0."
+    )
 
 
 def _generate(
@@ -237,26 +297,43 @@ def _generate(
     yes: bool,
 ) -> None:
     params = None if target is None else {"target_n_concepts": target}
-    complete = _attempt(
+    status = _attempt(
+        session,
         lambda: session.sync.gen_auto(
             max_concepts, seed=seed, params=params, debug=False, confirm=False if yes else None
-        )
+        ),
     )
-    _finish(session, out, slice_col, title, complete=complete)
+    _finish(session, out, slice_col, title, status)
 
 
-def _attempt(work: Callable[[], object]) -> bool:
-    """Do paid work; whether it came to its end. What was done before a budget ended it is kept."""
+def _check_folder(out: Path) -> None:
+    """Refuse a folder that cannot be written to, before anything is spent."""
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise InputError(f"--out {out}: {existing} is a file. Name a folder for the results.")
+    if not os.access(existing, os.W_OK):
+        raise InputError(f"--out {out}: {existing} cannot be written to. Name another folder.")
+
+
+def _attempt(session: lloom, work: Callable[[], object]) -> int:
+    """Do paid work and give the exit status; what was scored before it came to its end is kept."""
     try:
         if work() is None:
             raise typer.Exit(1)
-    except BudgetReached as error:
-        typer.echo(f"Stopped: {error}", err=True)
-        return False
-    return True
+    except KeyboardInterrupt:
+        if not session.table:
+            raise
+        typer.echo("Stopped.", err=True)
+        return _STOPPED
+    except LloomError as error:
+        if not session.table and not isinstance(error, BudgetReached):
+            raise
+        typer.echo(f"Stopped: {_as_options(error)}", err=True)
+        return _INCOMPLETE
+    return 0
 
 
-def _finish(session: lloom, out: Path, slice_col: str | None, title: str, *, complete: bool) -> None:
+def _finish(session: lloom, out: Path, slice_col: str | None, title: str, status: int) -> None:
     """Print the concepts and write the results."""
     if not session.table:
         typer.echo("No document was scored, so nothing is written.", err=True)
@@ -274,9 +351,14 @@ def _finish(session: lloom, out: Path, slice_col: str | None, title: str, *, com
     session.summary(verbose=False)
     failures = session.failures()
     typer.echo(f"Written to {out}: {', '.join(_WRITTEN)}")
-    if len(failures) or not complete:
-        typer.echo(f"Incomplete: {len(failures)} requests could not be answered.", err=True)
-        raise typer.Exit(_INCOMPLETE)
+    unscored = int(scores["score" if "score" in scores else "score_"].isna().sum())
+    if status or unscored or len(failures):
+        typer.echo(
+            f"Incomplete: {unscored} of {len(scores)} scores are missing, {len(failures)} requests could not "
+            f"be answered.",
+            err=True,
+        )
+        raise typer.Exit(status or _INCOMPLETE)
 
 
 def _print_concepts(session: lloom) -> None:
@@ -317,16 +399,21 @@ def _clear_errors() -> Iterator[None]:
     """Errors and warnings as plain sentences; no traceback for what a user can mend."""
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        typer.echo(f"Warning: {message}", err=True)
+        typer.echo(f"Warning: {_as_options(message)}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = show  # type: ignore[assignment]
+        warnings.showwarning = show
         try:
             yield
         except LloomError as error:
-            typer.echo(f"Error: {error}", err=True)
+            typer.echo(f"Error: {_as_options(error)}", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo("Stopped.", err=True)
-            raise typer.Exit(130) from None
+            raise typer.Exit(_STOPPED) from None
+
+
+def _as_options(message: object) -> str:
+    """A message that speaks of Python arguments, in the words of the command line."""
+    return _ARGUMENT.sub(lambda found: _OPTION_OF[found.group()], str(message))

@@ -33,7 +33,8 @@ from text_lloom.operators.review import review_concepts
 from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring
 from text_lloom.operators.score import score_documents as _score_documents
 from text_lloom.operators.synthesize import synthesize_concepts
-from text_lloom.scores import ScoreTable
+from text_lloom.quotes import encodable
+from text_lloom.scores import ScoreTable, text_series
 from text_lloom.tasks import Candidate, Item, Template
 
 if TYPE_CHECKING:
@@ -339,7 +340,7 @@ def _template(step: str, prompt: str | None) -> Template | None:
 def _items(frame: pd.DataFrame, text_col: str, id_col: str) -> list[Item]:
     _need(frame, text_col, id_col)
     pairs = zip(frame[id_col].tolist(), frame[text_col].tolist(), strict=True)
-    return [Item(doc_id, str(text)) for doc_id, text in pairs]
+    return [Item(doc_id, encodable(str(text))) for doc_id, text in pairs]
 
 
 def _documents(frame: pd.DataFrame, text_col: str, id_col: str) -> list[Document]:
@@ -356,7 +357,8 @@ def _documents(frame: pd.DataFrame, text_col: str, id_col: str) -> list[Document
 def _frame(rows: Sequence[tuple[Hashable, str]], id_col: str, text_col: str) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame({id_col: [doc_id for doc_id, _ in rows], text_col: [text for _, text in rows]})
+    ids = pd.Series([doc_id for doc_id, _ in rows])
+    return pd.DataFrame({id_col: ids, text_col: text_series([text for _, text in rows])})
 
 
 def _concept_frame(
@@ -368,13 +370,15 @@ def _concept_frame(
 ) -> pd.DataFrame:
     import pandas as pd
 
-    rows = [
-        (doc_id, ", ".join(texts.get(doc_id, ())), concept.id, concept.name, concept.criteria)
-        for concept in concepts.values()
-        for doc_id in concept.example_ids
-    ]
+    pairs = [(concept, doc_id) for concept in concepts.values() for doc_id in concept.example_ids]
     return pd.DataFrame(
-        rows, columns=[doc_id_col, doc_col, f"{prefix}_id", f"{prefix}_name", f"{prefix}_prompt"]
+        {
+            doc_id_col: pd.Series([doc_id for _, doc_id in pairs]),
+            doc_col: text_series([", ".join(texts.get(doc_id, ())) for _, doc_id in pairs]),
+            f"{prefix}_id": text_series([concept.id for concept, _ in pairs]),
+            f"{prefix}_name": text_series([concept.name for concept, _ in pairs]),
+            f"{prefix}_prompt": text_series([concept.criteria for concept, _ in pairs]),
+        }
     )
 
 

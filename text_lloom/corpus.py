@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from numbers import Number
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from text_lloom.errors import ColumnNotFound, DuplicateIds, EmptyCorpus, InputError
 
@@ -62,10 +65,9 @@ class Corpus:
             EmptyCorpus: When no row has text.
         """
         frame = _as_pandas(df)
-        if text_col not in frame.columns:
-            raise ColumnNotFound(text_col, list(frame.columns), role="text_col")
-        if id_col is not None and id_col not in frame.columns:
-            raise ColumnNotFound(id_col, list(frame.columns), role="id_col")
+        _check_column(text_col, frame, role="text_col")
+        if id_col is not None:
+            _check_column(id_col, frame, role="id_col")
         if id_col == text_col:
             raise InputError(f"text_col and id_col are both {text_col!r}; they must be two columns.")
         if frame.empty:
@@ -74,13 +76,13 @@ class Corpus:
             id_col = next(name for name in (*_ID_NAMES, _free_name(frame)) if name not in frame.columns)
             frame.insert(0, id_col, range(len(frame)))
         has_text = _readable_text(frame, text_col)
+        if not has_text.any():
+            raise EmptyCorpus(
+                f"No row of column {text_col!r} has text: all {len(frame)} are missing or blank."
+            )
+        _check_ids(frame.loc[has_text, id_col])
         set_aside = frame.loc[~has_text].reset_index(drop=True)
         frame = frame.loc[has_text].reset_index(drop=True)
-        if frame.empty:
-            raise EmptyCorpus(
-                f"No row of column {text_col!r} has text: all {len(set_aside)} are missing or blank."
-            )
-        _check_ids(frame, id_col)
         if len(set_aside):
             warnings.warn(
                 f"{len(set_aside)} of {len(frame) + len(set_aside)} rows have no text in {text_col!r} and "
@@ -111,6 +113,15 @@ class Corpus:
         return {i: row for row, i in enumerate(self.ids)}
 
     @property
+    def is_numbered(self) -> bool:
+        """Whether the ids are row numbers that were made here, for a frame without an id column."""
+        made = self.id_col in _ID_NAMES or re.fullmatch(r"lloom_id_\d+", str(self.id_col)) is not None
+        if not made or self.frame.columns[0] != self.id_col:
+            return False
+        ids = [*self.ids, *self.set_aside[self.id_col].tolist()]
+        return all(isinstance(i, int) for i in ids) and set(ids) == set(range(len(ids)))
+
+    @property
     def metadata_cols(self) -> list[str]:
         """All columns but the id and the text."""
         return [c for c in self.frame.columns if c not in (self.id_col, self.text_col)]
@@ -125,16 +136,30 @@ class Corpus:
 
 
 def _as_pandas(df: IntoDataFrame) -> pd.DataFrame:
+    """A copy of the frame whose index is the row number."""
     import narwhals as nw
     import pandas as pd
+    from narwhals.exceptions import DuplicateError
 
     if isinstance(df, pd.DataFrame):
-        frame = df.copy(deep=False)
+        frame = df.reset_index(drop=True)
     else:
-        if isinstance(df, (str, bytes)) or isinstance(nw.from_native(df, pass_through=True), nw.LazyFrame):
-            hint = "Call .collect() first." if not isinstance(df, (str, bytes)) else "Read the file first."
-            raise InputError(f"df must be a frame in memory, but is {type(df).__name__}. {hint}")
-        wrapped = nw.from_native(df, pass_through=True, eager_only=True)
+        if isinstance(df, (str, bytes, Path)):
+            raise InputError(
+                f"df must be a frame in memory, but is {type(df).__name__}. Read the file first, for example "
+                f"with pd.read_csv."
+            )
+        try:
+            wrapped = nw.from_native(df, pass_through=True)
+        except DuplicateError as error:
+            problem = " ".join(str(error).split())
+            raise InputError(
+                f"The frame has several columns of the same name: {problem}. Rename them."
+            ) from None
+        if isinstance(wrapped, nw.LazyFrame):
+            raise InputError(
+                f"df must be a frame in memory, but is {type(df).__name__}. Call .collect() first."
+            )
         if not isinstance(wrapped, nw.DataFrame):
             raise InputError(
                 f"df must be a pandas, polars, Arrow or other narwhals-compatible frame, but is "
@@ -147,6 +172,12 @@ def _as_pandas(df: IntoDataFrame) -> pd.DataFrame:
     return frame
 
 
+def _check_column(column: object, frame: pd.DataFrame, *, role: str) -> None:
+    known = isinstance(column, Hashable) and column in frame.columns
+    if not known:
+        raise ColumnNotFound(column, list(frame.columns), role=role)
+
+
 def _free_name(frame: pd.DataFrame) -> str:
     number = 1
     while f"lloom_id_{number}" in frame.columns:
@@ -155,57 +186,67 @@ def _free_name(frame: pd.DataFrame) -> str:
 
 
 def _readable_text(frame: pd.DataFrame, text_col: str) -> pd.Series[bool]:
-    """Which rows have text. Converts single values that are not text, in place, with a warning."""
-    import pandas as pd
-
+    """Which rows have text. Converts numbers among the texts, in place, with a warning."""
     values = frame[text_col].astype(object)
     missing = values.isna()
-    is_text = values.map(lambda value: isinstance(value, str))
-    odd = ~missing & ~is_text
-    if odd.any() and not is_text.any():
-        kinds = sorted({type(value).__name__ for value in values[odd].head(100)})
-        texts = [
-            str(c)
-            for c in frame.columns
-            if c != text_col and frame[c].map(lambda value: isinstance(value, str)).mean() > 0.5
-        ]
-        hint = f"Columns with text: {_some(texts)}." if texts else "No other column has text."
-        raise InputError(f"text_col={text_col!r} holds no text but {', '.join(kinds)}. {hint}")
-    if odd.any():
-        containers = values[odd].map(lambda value: not isinstance(value, (int, float, bool)))
-        if containers.any():
-            row = containers[containers].index[0]
-            raise InputError(
-                f"Row {row} of text_col={text_col!r} is not text but {type(values[row]).__name__}. "
-                f"Convert the column first, for example df[{text_col!r}] = df[{text_col!r}].map(str)."
-            )
+    is_text = values.map(lambda value: isinstance(value, str)).astype(bool)
+    odd = values[~missing & ~is_text]
+    if len(odd) and not is_text.any():
+        kinds = sorted({type(value).__name__ for value in odd.head(100)})
+        raise InputError(
+            f"text_col={text_col!r} holds no text but {', '.join(kinds)}. {_where_text_is(frame, text_col)}"
+        )
+    if len(odd):
+        for row, value in odd.items():
+            if not isinstance(value, Number):
+                to_text = ".str.decode('utf-8')" if isinstance(value, bytes) else ".map(str)"
+                raise InputError(
+                    f"Row {row} of text_col={text_col!r} is not text but {type(value).__name__}. Convert the "
+                    f"column first, for example df[{text_col!r}] = df[{text_col!r}]{to_text}."
+                )
         warnings.warn(
-            f"{int(odd.sum())} values of {text_col!r} are numbers, not text; they are read as text "
-            f"(rows {_some(list(values.index[odd]))}).",
+            f"{len(odd)} values of {text_col!r} are numbers, not text; they are read as text "
+            f"(rows {_some(odd.index.tolist())}).",
             stacklevel=4,
         )
-        values = values.where(~odd, values.map(str))
+        values = values.where(missing | is_text, values.map(str))
         frame[text_col] = values
-    has_text = ~missing & values.map(lambda value: isinstance(value, str) and bool(value.strip()))
-    return pd.Series(has_text.to_numpy(dtype=bool), index=frame.index)
+    return values.map(lambda value: isinstance(value, str) and bool(value.strip())).astype(bool)
 
 
-def _check_ids(frame: pd.DataFrame, id_col: str) -> None:
-    ids = frame[id_col]
-    if ids.isna().any():
-        rows = list(frame.index[ids.isna()])
+def _where_text_is(frame: pd.DataFrame, text_col: str) -> str:
+    """Which other columns hold mostly text."""
+    texts = [
+        str(column)
+        for column in frame.columns
+        if column != text_col
+        and frame[column].map(lambda value: isinstance(value, str)).astype(bool).mean() > 0.5
+    ]
+    return f"Columns with text: {_some(texts)}." if texts else "No other column has text."
+
+
+def _check_ids(ids: pd.Series[Any]) -> None:
+    id_col, missing = str(ids.name), ids.isna()
+    if missing.any():
+        rows = ids.index[missing].tolist()
         raise InputError(
             f"The id column {id_col!r} has no value in {len(rows)} rows with text (rows {_some(rows)}). "
             f"Fill them, or leave id_col out to have the rows numbered."
         )
-    try:
-        duplicated = ids[ids.duplicated()].drop_duplicates().tolist()
-    except TypeError:
-        raise InputError(
-            f"The id column {id_col!r} holds values that cannot be compared, such as lists."
-        ) from None
-    if duplicated:
-        raise DuplicateIds(id_col, duplicated)
+    seen: set[Hashable] = set()
+    repeated: dict[Hashable, None] = {}
+    for doc_id in ids.tolist():
+        try:
+            if doc_id in seen:
+                repeated[doc_id] = None
+            seen.add(doc_id)
+        except TypeError:
+            raise InputError(
+                f"The id column {id_col!r} holds a {type(doc_id).__name__}, which cannot be an id. Convert "
+                f"the column first, for example with .map(tuple) or .map(str)."
+            ) from None
+    if repeated:
+        raise DuplicateIds(id_col, list(repeated))
 
 
 def _some(values: list[object] | list[str] | list[Hashable]) -> str:

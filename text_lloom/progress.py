@@ -1,15 +1,17 @@
-"""Progress bars for the steps of a session."""
+"""Progress that people can read: a bar on a terminal, an updated line in a notebook, log lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
+    from text_lloom.llm.run import Run
 
-__all__ = ["BarProgress"]
+__all__ = ["Meter", "StepProgress", "StepState"]
 
 _LABELS = {
     "distill_filter": "Distill-filter",
@@ -20,42 +22,203 @@ _LABELS = {
     "review_merge": "Review (merge)",
     "review_select": "Select",
     "score": "Score",
-    "summarize_concept": "Summarize concepts",
+    "summarize_concept": "Summarize",
     "auto_eval": "Evaluate",
 }
+_LOG_SECONDS = 5.0
+_NOTEBOOK_SECONDS = 0.3
 
 
-class BarProgress:
-    """One bar per step, on a terminal; silent where there is none."""
+class StepState(NamedTuple):
+    """How far a step is.
 
-    def __init__(self) -> None:
-        self._bars: list[tuple[RichProgress, TaskID]] = []
+    Attributes:
+        label: The step in words.
+        done: Questions that are answered or have failed.
+        total: All questions of the step.
+        seconds: Since the step began.
+        requests: Attempts that reached a model.
+        tokens: Tokens of prompts and replies.
+        usd: US dollars so far, as far as prices are known.
+        unpriced: Requests of unknown price.
+        cached: Answers that came from the cache.
+        failed: Questions that could not be answered.
+        waited: Seconds that requests waited for a rate limit, per request.
+    """
+
+    label: str
+    done: int
+    total: int
+    seconds: float
+    requests: int
+    tokens: int
+    usd: float
+    unpriced: int
+    cached: int
+    failed: int
+    waited: float
+
+    def describe(self) -> str:
+        """The state in one line; leaves out what is zero."""
+        parts = [f"{self.label} {self.done:,}/{self.total:,}"]
+        if self.requests and self.tokens:
+            parts.append(f"{self.requests / max(self.seconds, 1e-3):,.0f} requests/s")
+            parts.append(f"{self.tokens:,} tokens")
+        if self.usd:
+            projected = self.usd * self.total / self.done if self.done else 0.0
+            parts.append(f"${self.usd:,.4f} of about ${max(projected, self.usd):,.4f}")
+        if self.unpriced:
+            parts.append("price unknown")
+        if self.cached:
+            parts.append(f"{self.cached:,} from the cache")
+        if self.failed:
+            parts.append(f"{self.failed:,} failed")
+        if self.waited >= 0.1:
+            parts.append(f"waiting {self.waited:.1f} s for the rate limit")
+        return ", ".join(parts)
+
+
+class Meter:
+    """Reads a step's state off the run that it belongs to."""
+
+    def __init__(self, run: Run, step: str, total: int) -> None:
+        self._run, self._label, self._total = run, _LABELS.get(step, step), total
+        self._rows, self._failures = len(run.ledger), len(run.failures)
+        self._waited = run.waited
+        self._began = time.monotonic()
+        self.done = 0
+
+    def state(self) -> StepState:
+        """The state at this moment."""
+        totals = self._run.ledger.totals(since=self._rows)
+        return StepState(
+            label=self._label,
+            done=self.done,
+            total=self._total,
+            seconds=time.monotonic() - self._began,
+            requests=totals.requests,
+            tokens=totals.in_tokens + totals.out_tokens,
+            usd=totals.usd,
+            unpriced=totals.unpriced,
+            cached=totals.cached,
+            failed=len(self._run.failures) - self._failures,
+            waited=(self._run.waited - self._waited) / max(1, totals.requests),
+        )
+
+
+class _Display(Protocol):
+    def show(self, state: StepState) -> None: ...
+
+    def close(self, state: StepState) -> None: ...
+
+
+class StepProgress:
+    """Shows each step of a run where its user can see it.
+
+    Args:
+        run_of: Gives the run when a step begins.
+    """
+
+    def __init__(self, run_of: Callable[[], Run]) -> None:
+        self._run_of = run_of
+        self._steps: list[tuple[Meter, _Display, threading.Event]] = []
 
     def start(self, step: str, total: int) -> None:
         """A step of `total` questions begins."""
-        if not (sys.stderr is not None and sys.stderr.isatty()):
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        bar = Progress(
-            TextColumn("{task.description:<18}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-        )
-        bar.start()
-        self._bars.append((bar, bar.add_task(_LABELS.get(step, step), total=total)))
+        meter, display, ended = Meter(self._run_of(), step, total), _display(), threading.Event()
+        self._steps.append((meter, display, ended))
+        interval = _interval(display)
+        if interval is not None:
+            threading.Thread(
+                target=_refresh, args=(meter, display, ended, interval), daemon=True, name="lloom-progress"
+            ).start()
 
     def advance(self, n: int = 1) -> None:
         """`n` more questions have an answer or have failed."""
-        if self._bars:
-            bar, task = self._bars[-1]
-            bar.advance(task, n)
+        if self._steps:
+            self._steps[-1][0].done += n
 
     def finish(self) -> None:
         """The step has ended."""
-        if self._bars:
-            bar, _ = self._bars.pop()
-            bar.stop()
+        if self._steps:
+            meter, display, ended = self._steps.pop()
+            ended.set()
+            display.close(meter.state())
+
+
+def _refresh(meter: Meter, display: _Display, ended: threading.Event, interval: float) -> None:
+    while not ended.wait(interval):
+        display.show(meter.state())
+
+
+def _interval(display: _Display) -> float | None:
+    return {"_Notebook": _NOTEBOOK_SECONDS, "_Terminal": 0.1, "_Log": _LOG_SECONDS}[type(display).__name__]
+
+
+def _display() -> _Display:
+    shell = sys.modules.get("IPython")
+    ipython = shell.get_ipython() if shell is not None else None
+    if ipython is not None and getattr(ipython, "kernel", None) is not None:
+        return _Notebook()
+    if sys.stderr is not None and sys.stderr.isatty():
+        return _Terminal()
+    return _Log()
+
+
+class _Terminal:
+    """A bar that ends as one line."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._bar = Progress(
+            BarColumn(bar_width=20),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=Console(stderr=True),
+        )
+        self._task = self._bar.add_task("", total=None)
+        self._bar.start()
+
+    def show(self, state: StepState) -> None:
+        self._bar.update(self._task, total=state.total, completed=state.done, description=state.describe())
+
+    def close(self, state: StepState) -> None:
+        self.show(state)
+        self._bar.stop()
+
+
+class _Notebook:
+    """One line of text under the cell, updated in place; quick steps leave nothing behind."""
+
+    def __init__(self) -> None:
+        self._handle: object | None = None
+
+    def show(self, state: StepState) -> None:
+        from IPython.display import display
+
+        content = {"text/plain": state.describe()}
+        if self._handle is None:
+            self._handle = display(content, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(content, raw=True)  # type: ignore[attr-defined]
+
+    def close(self, state: StepState) -> None:
+        if self._handle is not None:
+            self.show(state)
+
+
+class _Log:
+    """A line every few seconds, for files and pipes; quick steps leave nothing behind."""
+
+    def __init__(self) -> None:
+        self._shown = False
+
+    def show(self, state: StepState) -> None:
+        self._shown = True
+        print(state.describe(), file=sys.stderr, flush=True)
+
+    def close(self, state: StepState) -> None:
+        if self._shown:
+            self.show(state)

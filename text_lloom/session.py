@@ -6,6 +6,8 @@ import time
 import warnings
 from collections.abc import Coroutine, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Integral
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from text_lloom.concept import Codebook, Concept
@@ -14,6 +16,9 @@ from text_lloom.corpus import Corpus
 from text_lloom.errors import InputError, UnknownName
 from text_lloom.llm.budget import Budget
 from text_lloom.llm.defaults import Models
+from text_lloom.llm.journal import open_journal
+from text_lloom.llm.model import EmbedModel, Model
+from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.run import Run
 from text_lloom.llm.usage import Ledger
 from text_lloom.operators.estimate import Estimate, estimate_gen, estimate_score
@@ -21,7 +26,7 @@ from text_lloom.operators.generate import Generation, custom_templates, generate
 from text_lloom.operators.parameters import GenParameters, suggest_parameters
 from text_lloom.operators.review import select_concepts
 from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring, score_documents, summarize_concepts
-from text_lloom.progress import BarProgress
+from text_lloom.progress import StepProgress
 from text_lloom.quotes import locate_quote
 from text_lloom.scores import Judgement, ScoreTable
 from text_lloom.tasks import Candidate, ScoreDocuments
@@ -30,7 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from narwhals.typing import IntoDataFrame
 
-__all__ = ["Session", "Summary"]
+__all__ = ["Session", "Summary", "check_count"]
 
 
 class Summary(NamedTuple):
@@ -65,16 +70,27 @@ class Session:
         budget: US dollars that the session may cost in all.
         random_state: Seed of everything that is random.
         debug: Print what the steps do.
+        cache: Keep replies and use them again; a path says where.
+        retry: How often and how long to try.
     """
 
     def __init__(
-        self, corpus: Corpus, models: Models, *, budget: float | None, random_state: int, debug: bool
+        self,
+        corpus: Corpus,
+        models: Models,
+        *,
+        budget: float | None,
+        random_state: int,
+        debug: bool,
+        cache: bool | str | Path = True,
+        retry: RetryPolicy | None = None,
     ) -> None:
         self.corpus = corpus
         self.models = models
         self.concepts = Codebook()
         self.table = ScoreTable(corpus)
         self.debug = debug
+        check_count("random_state", random_state, least=0)
         self.random_state = random_state
         self.concept_history: dict[int, list[Concept]] = {}
         self.time: dict[tuple[str, str], float] = {}
@@ -83,10 +99,15 @@ class Session:
         self._bullets: dict[Hashable, list[str]] = {}
         self._support: dict[str, int] = {}
         self._generated: set[str] = set()
+        is_remote = any(isinstance(model, (Model, EmbedModel)) for model in models)
+        journal = open_journal(cache) if is_remote else None
         self._run = Run(
             ledger=Ledger(),
             budget=None if budget is None else Budget(budget),
-            progress=BarProgress(),
+            store=journal,
+            vectors=journal,
+            progress=StepProgress(lambda: self._run),
+            policy=retry or RetryPolicy(),
             random_state=random_state,
         )
 
@@ -132,7 +153,7 @@ class Session:
         *,
         confirm: bool | None = None,
     ) -> Coroutine[Any, Any, pd.DataFrame | None]:
-        _check_max_concepts(max_concepts)
+        check_count("max_concepts", max_concepts)
         generation = self._generation(seed, params, n_synth, custom_prompts, True)
         stand_ins = [
             Concept("Four words for it", "Does the text say that this happened?") for _ in range(max_concepts)
@@ -156,7 +177,7 @@ class Session:
         return work()
 
     def _plan_select_auto(self, max_concepts: int) -> Coroutine[Any, Any, None]:
-        _check_max_concepts(max_concepts)
+        check_count("max_concepts", max_concepts)
         self._need_concepts()
         return self._select_auto(max_concepts)
 
@@ -176,8 +197,7 @@ class Session:
         concepts = self._to_score(c_ids, score_all)
         table = self.table
         if df is not None:
-            corpus = Corpus.from_frame(df, text_col=self.corpus.text_col, id_col=self.corpus.id_col)
-            table = ScoreTable(corpus)
+            table = ScoreTable(self._other_corpus(df))
         tasks = self._score_tasks(
             concepts,
             table=table,
@@ -204,7 +224,11 @@ class Session:
     ) -> Coroutine[Any, Any, pd.DataFrame | None]:
         self._check_examples(ex_ids)
         concept = self.concepts.add(name, prompt, example_ids=ex_ids, active=True)
-        return self._plan_score([concept.id], get_highlights=get_highlights, confirm=confirm)
+        try:
+            return self._plan_score([concept.id], get_highlights=get_highlights, confirm=confirm)
+        except InputError:
+            self.concepts.undo()
+            raise
 
     def _plan_edit(
         self,
@@ -289,13 +313,14 @@ class Session:
         custom_prompts: Mapping[str, str | None] | None,
         auto_review: bool,
     ) -> Generation:
-        if isinstance(n_synth, bool) or not isinstance(n_synth, int) or n_synth < 1:
-            raise InputError(f"n_synth={n_synth!r} must be a whole number of at least 1.")
+        check_count("n_synth", n_synth)
+        if seed is not None and not isinstance(seed, str):
+            raise InputError(f"seed={seed!r} must be text, such as seed='social issues'.")
         return Generation(
             parameters=self._parameters(params),
             seed=seed.strip() or None if seed else None,
             n_synth=n_synth,
-            templates=custom_templates(custom_prompts or {}),
+            templates=custom_templates({} if custom_prompts is None else custom_prompts),
             auto_review=auto_review,
             random_state=self.random_state,
         )
@@ -359,12 +384,19 @@ class Session:
             get_highlights=get_highlights,
         )
 
+    def _other_corpus(self, df: IntoDataFrame) -> Corpus:
+        """Other documents, with the session's columns; numbered again if the session's are."""
+        columns = getattr(df, "columns", ())
+        id_col = None if self.corpus.is_numbered and self.corpus.id_col not in columns else self.corpus.id_col
+        return Corpus.from_frame(df, text_col=self.corpus.text_col, id_col=id_col)
+
     def _to_score(self, c_ids: Sequence[str] | None, score_all: bool) -> list[Concept]:
         if isinstance(c_ids, str):
-            raise InputError(f"c_ids={c_ids!r} must be a list of concept ids.")
-        if c_ids is not None:
-            return [self.concepts.find(i) for i in dict.fromkeys(c_ids)]
+            raise InputError(f"c_ids={c_ids!r} must be a list: c_ids=[{c_ids!r}].")
         self._need_concepts()
+        if c_ids is not None:
+            named = [self._named(i, unique=True)[0] for i in c_ids]
+            return list({concept.id: concept for concept in named}.values())
         concepts = list(self.concepts.values())
         active = self.concepts.active
         if score_all or not active:
@@ -388,10 +420,11 @@ class Session:
             )
 
     def _named(self, named: str, *, unique: bool = False) -> list[Concept]:
+        self._need_concepts()
         found = [c for c in self.concepts.values() if named in (c.id, c.name)]
         if not found:
-            known = [f"{c.name} ({c.id})" for c in self.concepts.values()]
-            raise UnknownName(named, known, what="concept")
+            concepts = self.concepts.values()
+            raise UnknownName(named, [*(c.name for c in concepts), *(c.id for c in concepts)], what="concept")
         if unique and len(found) > 1:
             raise InputError(
                 f"{len(found)} concepts are called {named!r}; name the one by its id: "
@@ -403,7 +436,7 @@ class Session:
         if isinstance(ex_ids, str):
             raise InputError(f"ex_ids={ex_ids!r} must be a list of document ids.")
         for doc_id in ex_ids:
-            if doc_id not in self.corpus.position:
+            if not isinstance(doc_id, Hashable) or doc_id not in self.corpus.position:
                 raise UnknownName(doc_id, list(self.corpus.ids)[:1000], what="document id in ex_ids")
 
     def _summary(self) -> Summary:
@@ -478,9 +511,14 @@ def _silent(_: str) -> None:
     return None
 
 
-def _check_max_concepts(max_concepts: int) -> None:
-    if isinstance(max_concepts, bool) or not isinstance(max_concepts, int) or max_concepts < 1:
-        raise InputError(f"max_concepts={max_concepts!r} must be a whole number of at least 1.")
+def check_count(name: str, value: object, *, least: int = 1) -> None:
+    """Refuse what is not a whole number of at least `least`.
+
+    Raises:
+        InputError: Names the argument and its value.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise InputError(f"{name}={value!r} must be a whole number of at least {least}.")
 
 
 def _relocate(tasks: Sequence[ScoreDocuments], table: ScoreTable) -> None:

@@ -40,6 +40,8 @@ class FunctionModel(Model):
         prompts: Every prompt that was received, in order.
     """
 
+    keeps_replies = False
+
     def __init__(self, function: Callable[[str], object], *, name: str = "scripted", **args: Any) -> None:
         args.setdefault("cost", 0)
         super().__init__(name, None, self._reply, **args)

@@ -11,6 +11,7 @@ l.vis(slice_col="party")
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
@@ -22,6 +23,7 @@ from text_lloom.corpus import Corpus
 from text_lloom.errors import InputError, UnknownName
 from text_lloom.llm.defaults import EmbedSpec, ModelSpec, resolve_models
 from text_lloom.llm.portal import run_async, run_sync
+from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.run import Failure
 from text_lloom.llm.usage import Ledger
 from text_lloom.operators.estimate import Estimate, estimate_score
@@ -59,7 +61,10 @@ class lloom(Session):
         score_model: Scores the documents and sums up concepts.
         debug: Print what the steps do.
         budget: US dollars that the session may cost in all; it stops before passing them.
+        cache: Keep replies of paid models on this machine, so that none is paid twice; `False` keeps
+            none, a path says where. `LLOOM_CACHE=0` does the same for all sessions.
         random_state: Seed of everything that is random.
+        retry: How often and how long to try a request again.
 
     Raises:
         InputError: When the frame or a model cannot be used; see `Corpus.from_frame`.
@@ -77,7 +82,9 @@ class lloom(Session):
         *,
         debug: bool = False,
         budget: float | None = None,
+        cache: bool | str | Path = True,
         random_state: int = 0,
+        retry: RetryPolicy | None = None,
     ) -> None:
         corpus = Corpus.from_frame(df, text_col=text_col, id_col=id_col)
         models = resolve_models(
@@ -87,7 +94,15 @@ class lloom(Session):
             score=score_model,
             background=corpus.texts,
         )
-        super().__init__(corpus, models, budget=budget, random_state=random_state, debug=debug)
+        super().__init__(
+            corpus,
+            models,
+            budget=budget,
+            random_state=random_state,
+            debug=debug,
+            cache=cache,
+            retry=retry,
+        )
 
     def __repr__(self) -> str:
         return (
@@ -583,13 +598,13 @@ class SyncMethods:
     """The methods of a session that call models, for code that does not `await`."""
 
     def __init__(self, session: lloom) -> None:
-        self.gen = _now(session._plan_gen)
-        self.gen_auto = _now(session._plan_gen_auto)
-        self.select_auto = _now(session._plan_select_auto)
-        self.add = _now(session._plan_add)
-        self.edit = _now(session._plan_edit)
-        self.score = _now(session._plan_score)
-        self.auto_eval = _now(session.auto_eval)
+        self.gen = _now(session._plan_gen, session.gen)
+        self.gen_auto = _now(session._plan_gen_auto, session.gen_auto)
+        self.select_auto = _now(session._plan_select_auto, session.select_auto)
+        self.add = _now(session._plan_add, session.add)
+        self.edit = _now(session._plan_edit, session.edit)
+        self.score = _now(session._plan_score, session.score)
+        self.auto_eval = _now(session.auto_eval, session.auto_eval)
 
 
 def load(
@@ -601,6 +616,8 @@ def load(
     score_model: ModelSpec = None,
     debug: bool = False,
     budget: float | None = None,
+    cache: bool | str | Path = True,
+    retry: RetryPolicy | None = None,
 ) -> lloom:
     """Open a session that was saved with `l.save()`.
 
@@ -628,6 +645,8 @@ def load(
         budget=budget,
         random_state=random_state if isinstance(random_state, int) else 0,
         debug=debug,
+        cache=cache,
+        retry=retry,
     )
     session.concepts, session.table = state.codebook, state.table
     session._quotes, session._bullets, session._support = state.quotes, state.bullets, state.support
@@ -639,9 +658,10 @@ def load(
     return session
 
 
-def _now(plan: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+def _now(plan: Callable[P, Coroutine[Any, Any, T]], method: Callable[..., object]) -> Callable[P, T]:
     """The synchronous twin of a method: planned here, run on the models' thread."""
 
+    @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         return run_sync(plan(*args, **kwargs))
 

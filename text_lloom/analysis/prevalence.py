@@ -6,13 +6,14 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan, sqrt
+from numbers import Real
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from text_lloom.errors import InputError, UnknownName
-from text_lloom.scores import OUTLIER_CRITERIA, OUTLIER_NAME
+from text_lloom.scores import OUTLIER_CRITERIA, OUTLIER_NAME, text_series
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -290,7 +291,9 @@ def export_frame(
         _, _, total, scored = _count_outliers(table, concepts, None, threshold)
         share = round(total / scored, 2) if scored else nan
         rows.append((OUTLIER_NAME, OUTLIER_CRITERIA, "", [], share, total, []))
-    frame = pd.DataFrame(rows, columns=list(EXPORT_COLUMNS))
+    frame = pd.DataFrame(rows, columns=list(EXPORT_COLUMNS), dtype=object)
+    for column in ("concept", "criteria", "summary"):
+        frame[column] = text_series(frame[column].tolist())
     return frame.astype({"prevalence": "float64", "n_matches": "int64"})
 
 
@@ -306,7 +309,7 @@ def _count_outliers(
 
 
 def _check_threshold(threshold: float) -> None:
-    if not 0 < threshold <= 1:
+    if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 < threshold <= 1:
         raise InputError(f"threshold={threshold!r}: scores are 0, .25, .5, .75 or 1; give one above 0.")
 
 

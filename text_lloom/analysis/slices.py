@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import count, pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -100,10 +100,10 @@ def slice_documents(
             `max_slice_bins` is less than 1, or when the column holds lists or the like.
     """
     frame = corpus.frame
-    if slice_col not in frame.columns:
+    if not isinstance(slice_col, Hashable) or slice_col not in frame.columns:
         raise ColumnNotFound(slice_col, list(frame.columns), role="slice_col")
-    if max_slice_bins < 1:
-        raise InputError(f"max_slice_bins={max_slice_bins!r}: at least one slice is needed.")
+    if isinstance(max_slice_bins, bool) or not isinstance(max_slice_bins, int) or max_slice_bins < 1:
+        raise InputError(f"max_slice_bins={max_slice_bins!r} must be a whole number of at least 1.")
     values: pd.Series[Any] = frame[slice_col]
     kind = _kind(values, slice_col)
     if slice_bounds is not None and kind != "number":

@@ -7,6 +7,8 @@ suspending, after a noticeable time; it never needed the loop, so later calls ca
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import inspect
 import threading
 import time
@@ -18,6 +20,8 @@ from typing import Any, Generic, TypeVar, cast
 __all__ = ["CallRunner"]
 
 T = TypeVar("T")
+A = TypeVar("A")
+R = TypeVar("R")
 
 _BLOCKED_SECONDS = 0.02
 
@@ -25,8 +29,10 @@ _BLOCKED_SECONDS = 0.02
 class CallRunner(Generic[T]):
     """Calls a plain, an async, or a blocking async function, on the loop or on worker threads.
 
-    A plain function always runs on worker threads. An async function runs on the loop until a call ends
-    without suspending after more than 20 ms; from then on it runs on worker threads.
+    A plain function always runs on worker threads; if it returns a coroutine, that is awaited on the
+    loop. A coroutine runs on the loop until one ends without suspending after more than 20 ms; from then
+    on they run on worker threads. Once one has suspended, all stay on the loop, as their client may be
+    bound to it.
 
     Args:
         function: The function to call.
@@ -36,58 +42,87 @@ class CallRunner(Generic[T]):
     def __init__(self, function: Callable[..., T | Awaitable[T]], *, threads: int) -> None:
         self._function = function
         self._threads = threads
-        self._blocking = not inspect.iscoroutinefunction(inspect.unwrap(_plain(function)))
+        self._is_plain = not inspect.iscoroutinefunction(_plain(function))
+        self._coroutines_block = False
+        self._coroutines_suspend = False
         self._pool: ThreadPoolExecutor | None = None
         self._local = threading.local()
 
     @property
     def blocking(self) -> bool:
         """Whether calls run on worker threads."""
-        return self._blocking
+        return self._is_plain or self._coroutines_block
+
+    @property
+    def threads(self) -> int:
+        """The largest number of worker threads."""
+        return self._threads
 
     async def __call__(self, *args: object) -> T:
         """Call the function."""
-        if self._blocking:
-            return await self._on_thread(args)
-        result = self._function(*args)
-        if not inspect.iscoroutine(result):
-            return await result if inspect.isawaitable(result) else result
-        return await self._watch(result)
+        result = await self._on_thread(self._call, args) if self.blocking else self._function(*args)
+        if inspect.iscoroutine(result):
+            if self._coroutines_block:  # found out while this one was on its way
+                return await self._on_thread(self._finish, result)
+            return await self._watch(result)
+        return await result if inspect.isawaitable(result) else result
 
     async def _watch(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop, noticing whether it blocks."""
         started = time.perf_counter()
         try:
             first = work.send(None)
-        except StopIteration as stop:
-            if time.perf_counter() - started > _BLOCKED_SECONDS:
-                self._blocking = True
-            result: T = stop.value
+        except BaseException as ended:
+            is_slow = time.perf_counter() - started > _BLOCKED_SECONDS
+            if is_slow and not self._coroutines_suspend:
+                self._coroutines_block = True
+            if not isinstance(ended, StopIteration):
+                raise
+            result: T = ended.value
             return result
+        self._coroutines_suspend = True
         return await _resume(work, first)
 
-    async def _on_thread(self, args: tuple[object, ...]) -> T:
+    async def _on_thread(self, function: Callable[[A], R], argument: A) -> R:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="lloom-call")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._call, args)
+        context = contextvars.copy_context()
+        work = functools.partial(context.run, function, argument)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    def _call(self, args: tuple[object, ...]) -> T:
-        result = self._function(*args)
-        if inspect.isawaitable(result):
-            return cast("T", self._runner().run(_awaited(result)))
+    def _call(self, args: tuple[object, ...]) -> T | Awaitable[T]:
+        try:
+            result = self._function(*args)
+        except StopIteration as error:  # a future cannot carry it to the loop
+            raise RuntimeError(f"the call function raised StopIteration({error})") from error
+        if self._coroutines_block and inspect.isawaitable(result):
+            return self._finish(cast("Awaitable[T]", result))
         return result
 
-    def _runner(self) -> asyncio.Runner:
-        """The thread's own loop: a client that binds itself to a loop finds the same one again."""
-        runner = getattr(self._local, "runner", None)
-        if runner is None:
-            runner = self._local.runner = asyncio.Runner()
-        return runner
+    def _finish(self, work: Awaitable[T]) -> T:
+        """Run a coroutine on the thread's own loop, the same one for all calls on this thread."""
+        loop: _ThreadLoop | None = getattr(self._local, "loop", None)
+        if loop is None:
+            loop = self._local.loop = _ThreadLoop()
+        return loop.run(work)
+
+
+class _ThreadLoop:
+    """The event loop of a worker thread, closed when the thread ends."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+
+    def run(self, work: Awaitable[T]) -> T:
+        return self._loop.run_until_complete(_awaited(work))
+
+    def __del__(self) -> None:
+        self._loop.close()
 
 
 def _plain(function: Callable[..., object]) -> Callable[..., object]:
     """The function behind `functools.partial` or an object with `__call__`."""
-    while hasattr(function, "func"):
+    while isinstance(function, functools.partial):
         function = function.func
     is_function = inspect.isfunction(function) or inspect.ismethod(function)
     if is_function or inspect.isbuiltin(function) or inspect.isclass(function):

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 from text_lloom.errors import BudgetReached, InputError
 
 __all__ = ["Budget"]
+
+_ROUNDING = 1e-12
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and float(value) >= 0
 
 
 class Budget:
     """Money that requests may cost in all.
 
-    Before each attempt its estimated cost is reserved; after it, what it really cost is booked.
+    Before each attempt its estimated cost is reserved; after it, what it really cost is booked. When
+    attempts turn out to cost more than was estimated, more is reserved for the following ones.
 
     Args:
         usd: The budget in US dollars.
     """
 
     def __init__(self, usd: float) -> None:
-        if isinstance(usd, bool) or not isinstance(usd, (int, float)) or not usd >= 0:
+        if not _is_amount(usd):
             raise InputError(f"budget={usd!r} must be a number of US dollars, 0 or more.")
         self.usd = float(usd)
         self.spent = 0.0
-        self._reserved = 0.0
+        self._estimates = 0.0
+        self._estimated = 0.0
 
     @property
     def remaining(self) -> float:
         """US dollars that are neither spent nor reserved."""
-        return self.usd - self.spent - self._reserved
+        return self.usd - self.spent - self._estimates * self._underestimated
 
     def reserve(self, usd: float) -> None:
         """Set the cost of the next attempt aside.
@@ -34,14 +44,23 @@ class Budget:
         Raises:
             BudgetReached: When it would pass the budget; nothing is set aside then.
         """
-        if usd > 0 and usd > self.remaining:
+        likely = usd * self._underestimated
+        if likely > 0 and likely > self.remaining + _ROUNDING:
             raise BudgetReached(
                 f"The budget of ${self.usd:,.2f} is reached: ${self.spent:,.4f} spent, and the next request "
-                f"may cost ${usd:,.4f}. What was answered is kept; raise the budget and call again to go on."
+                f"may cost ${likely:,.4f}. What was answered is kept; raise the budget and call again to go "
+                f"on."
             )
-        self._reserved += usd
+        self._estimates += usd
 
     def settle(self, reserved: float, spent: float) -> None:
         """Book what an attempt really cost in place of what was reserved for it."""
-        self._reserved -= reserved
+        self._estimates = max(0.0, self._estimates - reserved)
         self.spent += spent
+        if spent:
+            self._estimated += reserved
+
+    @property
+    def _underestimated(self) -> float:
+        """How many times more than estimated the attempts so far have cost, at least 1."""
+        return max(1.0, self.spent / self._estimated) if self._estimated else 1.0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from text_lloom.errors import BadAnswer, ModelError, StepFailed
-from text_lloom.llm.model import Embedder, EmbedModel
-from text_lloom.llm.request import with_retries
+from text_lloom.llm.model import Embedder, EmbedModel, OneTextAtATime
+from text_lloom.llm.request import first_error, with_retries
 from text_lloom.llm.run import Run
 
 if TYPE_CHECKING:
@@ -42,29 +44,57 @@ async def embed_all(
     distinct = list(dict.fromkeys(text for text in texts if text.strip()))
     if not distinct:
         return np.zeros((len(texts), 1), np.float32)
-    batches = [distinct]
-    if isinstance(model, EmbedModel):
-        distinct_cut = [_cut(text, model) for text in distinct]
-        batches = _batches(distinct_cut, model)
+    kept = await _kept(model, distinct, run)
+    missing = [text for text in distinct if text not in kept]
+    batches = _batches(missing, model) if isinstance(model, EmbedModel) else [missing][: len(missing)]
     if run.progress is not None:
         run.progress.start(step, len(batches))
+
+    async def embed(batch: list[str]) -> None:
+        cut = [_cut(text, model) for text in batch] if isinstance(model, EmbedModel) else batch
+        part = await _embed(model, cut, run, step)
+        kept.update(zip(batch, part, strict=True))
+        if isinstance(model, EmbedModel) and run.vectors is not None:
+            keyed = {_vector_key(model, text): row for text, row in zip(batch, part, strict=True)}
+            await run.vectors.put_vectors(keyed, model=model.label, step=step)
+        if run.progress is not None:
+            run.progress.advance()
+
     try:
-        parts = await asyncio.gather(*(_embed(model, batch, run, step) for batch in batches))
-    except ModelError as error:
-        raise StepFailed(f"{step}: the texts could not be embedded. {error}") from error
+        async with asyncio.TaskGroup() as group:
+            for batch in batches:
+                group.create_task(embed(batch))
+    except BaseExceptionGroup as errors:
+        error = first_error(errors)
+        if isinstance(error, ModelError):
+            raise StepFailed(f"{step}: the texts could not be embedded. {error}") from error
+        raise error from None
     finally:
         if run.progress is not None:
             run.progress.finish()
-    sizes = sorted({part.shape[1] for part in parts})
+    sizes = sorted({len(vector) for vector in kept.values()})
     if len(sizes) > 1:
         raise StepFailed(f"{step}: the embedding model gave vectors of different lengths: {sizes}.")
-    vectors = np.concatenate(parts)
-    row = {text: i for i, text in enumerate(distinct)}
-    embedded = np.zeros((len(texts), vectors.shape[1]), np.float32)
+    embedded = np.zeros((len(texts), sizes[0]), np.float32)
     for i, text in enumerate(texts):
-        if text in row:
-            embedded[i] = vectors[row[text]]
+        if text in kept:
+            embedded[i] = kept[text]
     return embedded
+
+
+async def _kept(model: Embedder, texts: Sequence[str], run: Run) -> dict[str, NDArray[np.float32]]:
+    """Vectors of texts that were embedded before."""
+    if run.vectors is None or not isinstance(model, EmbedModel):
+        return {}
+    keys = {text: _vector_key(model, text) for text in texts}
+    found = await asyncio.to_thread(run.vectors.get_vectors, list(keys.values()))
+    return {text: found[key] for text, key in keys.items() if key in found}
+
+
+def _vector_key(model: EmbedModel, text: str) -> str:
+    content = ["vector", model.provider_key, model.name, model.parameters, text]
+    described = json.dumps(content, sort_keys=True, ensure_ascii=False, default=repr)
+    return hashlib.sha256(described.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 async def _embed(model: Embedder, batch: list[str], run: Run, step: str) -> NDArray[np.float32]:
@@ -76,23 +106,36 @@ async def _embed(model: Embedder, batch: list[str], run: Run, step: str) -> NDAr
 
     if isinstance(model, EmbedModel):
         tokens = sum(model.count_tokens(text) for text in batch)
-        vectors = await with_retries(model, step, run, tokens=tokens, call=call)
+        try:
+            vectors = await with_retries(model, step, run, tokens=tokens, call=call)
+        except OneTextAtATime:
+            return await _embed_one_by_one(model, batch, run, step)
     else:
         vectors, _ = await call()
-    if run.progress is not None:
-        run.progress.advance()
     return vectors
+
+
+async def _embed_one_by_one(
+    model: EmbedModel, texts: Sequence[str], run: Run, step: str
+) -> NDArray[np.float32]:
+    """Vectors of texts, each with a request of its own."""
+    import numpy as np
+
+    async with asyncio.TaskGroup() as group:
+        embedding = [group.create_task(_embed(model, [text], run, step)) for text in texts]
+    return np.concatenate([task.result() for task in embedding])
 
 
 def _batches(texts: Sequence[str], model: EmbedModel) -> list[list[str]]:
     """Consecutive texts, as many as one call takes."""
     batches: list[list[str]] = []
-    room = 0
+    limits = [window.amount for window in model.limit.windows if window.unit == "tokens"]
+    most, room = min([_BATCH_TOKENS, *limits]), 0
     for text in texts:
         tokens = model.count_tokens(text)
         if not batches or len(batches[-1]) >= model.batch_size or tokens > room:
             batches.append([])
-            room = _BATCH_TOKENS
+            room = most
         batches[-1].append(text)
         room -= tokens
     return batches

@@ -7,17 +7,26 @@ attempt with a time-out → parse and validate → keep the reply → answer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from text_lloom.errors import BadAnswer, BudgetReached, ContextOverflow, LloomError, ModelError, StepFailed
+from text_lloom.errors import (
+    AnswerRefused,
+    BadAnswer,
+    BudgetReached,
+    ContextOverflow,
+    LloomError,
+    ModelError,
+    StepFailed,
+)
 from text_lloom.llm.fit import fit_task, halved
 from text_lloom.llm.model import Completion, Model, Solver
-from text_lloom.llm.request import Request, re_asked
+from text_lloom.llm.request import Request, first_error, re_asked
 from text_lloom.llm.retry import FATAL
 from text_lloom.llm.run import Failure, Run
 from text_lloom.llm.spending import check_allowed
@@ -32,6 +41,8 @@ AnyModel: TypeAlias = Model | Solver
 _BREAKER = 8
 _MOST_WORKERS = 1024
 _SOLVE_CHUNK = 512
+_OF_THE_DOCUMENT = (AnswerRefused, ContextOverflow)
+"""Errors that say something about one document, and nothing about the next."""
 
 
 OnAnswer: TypeAlias = Callable[[int, A | Failure], None]
@@ -81,12 +92,13 @@ async def complete_all(
     model: Model, prompts: Sequence[str], *, ledger: Ledger | None = None
 ) -> list[Completion | LloomError]:
     """Replies of a model to plain prompts, or the error that stood at the end; see `ask_all`."""
-    run = Run(ledger=ledger or Ledger())
+    check_allowed(model)
+    run = Run(ledger=Ledger() if ledger is None else ledger)
     workers = asyncio.Semaphore(_MOST_WORKERS)
 
     async def one(prompt: str) -> Completion | LloomError:
         async with workers:
-            request = Request(model, "call", run, model.count_tokens(prompt), 0)
+            request = Request(model, "call", run, count=lambda: model.count_tokens(prompt), out_tokens=0)
             try:
                 return await request.answer(lambda _: model.complete(prompt), lambda completion: completion)
             except LloomError as error:
@@ -104,6 +116,10 @@ async def _solve(
         chunk = tasks[at : at + _SOLVE_CHUNK]
         started, began = time.time(), time.perf_counter()
         found = await asyncio.to_thread(model.solve, chunk)
+        if len(found) != len(chunk):
+            raise StepFailed(
+                f"{chunk[0].step}: {model.label!r} gave {len(found)} answers to {len(chunk)} questions."
+            )
         seconds = (time.perf_counter() - began) / len(chunk)
         for i, answer in enumerate(found):
             run.ledger.add(Attempt(chunk[i].step, model.name, started, seconds, 0, 0, 0.0, "answer"))
@@ -133,18 +149,28 @@ class _Asking(Generic[A]):
         self.model, self.tasks, self.run, self.on_answer = model, tasks, run, on_answer
         self.answers: list[Any] = [None] * len(tasks)
         self.successes = 0
-        self.failed: list[Failure] = []
+        self.failures = 0
+        self.suspicions = 0
+        self.out_of_budget: BudgetReached | None = None
+        self.cut: dict[str, set[Hashable]] = {}
 
     async def all(self) -> list[A | Failure]:
         check_allowed(self.model)
-        queue = iter(self._questions())
-        workers = min(len(self.tasks), self.model.limit.concurrency or _MOST_WORKERS)
+        _ = self.model.client  # set up before the first start is granted: imports take their time
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(workers):
-                    group.create_task(self._work(queue))
-        except* LloomError as errors:
-            raise _first(errors) from None
+                for question in self._questions():
+                    begun = asyncio.Event()
+                    group.create_task(self._work(question, begun))
+                    # One at a time up to its start: it is on its way before the next one is granted a
+                    # start, so that a burst does not wait in this process while its window goes by.
+                    await begun.wait()
+                    if self.out_of_budget is not None:
+                        break
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from None
+        if self.out_of_budget is not None:
+            raise self.out_of_budget
         return self.answers
 
     def _questions(self) -> list[_Question[A]]:
@@ -153,103 +179,141 @@ class _Asking(Generic[A]):
         for position, task in enumerate(self.tasks):
             fitted = fit_task(task, self.model)
             if fitted is not task:
-                self.run.cut.setdefault(task.step, []).extend(task.doc_ids)
+                self._note_cut([task])
             prompt = fitted.prompt()
             by_prompt.setdefault(prompt, _Question(fitted, prompt, [])).positions.append(position)
         return sorted(by_prompt.values(), key=lambda question: -len(question.prompt))
 
-    async def _work(self, queue: Iterator[_Question[A]]) -> None:
-        for question in queue:
-            for position, answer in zip(question.positions, await self._answer(question), strict=True):
-                self.answers[position] = answer
-                if self.on_answer is not None:
-                    self.on_answer(position, answer)
-            if self.run.progress is not None:
-                self.run.progress.advance(len(question.positions))
+    async def _work(self, question: _Question[A], begun: asyncio.Event) -> None:
+        try:
+            answers = await self._answer(question, begun)
+        except BudgetReached as error:  # what is in flight is being paid for, so it may end
+            self.out_of_budget = error
+            return
+        finally:
+            begun.set()
+        for position, answer in zip(question.positions, answers, strict=True):
+            self.answers[position] = answer
+            if self.on_answer is not None:
+                self.on_answer(position, answer)
+        if self.run.progress is not None:
+            self.run.progress.advance(len(question.positions))
 
-    async def _answer(self, question: _Question[A]) -> list[A | Failure]:
-        task, model = question.task, self.model
-        schema = task.schema()
-        expected = task.expected_tokens * task.answer_units()
-        key = _request_key(model, question.prompt, schema)
-        tasks = [task, *(self.tasks[i] for i in question.positions[1:])]
+    async def _answer(self, question: _Question[A], begun: asyncio.Event) -> list[A | Failure]:
+        """The answer to each of the question's tasks; sets `begun` when the first attempt starts."""
+        tasks = [self.tasks[position] for position in question.positions]
+        asked: Task[A] | None = question.task
+        request = Request(
+            self.model, question.task.step, self.run, count=lambda: 0, out_tokens=0, begun=begun
+        )
+        overflow: ContextOverflow | None = None
+        try:
+            while asked is not None:
+                try:
+                    answers = await self._ask(request, asked, tasks)
+                except ContextOverflow as error:
+                    overflow, asked = error, halved(asked)
+                    if asked is not None:
+                        self._note_cut(tasks)
+                else:
+                    self.successes += 1
+                    return list(answers)
+            raise overflow or ContextOverflow(f"The prompt is too long for model {self.model.label!r}.")
+        except FATAL:
+            raise
+        except ModelError as error:
+            return self._give_up(request, tasks, error)
+
+    async def _ask(self, request: Request, asked: Task[A], tasks: Sequence[Task[A]]) -> list[A]:
+        """Ask one prompt for all tasks that share it, unless a reply to it is kept.
+
+        Args:
+            request: Counts the attempts.
+            asked: The first of the tasks, its texts perhaps cut.
+            tasks: All of them, uncut.
+        """
+        model = self.model
+        store = self.run.store if model.keeps_replies else None
+        prompt, schema = asked.prompt(), asked.schema()
+        key = _request_key(model, prompt, schema)
 
         def read(completion: Completion) -> list[A]:
             if completion.finish_reason == "length":
                 raise BadAnswer("The answer was cut off before its end. Answer more briefly.")
-            return [one.parse(completion.text) for one in tasks]
+            return [task.parse(completion.text) for task in (asked, *tasks[1:])]
 
-        if self.run.store is not None and (kept := self.run.store.get(key)) is not None:
-            try:
-                answers = read(kept)
-            except BadAnswer:
-                pass
-            else:
-                self.run.ledger.add(Attempt(task.step, model.label, time.time(), 0.0, 0, 0, 0.0, "cached"))
-                return list(answers)
-        request = Request(model, task.step, self.run, model.count_tokens(question.prompt), expected)
-        try:
-            answers = await self._ask(request, question, schema, read)
-        except (*FATAL, BudgetReached):
-            raise
-        except ModelError as error:
-            return await self._give_up(request, tasks, error)
-        self.successes += 1
-        if self.run.store is not None and request.reply is not None and not request.was_re_asked:
-            await self.run.store.put(key, request.reply, model=model.label, step=task.step)
-        return list(answers)
+        request.count = lambda: model.count_tokens(prompt)
+        request.out_tokens = asked.expected_tokens * asked.answer_units()
 
-    async def _ask(
-        self,
-        request: Request,
-        question: _Question[A],
-        schema: Mapping[str, object],
-        read: Callable[[Completion], list[A]],
-    ) -> list[A]:
-        prompt, task = question.prompt, question.task
-        for _ in range(3):
-            try:
-                return await request.answer(
-                    lambda problem, prompt=prompt: self.model.complete(  # type: ignore[misc]
-                        prompt if problem is None else re_asked(prompt, problem), schema=schema
-                    ),
-                    read,
+        async def pay() -> list[A]:
+            return await request.answer(
+                lambda problem: model.complete(
+                    prompt if problem is None else re_asked(prompt, problem), schema=schema
+                ),
+                read,
+            )
+
+        if store is None:
+            return await pay()
+        on_wait = None if request.begun is None else request.begun.set
+        async with store.flight(key, on_wait=on_wait) as kept:
+            if kept is not None:
+                with contextlib.suppress(BadAnswer):
+                    answers = read(kept)
+                    self.run.ledger.add(
+                        Attempt(asked.step, model.label, time.time(), 0.0, 0, 0, 0.0, "cached")
+                    )
+                    return answers
+            answers = await pay()
+            if request.reply is not None:
+                await store.put(
+                    key, request.reply, model=model.label, step=asked.step, usd=request.usd or None
                 )
-            except ContextOverflow:
-                shorter = halved(task)
-                if shorter is None:
-                    raise
-                task, prompt = shorter, shorter.prompt()
-                cut = self.run.cut.setdefault(task.step, [])
-                cut.extend(i for i in task.doc_ids if i not in cut)
-        raise ContextOverflow(f"The prompt stays too long for model {self.model.label!r}.")
+        return answers
 
-    async def _give_up(
-        self, request: Request, tasks: Sequence[Task[A]], error: ModelError
-    ) -> list[A | Failure]:
+    def _give_up(self, request: Request, tasks: Sequence[Task[A]], error: ModelError) -> list[A | Failure]:
+        """The failures of a question; ends the step when the model seems unable to answer any."""
         reason = self.model.redact(str(error))
         share = request.usd / len(tasks)
         failures = [
             Failure(t.step, t.doc_ids, t.concept_ids, type(error).__name__, reason, request.attempts, share)
             for t in tasks
         ]
-        self.failed.extend(failures)
         self.run.failures.extend(failures)
-        if not self.successes and len(self.failed) >= _BREAKER:
+        self.failures += 1
+        self.suspicions += not isinstance(error, _OF_THE_DOCUMENT)
+        if not self.successes and self.suspicions >= _BREAKER:
             raise StepFailed(
-                f"{tasks[0].step}: the first {len(self.failed)} requests to model {self.model.label!r} all "
+                f"{tasks[0].step}: the first {self.failures} requests to model {self.model.label!r} all "
                 f"failed, so the rest was not sent. The last one: {reason}"
             )
         return list(failures)
 
+    def _note_cut(self, tasks: Sequence[Task[A]]) -> None:
+        """Have the run say that the documents of these tasks were cut."""
+        for task in tasks:
+            cut = self.run.cut.setdefault(task.step, [])
+            known = self.cut.setdefault(task.step, set(cut))
+            cut.extend(doc_id for doc_id in task.doc_ids if doc_id not in known)
+            known.update(task.doc_ids)
+
 
 def _request_key(model: Model, prompt: str, schema: Mapping[str, object]) -> str:
-    content = [model.provider_key, model.name, model.args, prompt, schema]
+    """What identifies a request: service, model, parameters, prompt and schema."""
+    content = [model.provider_key, model.name, model.parameters, prompt]
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=repr)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+    digest.update(_schema_bytes(schema))
+    return digest.hexdigest()
 
 
-def _first(errors: BaseExceptionGroup[LloomError]) -> LloomError:
-    """The error to raise of several that ended a step together."""
-    found = errors.exceptions[0]
-    return _first(found) if isinstance(found, BaseExceptionGroup) else found
+_schemas: dict[int, tuple[Mapping[str, object], bytes]] = {}
+
+
+def _schema_bytes(schema: Mapping[str, object]) -> bytes:
+    """A schema as JSON; tasks of a kind share one schema object, so it is made once."""
+    known = _schemas.get(id(schema))
+    if known is None or known[0] is not schema:
+        text = json.dumps(schema, sort_keys=True, ensure_ascii=False)
+        known = _schemas[id(schema)] = (schema, text.encode())
+    return known[1]

@@ -73,6 +73,11 @@ class Gate:
         self.limit = min(self.ceiling, grown)
         self._admit()
 
+    def cap(self, most: int) -> None:
+        """Never admit more than that from now on."""
+        self.ceiling = min(self.ceiling, most)
+        self.limit = min(self.limit, most)
+
     def overloaded(self, retry_after: float | None = None) -> None:
         """The provider asked to slow down: cut, once per episode."""
         now = asyncio.get_running_loop().time()

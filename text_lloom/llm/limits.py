@@ -8,14 +8,25 @@ then is it stamped, so that a busy event loop cannot bunch starts.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Literal, NamedTuple, TypeAlias
 
 from text_lloom.errors import InputError
+from text_lloom.llm.numeric import finite_number, whole_number
 
-__all__ = ["Limiter", "RateLimit", "RateLimitSpec", "RateStatus", "Slot", "Window", "parse_rate_limit"]
+__all__ = [
+    "Limiter",
+    "RateLimit",
+    "RateLimitSpec",
+    "RateStatus",
+    "Slot",
+    "Window",
+    "parse_rate_limit",
+]
 
 RateLimitSpec: TypeAlias = object
 """`(n, seconds)`, `"300/10 seconds; 5000 per hour"`, items of the `limits` package, a list of these, or a
@@ -23,6 +34,7 @@ mapping with the keys `requests`, `tokens` and `concurrency`."""
 
 _MARGIN = 0.005
 _KEYS = ("requests", "tokens", "concurrency")
+_ZERO = re.compile(r"(?<![\d.])0+(?![\d.])")
 
 
 class Window(NamedTuple):
@@ -80,9 +92,9 @@ def parse_rate_limit(spec: RateLimitSpec) -> RateLimit:
             raise InputError(f"rate_limit: unknown key {unknown[0]!r}; known are {', '.join(_KEYS)}.")
         windows = _windows(spec.get("requests"), "requests") + _windows(spec.get("tokens"), "tokens")
         concurrency = spec.get("concurrency")
-        if concurrency is not None and (not _is_number(concurrency) or int(concurrency) < 1):
-            raise InputError(f"rate_limit: concurrency={concurrency!r} must be a whole number of at least 1.")
-        return RateLimit(tuple(windows), None if concurrency is None else int(concurrency))
+        return RateLimit(
+            tuple(windows), None if concurrency is None else whole_number(concurrency, what="concurrency")
+        )
     return RateLimit(tuple(_windows(spec, "requests")))
 
 
@@ -94,8 +106,8 @@ def _windows(spec: object, unit: Literal["requests", "tokens"]) -> list[Window]:
     amount, expiry = getattr(spec, "amount", None), getattr(spec, "get_expiry", None)
     if amount is not None and callable(expiry):
         return [_window(amount, expiry(), unit, spec)]
-    if isinstance(spec, Sequence):
-        if len(spec) == 2 and all(_is_number(part) for part in spec):
+    if isinstance(spec, Sequence) and not isinstance(spec, bytes):
+        if len(spec) == 2 and all(isinstance(part, Real) for part in spec):
             return [_window(spec[0], spec[1], unit, spec)]
         if spec:
             return [window for part in spec for window in _windows(part, unit)]
@@ -109,23 +121,23 @@ def _parse_text(text: str, unit: Literal["requests", "tokens"]) -> list[Window]:
     from limits import parse_many
 
     try:
-        items = parse_many(text)
+        items = [] if _ZERO.search(text) else parse_many(text)
     except ValueError:
+        items = []
+    if not items:
         raise InputError(
             f"rate_limit={text!r} cannot be read. Write for example '300/10 seconds', '100 per minute', or "
-            f"several joined by ';'. Units are second, minute, hour, day, month and year."
-        ) from None
+            f"several joined by ';', with numbers of at least 1. Units are second, minute, hour, day, month "
+            f"and year."
+        )
     return [_window(item.amount, item.get_expiry(), unit, text) for item in items]
 
 
 def _window(amount: object, seconds: object, unit: Literal["requests", "tokens"], spec: object) -> Window:
-    if not (_is_number(amount) and _is_number(seconds)) or int(amount) < 1 or float(seconds) <= 0:  # type: ignore[call-overload,arg-type]
+    number, period = finite_number(amount), finite_number(seconds)
+    if number is None or period is None or number < 1 or period <= 0:
         raise InputError(f"rate_limit={spec!r}: the amount must be at least 1 and the time positive.")
-    return Window(int(amount), float(seconds), unit)  # type: ignore[call-overload,arg-type]
-
-
-def _is_number(value: object) -> bool:
-    return hasattr(value, "__float__") and not isinstance(value, (bool, str))
+    return Window(int(number), period, unit)
 
 
 @dataclass(slots=True)
@@ -150,9 +162,10 @@ class _Waiter:
 class Slot:
     """A granted start. `settle` replaces the reserved tokens by those really used."""
 
-    __slots__ = ("_entries",)
+    __slots__ = ("_entries", "_limiter")
 
-    def __init__(self, entries: list[tuple[_Usage, list[float]]]) -> None:
+    def __init__(self, limiter: Limiter, entries: list[tuple[_Usage, list[float]]]) -> None:
+        self._limiter = limiter
         self._entries = entries
 
     def settle(self, tokens: int) -> None:
@@ -161,6 +174,8 @@ class Slot:
             if usage.entries and usage.entries[0][0] <= entry[0]:
                 usage.total += tokens - entry[1]
                 entry[1] = tokens
+        if self._entries:
+            self._limiter.look_again()
 
 
 class Limiter:
@@ -216,6 +231,11 @@ class Limiter:
         """Start nothing for that long, whoever waits."""
         loop = asyncio.get_running_loop()
         self._paused_until = max(self._paused_until, loop.time() + seconds)
+
+    def look_again(self) -> None:
+        """Start whoever has room by now."""
+        if self._waiters:
+            self._grant()
 
     def status(self, now: float) -> list[RateStatus]:
         """The state of every window at loop time `now`."""
@@ -282,7 +302,7 @@ class Limiter:
                 stamped.append((usage, entry))
         if self._waiters and self._timer is None:
             self._grant()
-        return Slot(stamped)
+        return Slot(self, stamped)
 
 
 def _weight(usage: _Usage, waiter: _Waiter) -> int:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
+import inspect
 import threading
+import types
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from weakref import WeakKeyDictionary
 
 from text_lloom.errors import BadAnswer, InputError, LloomError, ModelSetupError
 from text_lloom.llm.blocking import CallRunner
 from text_lloom.llm.gate import Gate
 from text_lloom.llm.limits import Limiter, RateLimit, RateLimitSpec, parse_rate_limit
+from text_lloom.llm.numeric import finite_number, whole_number
 from text_lloom.llm.pricing import Price, parse_cost
 from text_lloom.llm.tokens import count_tokens
 
@@ -110,17 +115,22 @@ class _Callable:
     ) -> None:
         if not isinstance(name, str):
             raise InputError(f"A model's name must be a string, but is {type(name).__name__}.")
-        if context_window is not None and (isinstance(context_window, bool) or int(context_window) < 1):
-            raise InputError(f"context_window={context_window!r} must be a positive number of tokens.")
+        seconds = finite_number(timeout)
+        if seconds is None or seconds <= 0:
+            raise InputError(f"timeout={timeout!r} must be a positive number of seconds.")
         self.name = name
         self.setup_fn = setup_fn
         self.rate_limit = rate_limit
-        self.context_window = None if context_window is None else int(context_window)
+        self.context_window: int | None = (
+            None if context_window is None else whole_number(context_window, what="context_window")
+        )
         self.cost: Price | None = parse_cost(cost)
-        self.timeout = timeout
+        self.timeout = seconds
         self.args = args
         limit = parse_rate_limit(rate_limit)
-        self.limit = RateLimit(limit.windows, concurrency if concurrency is not None else limit.concurrency)
+        if concurrency is not None:
+            limit = RateLimit(limit.windows, whole_number(concurrency, what="concurrency"))
+        self.limit = limit
         self._key = _Secret(api_key)
         self._client: Any = None
         self._is_set_up = False
@@ -165,6 +175,11 @@ class _Callable:
         """Identifies the service that is called."""
         return f"{type(self).__module__}.{type(self).__qualname__}"
 
+    @property
+    def parameters(self) -> Mapping[str, object]:
+        """What shapes an answer besides name, prompt and schema; replies are kept apart by it."""
+        return self.args
+
     def redact(self, text: str) -> str:
         """`text` without the key."""
         return self._key.redact(text)
@@ -177,7 +192,7 @@ class _Callable:
         if self.setup_fn is None:
             return None
         try:
-            return self.setup_fn(self._key.reveal())
+            client = self.setup_fn(self._key.reveal())
         except LloomError:
             raise
         except Exception as error:
@@ -186,6 +201,13 @@ class _Callable:
                 f"The setup function of model {self.label!r} failed with {reason}. It is called with the "
                 f"API key and must return the client (or None)."
             ) from None
+        if inspect.iscoroutine(client):
+            client.close()
+            raise ModelSetupError(
+                f"The setup function of model {self.label!r} is async; it must be a plain function that "
+                f"returns the client (or None)."
+            )
+        return client
 
     def __repr__(self) -> str:
         shown = [repr(self.name)]
@@ -215,6 +237,9 @@ class Model(_Callable):
         timeout: Seconds after which a call is given up and tried again.
         **args: Kept in `model.args` for the call function.
     """
+
+    keeps_replies: ClassVar[bool] = True
+    """Whether replies may be kept and used again for the same request."""
 
     def __init__(
         self,
@@ -267,6 +292,8 @@ class Model(_Callable):
         Returns:
             Per prompt, in order, the reply or the error that stood at the end.
         """
+        if isinstance(prompts, str):
+            raise InputError("prompts must be a list of prompts, but is one string.")
         from text_lloom.llm.engine import complete_all
         from text_lloom.llm.portal import run_async
 
@@ -275,7 +302,11 @@ class Model(_Callable):
     @property
     def provider_key(self) -> str:
         fn = self.fn
-        return super().provider_key if fn is None else f"{fn.__module__}.{getattr(fn, '__qualname__', fn)}"
+        return super().provider_key if fn is None else _identity(fn)
+
+
+class OneTextAtATime(LloomError):
+    """An embedding function that takes one text at a time was given several."""
 
 
 class Embedder(ABC):
@@ -325,51 +356,49 @@ class EmbedModel(_Callable, Embedder):
         super().__init__(
             name, setup_fn, api_key, rate_limit, context_window, cost, concurrency, timeout, args
         )
-        if isinstance(batch_size, bool) or int(batch_size) < 1:
-            raise InputError(f"batch_size={batch_size!r} must be at least 1.")
         if fn is not None and not callable(fn):
             raise InputError(f"fn must be a function of (model, texts), but is {type(fn).__name__}.")
         if fn is None and type(self).embed_batch is EmbedModel.embed_batch:
             raise InputError("An EmbedModel needs fn=, a function of (model, texts).")
         self.fn = fn
-        self.batch_size = int(batch_size)
+        self.batch_size = whole_number(batch_size, what="batch_size")
         threads = self.limit.concurrency or _EMBED_THREADS
         self.limit = RateLimit(self.limit.windows, threads)
         self._runner: CallRunner[Any] | None = None if fn is None else CallRunner(fn, threads=threads)
         self._one_by_one = False
 
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
+        """Vectors of one batch of texts, in one attempt.
+
+        Raises:
+            OneTextAtATime: When it turns out that the call function takes one text, and there are several.
+        """
         _ = self.client
         if self._runner is None:
             raise InputError(f"Model {self.label!r} has no call function.")
         if not self._one_by_one:
-            found = as_embeddings(await self._runner(self, list(texts)), len(texts))
+            try:
+                found = as_embeddings(await self._runner(self, list(texts)), len(texts))
+            except (TypeError, AttributeError):
+                found = None
             if found is not None:
                 return found
             self._one_by_one = True
-        return await self._embed_one_by_one(self._runner, texts)
-
-    async def _embed_one_by_one(self, runner: CallRunner[Any], texts: Sequence[str]) -> Embeddings:
-        import numpy as np
-
-        parts = []
-        for text in texts:
-            part = as_embeddings(await runner(self, text), 1)
-            if part is None:
-                raise BadAnswer(
-                    f"The call function of embedding model {self.label!r} returned neither one vector per "
-                    f"text nor one vector for one text."
-                )
-            parts.append(part)
-        counts = [part.in_tokens for part in parts]
-        known = [count for count in counts if count is not None]
-        vectors = np.concatenate([part.vectors for part in parts])
-        return Embeddings(vectors, sum(known) if len(known) == len(counts) else None)
+        if len(texts) > 1:
+            raise OneTextAtATime(f"Embedding model {self.label!r} takes one text at a time.")
+        found = as_embeddings(await self._runner(self, texts[0]), 1)
+        if found is None:
+            self._one_by_one = False
+            raise BadAnswer(
+                f"The call function of embedding model {self.label!r} returned neither one vector per "
+                f"text nor one vector for one text."
+            )
+        return found
 
     @property
     def provider_key(self) -> str:
         fn = self.fn
-        return super().provider_key if fn is None else f"{fn.__module__}.{getattr(fn, '__qualname__', fn)}"
+        return super().provider_key if fn is None else _identity(fn)
 
 
 class Solver(ABC):
@@ -391,18 +420,24 @@ class Solver(ABC):
         """One answer per task, of the type that the task asks for."""
 
 
-_shared: dict[object, tuple[Limiter, Gate]] = {}
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, tuple[Limiter, Gate]]]
+_shared = WeakKeyDictionary()
 
 
 def limiter_of(model: Model | EmbedModel) -> tuple[Limiter, Gate]:
     """The limiter and the gate that all requests to this model share, on the portal's loop."""
-    key = (id(asyncio.get_running_loop()), model.limiter_key)
-    if key not in _shared:
+    shared = _shared.setdefault(asyncio.get_running_loop(), {})
+    key = model.limiter_key
+    if key not in shared:
         concurrency = model.limit.concurrency
         if concurrency is None and model.limit.windows:
             concurrency = _MOST_IN_FLIGHT
-        _shared[key] = (Limiter(model.limit.windows), Gate(concurrency))
-    return _shared[key]
+        shared[key] = (Limiter(model.limit.windows), Gate(concurrency))
+    limiter, gate = shared[key]
+    runner = model._runner
+    if runner is not None and runner.blocking:  # a granted start must find a thread at once
+        gate.cap(runner.threads)
+    return limiter, gate
 
 
 def as_completion(returned: object) -> Completion:
@@ -427,32 +462,67 @@ def as_completion(returned: object) -> Completion:
 
 def as_tokens(reported: object) -> Tokens:
     """Token counts from a pair, a number or nothing. Zeros mean that nothing was reported."""
-    if isinstance(reported, (tuple, list)) or hasattr(reported, "tolist"):
-        listed: Any = reported.tolist() if hasattr(reported, "tolist") else list(reported)  # type: ignore[call-overload]
-        parts = listed if isinstance(listed, list) else [listed]
-    else:
-        parts = [] if reported is None else [reported]
-    numbers = [int(part) if isinstance(part, (int, float)) else 0 for part in parts[:2]]
+    listed: Any = reported.tolist() if hasattr(reported, "tolist") else reported
+    parts = list(listed) if isinstance(listed, (tuple, list)) else [listed]
+    numbers = [int(finite_number(part) or 0) for part in parts[:2]]
     if not any(numbers):
         return Tokens(None, None)
     return Tokens(numbers[0], numbers[1] if len(numbers) > 1 else 0)
 
 
 def as_embeddings(returned: object, n: int) -> Embeddings | None:
-    """Embeddings of `n` texts from what a call function may return; `None` if they are not `n` vectors."""
+    """Embeddings of `n` texts from what a call function may return; `None` if they are not `n` vectors.
+
+    Raises:
+        BadAnswer: When a vector has a value that is no finite number.
+    """
     import numpy as np
 
-    vectors, tokens = returned, None
     if isinstance(returned, Embeddings):
-        return returned if len(returned.vectors) == n else None
-    if isinstance(returned, tuple) and len(returned) == 2:
-        vectors, tokens = returned
+        array, tokens = _as_vectors(returned.vectors, n), returned.in_tokens
+    else:
+        array, tokens = _as_vectors(returned, n), None
+        if isinstance(returned, (tuple, list)) and len(returned) == 2:
+            paired = _as_vectors(returned[0], n)
+            if paired is not None:
+                array, tokens = paired, as_tokens(returned[1]).input
+    if array is None:
+        return None
+    if not np.isfinite(array).all():
+        raise BadAnswer("The vectors contain values that are not finite numbers (NaN or infinity).")
+    return Embeddings(array, tokens)
+
+
+def _as_vectors(value: object, n: int) -> NDArray[np.float32] | None:
+    """`n` vectors as rows, or `None` if the value is something else."""
+    import numpy as np
+
     try:
-        array = np.asarray(vectors, dtype=np.float32)
+        array = np.asarray(value, dtype=np.float32)
     except (TypeError, ValueError):
         return None
-    if array.ndim == 1 and n == 1:
+    if array.ndim == 1 and n == 1 and len(array):
         array = array[np.newaxis]
-    if array.ndim != 2 or len(array) != n or not np.isfinite(array).all():
-        return None
-    return Embeddings(array, as_tokens(tokens).input)
+    return array if array.ndim == 2 and len(array) == n and array.shape[1] else None
+
+
+def _identity(fn: object) -> str:
+    """What tells a call function from others: its name, its bound arguments and what it does.
+
+    Alike in every process, and different after the function was changed.
+    """
+    if isinstance(fn, functools.partial):
+        return f"{_identity(fn.func)}{fn.args!r}{fn.keywords!r}"
+    named = fn if hasattr(fn, "__qualname__") else type(fn)
+    code = getattr(fn, "__code__", None) or getattr(getattr(fn, "__call__", None), "__code__", None)  # noqa: B004
+    digest = "" if code is None else hashlib.sha256(_instructions(code)).hexdigest()[:16]
+    return f"{named.__module__}.{named.__qualname__}:{digest}"
+
+
+def _instructions(code: types.CodeType) -> bytes:
+    """What a function does, without the file and the lines where it stands."""
+    constants = [
+        _instructions(part) if isinstance(part, types.CodeType) else repr(part).encode("utf-8", "replace")
+        for part in code.co_consts
+    ]
+    return b"|".join([code.co_code, *constants, *(name.encode() for name in code.co_names)])

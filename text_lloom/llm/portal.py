@@ -23,6 +23,7 @@ __all__ = ["close_with", "run_async", "run_sync"]
 T = TypeVar("T")
 
 _CLEANUP_SECONDS = 5.0
+_POLL_SECONDS = 0.2
 
 
 class _Job(Generic[T]):
@@ -89,7 +90,11 @@ class _Portal:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        while True:
+            try:
+                self.loop.run_forever()
+            except (KeyboardInterrupt, SystemExit):  # raised by a call function; its caller gets it, too
+                continue
 
 
 async def _awaited(closing: Callable[[], Awaitable[object]]) -> None:
@@ -138,6 +143,8 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
         raise RuntimeError("run_sync cannot be called from a model's own call function; await instead.")
     job = _Job(portal.loop, work)
     try:
+        while not job.ended.wait(_POLL_SECONDS):  # where a lock cannot be interrupted, as on Windows
+            pass
         return job.result.result()
     except KeyboardInterrupt:
         job.cancel()

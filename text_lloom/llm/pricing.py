@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from text_lloom.errors import InputError
+from text_lloom.llm.numeric import finite_number
 
 __all__ = ["Price", "known_context_window", "known_price", "parse_cost"]
 
@@ -36,12 +37,12 @@ def parse_cost(cost: object) -> Price | None:
     """
     if cost is None:
         return None
-    if isinstance(cost, (int, float)) and not isinstance(cost, bool):
+    if finite_number(cost) is not None:
         cost = (cost, cost)
     if isinstance(cost, Sequence) and not isinstance(cost, str) and 1 <= len(cost) <= 2:
-        numbers = [c for c in cost if isinstance(c, (int, float)) and not isinstance(c, bool) and c >= 0]
+        numbers = [number for part in cost if (number := finite_number(part)) is not None and number >= 0]
         if len(numbers) == len(cost):
-            return Price(float(numbers[0]), float(numbers[-1]))
+            return Price(numbers[0], numbers[-1])
     raise InputError(
         f"cost={cost!r}: expected (input, output) in USD per token, such as (0.15 / 1_000_000, "
         f"0.6 / 1_000_000), or one number for both."

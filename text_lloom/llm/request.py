@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from text_lloom.errors import BadAnswer, LloomError, ModelError, PermanentError, RateLimited
+from text_lloom.errors import BadAnswer, LloomError, ModelError, PermanentError, RateLimited, TransientError
 from text_lloom.llm.model import Completion, EmbedModel, Model, limiter_of
 from text_lloom.llm.retry import FATAL, as_model_error
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt, Outcome
 
-__all__ = ["Request", "re_asked", "with_retries"]
+__all__ = ["Request", "first_error", "re_asked", "with_retries"]
 
 R = TypeVar("R")
 
 
 class Request:
-    """One request: its attempts until it is answered or given up."""
+    """One request: its attempts until it is answered or given up.
+
+    Args:
+        model: Who is asked.
+        step: The step that asks.
+        run: Ledger, budget and so on.
+        count: Estimates the tokens of the prompt; called only when that matters.
+        out_tokens: Expected tokens of the reply.
+        begun: Set when the first attempt starts.
+    """
 
     def __init__(
-        self, model: Model | EmbedModel, step: str, run: Run, in_tokens: int, out_tokens: int
+        self,
+        model: Model | EmbedModel,
+        step: str,
+        run: Run,
+        *,
+        count: Callable[[], int],
+        out_tokens: int,
+        begun: asyncio.Event | None = None,
     ) -> None:
         self.model, self.step, self.run = model, step, run
-        self.in_tokens, self.out_tokens = in_tokens, out_tokens
+        self.count, self.out_tokens = count, out_tokens
+        self.begun = begun
         self.attempts = 0
         self.usd = 0.0
         self.reply: Completion | None = None
-        self.was_re_asked = False
 
     async def answer(
         self,
@@ -44,8 +59,8 @@ class Request:
             call: Makes an attempt; gets the last reply and what was wrong with it, if it was re-asked.
             read: Turns a completion into the answer, or raises `BadAnswer`.
         """
-        policy = self.run.policy
-        rng = random.Random(f"{self.run.random_state}:{self.step}:{self.in_tokens}")
+        check_allowed(self.model)
+        policy, rng = self.run.policy, self.run.jitter
         deadline = time.monotonic() + policy.deadline
         transient = limited = bad = 0
         problem: tuple[str, str] | None = None
@@ -58,18 +73,15 @@ class Request:
                 if bad > policy.re_asks:
                     raise
                 problem = (self.reply.text if self.reply is not None else "", str(error))
-                self.was_re_asked = True
             except RateLimited as error:
                 limited += 1
+                wait = error.retry_after or 0.0
                 limiter, gate = limiter_of(self.model)
-                gate.overloaded(error.retry_after)
-                if error.retry_after is not None:
-                    limiter.pause(error.retry_after)
-                if limited > policy.rate_limited or time.monotonic() > deadline:
+                gate.overloaded(wait)
+                if limited > policy.rate_limited or time.monotonic() + wait > deadline:
                     raise
-                await asyncio.sleep(
-                    rng.uniform(0, 0.1) if error.retry_after else policy.backoff(limited, rng)
-                )
+                limiter.pause(wait)
+                await asyncio.sleep(rng.uniform(0, 0.1) if wait else policy.backoff(limited, rng))
             except (PermanentError, *FATAL):
                 raise
             except ModelError:
@@ -85,15 +97,22 @@ class Request:
         problem: tuple[str, str] | None,
     ) -> R:
         model, price, budget = self.model, self.model.cost, self.run.budget
-        expected = 0.0 if price is None else price.of(self.in_tokens, self.out_tokens)
+        in_tokens = 0
+        if budget is not None or any(window.unit == "tokens" for window in model.limit.windows):
+            in_tokens = self._sent_tokens(problem)
+        expected = 0.0 if price is None else price.of(in_tokens, self.out_tokens)
         limiter, gate = limiter_of(model)
         async with gate:
             if budget is not None:
                 budget.reserve(expected)
             booked = 0.0
             try:
-                slot = await limiter.acquire(self.in_tokens + self.out_tokens)
+                asked_for = time.perf_counter()
+                slot = await limiter.acquire(in_tokens + self.out_tokens)
+                self.run.waited += time.perf_counter() - asked_for
                 self.attempts += 1
+                if self.begun is not None:
+                    self.begun.set()
                 at, began = time.time(), time.perf_counter()
                 outcome: Outcome = "transient error"
                 try:
@@ -103,26 +122,37 @@ class Request:
                     answer = read(self.reply)
                     outcome = "answer"
                     gate.succeeded()
+                    return answer
                 except LloomError as error:
                     outcome = _outcome(error, outcome)
                     raise
+                except asyncio.CancelledError:
+                    task = asyncio.current_task()
+                    if task is None or task.cancelling():
+                        outcome = "cancelled"
+                        raise
+                    raise TransientError(f"Model {model.label!r} cancelled its own call.") from None
                 except Exception as error:
-                    found = as_model_error(error, model=model.label, timeout=model.timeout)
-                    outcome = _outcome(found, outcome)
-                    raise type(found)(model.redact(str(found))) from (
-                        None if not isinstance(found, RateLimited) else found
+                    found = as_model_error(
+                        error, model=model.label, timeout=model.timeout, redact=model.redact
                     )
+                    outcome = _outcome(found, outcome)
+                    raise found from None
                 finally:
-                    booked = self._book(at, time.perf_counter() - began, outcome)
-                if self.reply.in_tokens is not None:
-                    slot.settle(self.reply.in_tokens + (self.reply.out_tokens or 0))
-                return answer
+                    booked = self._book(at, time.perf_counter() - began, problem, outcome)
+                    if self.reply is not None and self.reply.in_tokens is not None:
+                        slot.settle(self.reply.in_tokens + (self.reply.out_tokens or 0))
             finally:
                 if budget is not None:
                     budget.settle(expected, booked)
 
-    def _book(self, at: float, seconds: float, outcome: Outcome) -> float:
-        """Write the attempt down and give what it cost."""
+    def _sent_tokens(self, problem: tuple[str, str] | None) -> int:
+        """Estimated tokens of the prompt, with what is added to ask again."""
+        added = 0 if problem is None else self.model.count_tokens(re_asked("", problem))
+        return self.count() + added
+
+    def _book(self, at: float, seconds: float, problem: tuple[str, str] | None, outcome: Outcome) -> float:
+        """Write the attempt down and give what it cost, estimated where the provider reports no tokens."""
         model, reply = self.model, self.reply
         if reply is None:
             in_tokens = out_tokens = 0
@@ -130,7 +160,7 @@ class Request:
             estimated = False
         else:
             estimated = reply.in_tokens is None
-            in_tokens = self.in_tokens if reply.in_tokens is None else reply.in_tokens
+            in_tokens = self._sent_tokens(problem) if reply.in_tokens is None else reply.in_tokens
             out_tokens = reply.out_tokens or 0
             if estimated and reply.text:
                 out_tokens = model.count_tokens(reply.text)
@@ -144,6 +174,8 @@ class Request:
         self.run.ledger.add(
             Attempt(self.step, model.label, at, seconds, in_tokens, out_tokens, usd, outcome, estimated)
         )
+        if usd is None and model.cost is not None:
+            return model.cost.of(in_tokens, out_tokens)
         return usd or 0.0
 
 
@@ -164,7 +196,6 @@ async def with_retries(
         tokens: Estimated tokens of the request.
         call: Makes an attempt, and gives the result and the tokens that the provider reported.
     """
-    check_allowed(model)
     results: list[R] = []
 
     async def attempt(_: tuple[str, str] | None) -> Completion:
@@ -172,8 +203,16 @@ async def with_retries(
         results.append(result)
         return Completion("", reported, 0)
 
-    await Request(model, step, run, tokens, 0).answer(attempt, lambda completion: completion)
+    await Request(model, step, run, count=lambda: tokens, out_tokens=0).answer(
+        attempt, lambda completion: completion
+    )
     return results[-1]
+
+
+def first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error to raise of several that ended a step together."""
+    found = errors.exceptions[0]
+    return first_error(found) if isinstance(found, BaseExceptionGroup) else found
 
 
 def re_asked(prompt: str, problem: tuple[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,10 @@ _MISTAKES = (NameError, ImportError, SyntaxError, TypeError, AttributeError, Not
 _OVERFLOW_SIGNS = ("context_length", "context length", "maximum context", "context window", "too many tokens")
 _REFUSAL_SIGNS = ("content_filter", "content_policy", "content policy", "responsibleai", "safety", "blocked")
 _QUOTA_SIGNS = ("insufficient_quota", "billing", "exceeded your current quota", "credit balance")
+_KEY_SIGNS = ("api key not valid", "api_key_invalid", "invalid api key", "incorrect api key")
+_WAIT = re.compile(
+    r"(?:retry|try again) (?:in|after) (?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)(ms|s))?", re.IGNORECASE
+)
 _NETWORK_SIGNS = ("connect", "timeout", "network", "protocolerror", "readerror", "disconnected", "payload")
 _MESSAGE_LIMIT = 300
 
@@ -73,7 +78,7 @@ def as_model_error(
         return error
     if isinstance(error, LloomError):
         raise error
-    text = redact(_message(error))
+    text = _message(error, redact)
     status = _status(error)
     if status is not None:
         return _from_status(status, error, text, model)
@@ -91,16 +96,19 @@ def as_model_error(
 
 def _from_status(status: int, error: Exception, text: str, model: str) -> ModelError:
     lowered = text.lower()
-    if status in (401, 403):
+    if status in (401, 403) or (status == 400 and any(sign in lowered for sign in _KEY_SIGNS)):
         return AuthenticationFailed(
             f"The key for model {model!r} was refused ({status}): {text}. Check the API key and its rights."
         )
     if status == 404:
         return ModelNotFound(f"The provider knows no model {model!r} ({status}): {text}. Check the name.")
+    if status == 402:
+        return AuthenticationFailed(f"The account of model {model!r} has no credit left: {text}.")
     if status == 429:
-        if any(sign in lowered for sign in _QUOTA_SIGNS):
+        wait = _retry_after(error)
+        if wait is None and any(sign in lowered for sign in _QUOTA_SIGNS):
             return AuthenticationFailed(f"The account of model {model!r} has no quota left: {text}.")
-        return RateLimited(f"Model {model!r} is rate limited: {text}.", retry_after=_retry_after(error))
+        return RateLimited(f"Model {model!r} is rate limited: {text}.", retry_after=wait)
     if status in (408, 409, 425) or status >= 500:
         return TransientError(f"Model {model!r} had a server error ({status}): {text}.")
     if status == 413 or any(sign in lowered for sign in _OVERFLOW_SIGNS):
@@ -123,8 +131,8 @@ def _status(error: Exception) -> int | None:
     return None
 
 
-def _message(error: Exception) -> str:
-    text = " ".join(str(error).split())
+def _message(error: Exception, redact: Callable[[str], str]) -> str:
+    text = redact(" ".join(str(error).split()))
     if len(text) > _MESSAGE_LIMIT:
         text = f"{text[:_MESSAGE_LIMIT]}…"
     name = type(error).__name__
@@ -132,6 +140,21 @@ def _message(error: Exception) -> str:
 
 
 def _retry_after(error: Exception) -> float | None:
+    """Seconds that the provider asks to wait, from the headers or else from the message."""
+    wait = _wait_in_headers(error)
+    return _wait_in_message(str(error)) if wait is None else wait
+
+
+def _wait_in_message(text: str) -> float | None:
+    """Seconds from words such as "try again in 1m2.5s", which some providers say instead of a header."""
+    found = _WAIT.search(text)
+    if found is None or not (found[1] or found[2]):
+        return None
+    seconds = float(found[2] or 0) / (1000 if found[3] == "ms" else 1)
+    return 60.0 * float(found[1] or 0) + seconds
+
+
+def _wait_in_headers(error: Exception) -> float | None:
     """Seconds from `retry-after-ms`, or `Retry-After` as seconds or as a date (RFC 9110 §10.2.3)."""
     response: Any = getattr(error, "response", None)
     headers: Any = getattr(response, "headers", None) or getattr(error, "headers", None) or {}

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import random
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from text_lloom.llm.budget import Budget
 from text_lloom.llm.model import Completion
 from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.usage import Ledger
 
-__all__ = ["Failure", "Progress", "ReplyStore", "Run"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Failure", "Progress", "ReplyStore", "Run", "VectorStore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +49,30 @@ class ReplyStore(Protocol):
     def get(self, key: str) -> Completion | None:
         """The reply kept under a key."""
 
-    async def put(self, key: str, completion: Completion, *, model: str, step: str) -> None:
+    async def put(
+        self, key: str, completion: Completion, *, model: str, step: str, usd: float | None = None
+    ) -> None:
         """Keep a reply; returns once it is safe."""
+
+    def flight(
+        self, key: str, *, on_wait: Callable[[], object] | None = None
+    ) -> AbstractAsyncContextManager[Completion | None]:
+        """Gives the kept reply, or `None` to the one request of that key that may be made now.
+
+        Further requests of the key wait until that one is over; `on_wait` is called before they do.
+        """
+
+
+class VectorStore(Protocol):
+    """Keeps embeddings, so that none is paid twice."""
+
+    def get_vectors(self, keys: Sequence[str]) -> Mapping[str, NDArray[np.float32]]:
+        """The vectors kept under these keys, as far as there are any."""
+
+    async def put_vectors(
+        self, vectors: Mapping[str, NDArray[np.float32]], *, model: str, step: str = "cluster"
+    ) -> None:
+        """Keep vectors; returns once they are safe."""
 
 
 class Progress(Protocol):
@@ -68,18 +96,27 @@ class Run:
         ledger: Gets a row per attempt.
         budget: Never passed, if given.
         store: Replies kept from before, if given.
+        vectors: Embeddings kept from before, if given.
         progress: Told how each step gets on, if given.
         policy: How often to try.
         failures: Questions that could not be answered, in the order in which they were given up.
         cut: Ids of documents that were cut to fit a context window, by step.
         random_state: Seed of the jitter between tries.
+        waited: Seconds that all requests together have waited for a rate limit.
+        jitter: Draws the waits between tries, so that no two requests wait alike.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
     budget: Budget | None = None
     store: ReplyStore | None = None
+    vectors: VectorStore | None = None
     progress: Progress | None = None
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     failures: list[Failure] = field(default_factory=list)
     cut: dict[str, list[Hashable]] = field(default_factory=dict)
     random_state: int = 0
+    waited: float = 0.0
+    jitter: random.Random = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.jitter = random.Random(self.random_state)

@@ -21,8 +21,10 @@ __all__ = ["count_tokens", "is_exact"]
 
 _PIECE = re.compile(
     r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"  # scripts without spaces: one each
+    r"|[\u2600-\u27bf\U0001f000-\U0001faff]"
     r"|[A-Za-z]{1,11}|[^\W\d_]{1,4}|\d{1,3}|[^\w\s]{1,3}|_|\n+"
 )
+_EMOJI = re.compile(r"[\u2600-\u27bf\U0001f000-\U0001faff]")
 _VOCABULARIES = {
     "o200k_base": "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken",
     "cl100k_base": "https://openaipublic.blob.core.windows.net/encodings/cl100k_base.tiktoken",
@@ -80,4 +82,5 @@ def _counter(vocabulary: str) -> Callable[[str], int]:
 
 
 def _estimate(text: str) -> int:
-    return len(_PIECE.findall(text))
+    twice = 0 if text.isascii() else len(_EMOJI.findall(text))  # an emoji is about two tokens
+    return len(_PIECE.findall(text)) + twice

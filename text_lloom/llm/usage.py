@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt", "Ledger", "Outcome", "Totals", "total"]
 
-Outcome = Literal["answer", "cached", "bad answer", "rate limited", "transient error", "permanent error"]
+Outcome = Literal[
+    "answer", "cached", "bad answer", "rate limited", "transient error", "permanent error", "cancelled"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Attempt:
         in_tokens: Tokens of the prompt.
         out_tokens: Tokens of the reply.
         usd: Cost in US dollars, `None` when the price is unknown.
-        outcome: How it ended. `cached` costs nothing.
+        outcome: How it ended. `cached` costs nothing; a `cancelled` one may have, which is not known.
         estimated: The tokens are our estimate, because the provider reported none.
     """
 

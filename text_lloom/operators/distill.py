@@ -11,7 +11,7 @@ from text_lloom.llm.engine import AnyModel, ask_all
 from text_lloom.llm.run import Failure, Run
 from text_lloom.tasks import FilterQuotes, SummarizeDocument, Task, Template
 
-__all__ = ["distill_bullets", "distill_quotes"]
+__all__ = ["distill_bullets", "distill_quotes", "raise_if_none"]
 
 A = TypeVar("A")
 

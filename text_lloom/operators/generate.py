@@ -11,7 +11,7 @@ from typing import Final
 
 from text_lloom.concept import Codebook, Concept
 from text_lloom.corpus import Corpus
-from text_lloom.errors import StepFailed, UnknownName
+from text_lloom.errors import InputError, StepFailed, UnknownName
 from text_lloom.llm.defaults import Models
 from text_lloom.llm.embedding import embed_all
 from text_lloom.llm.run import Run
@@ -20,6 +20,7 @@ from text_lloom.operators.distill import distill_bullets, distill_quotes
 from text_lloom.operators.parameters import GenParameters
 from text_lloom.operators.review import Review, merge_identical, review_concepts
 from text_lloom.operators.synthesize import synthesize_concepts
+from text_lloom.quotes import encodable
 from text_lloom.tasks import Candidate, Item, Template
 from text_lloom.tasks.distill import FILTER_TEMPLATE, SUMMARIZE_TEMPLATE
 from text_lloom.tasks.synthesize import SYNTHESIZE_TEMPLATE
@@ -80,13 +81,21 @@ def custom_templates(prompts: Mapping[str, str | None]) -> dict[str, Template | 
     """Custom prompts as templates.
 
     Raises:
+        InputError: When a prompt is not text.
         UnknownName: For a step that has no custom prompt.
         PromptError: For a prompt without a required field.
     """
+    if not isinstance(prompts, Mapping):
+        raise InputError(
+            f"custom_prompts must be prompts by step, such as {{'synthesize': '…'}}, but is "
+            f"{type(prompts).__name__}."
+        )
     templates: dict[str, Template | None] = {}
     for step, text in prompts.items():
         if step not in CUSTOM_STEPS:
             raise UnknownName(step, CUSTOM_STEPS, what="step")
+        if text is not None and not isinstance(text, str):
+            raise InputError(f"The custom prompt for {step!r} must be text, but is {type(text).__name__}.")
         default = CUSTOM_STEPS[step]
         if text is None:
             if step != "synthesize":
@@ -122,7 +131,7 @@ async def generate(
     """
     quotes = await _quotes(corpus, models, generation, run, timed, say)
     bullets = await _bullets(quotes, models, generation, run, timed, say)
-    items = [Item(doc_id, bullet) for doc_id, lines in bullets.items() for bullet in lines]
+    items = [Item(doc_id, encodable(bullet)) for doc_id, lines in bullets.items() for bullet in lines]
     if not items:
         raise StepFailed(
             "distill_summarize: nothing was found in the documents"
@@ -133,7 +142,13 @@ async def generate(
     parameters = generation.parameters
     for turn in range(generation.n_synth):
         parameters = _later(generation.parameters, turn)
-        found = await _synthesize(items, models, generation, parameters, codebook, run, timed, say)
+        try:
+            found = await _synthesize(items, models, generation, parameters, codebook, run, timed, say)
+        except StepFailed as error:
+            if not turn:
+                raise
+            say(f"The concepts of synthesis {turn} stay, since the next one gave none: {error}")
+            break
         candidates = _traced(found, candidates) if turn else found
         history[turn] = [candidate.concept for candidate in candidates]
         items = [Item(c.concept.id, f"{c.concept.name}: {c.concept.criteria}") for c in candidates]

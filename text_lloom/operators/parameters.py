@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from numbers import Real
 from statistics import median
 
 from text_lloom.errors import InputError, UnknownName
@@ -51,14 +52,15 @@ class GenParameters:
         """
         names = [field.name for field in fields(self)]
         values = self.to_dict()
+        if given is not None and not isinstance(given, Mapping):
+            raise InputError(
+                f"params={given!r}: expected names and numbers, such as params={{'summ_n_bullets': 2}}."
+            )
         for name, value in (given or {}).items():
             if name not in names:
                 raise UnknownName(name, names, what="parameter")
             least = 0 if name == "filter_n_quotes" else 1
-            whole = int(value) if hasattr(value, "__int__") and not isinstance(value, (bool, str)) else None
-            if whole is None or whole != value or whole < least:
-                raise InputError(f"params[{name!r}]={value!r} must be a whole number of at least {least}.")
-            values[name] = whole
+            values[name] = _whole_number(value, f"params[{name!r}]", least=least)
         return GenParameters(**values)
 
 
@@ -77,13 +79,20 @@ def suggest_parameters(
         target_n_concepts: How many concepts are wanted in the end.
         random_state: Seed of the sample.
     """
-    if isinstance(target_n_concepts, bool) or int(target_n_concepts) < 1:
-        raise InputError(f"target_n_concepts={target_n_concepts!r} must be at least 1.")
-    if sample_size is not None and (isinstance(sample_size, bool) or sample_size < 1):
-        raise InputError(f"sample_size={sample_size!r} must be at least 1.")
-    if sample_size is not None and sample_size < len(texts):
-        texts = random.Random(random_state).sample(list(texts), sample_size)
+    target = _whole_number(target_n_concepts, "target_n_concepts")
+    if sample_size is not None:
+        sample_size = _whole_number(sample_size, "sample_size")
+        if sample_size < len(texts):
+            texts = random.Random(random_state).sample(list(texts), sample_size)
     sentences = median(len(_SENTENCE_END.split(text.strip() + " ")) - 1 or 1 for text in texts)
     quotes = min(_MOST_QUOTES, max(1, math.ceil(sentences * _QUOTES_PER_SENTENCE)))
     bullets = min(_MOST_BULLETS, max(1, math.floor(quotes * _BULLETS_PER_QUOTE)))
-    return GenParameters(quotes, bullets, _PER_CLUSTER, int(target_n_concepts))
+    return GenParameters(quotes, bullets, _PER_CLUSTER, target)
+
+
+def _whole_number(value: object, what: str, *, least: int = 1) -> int:
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+        if number.is_integer() and number >= least:
+            return int(number)
+    raise InputError(f"{what}={value!r} must be a whole number of at least {least}.")

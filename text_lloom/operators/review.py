@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -21,7 +21,9 @@ from text_lloom.tasks import Candidate, MergeGroup, Removal, ReviewMerge, Review
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Review", "review_concepts", "select_concepts"]
+__all__ = ["Review", "merge_identical", "review_concepts", "select_concepts"]
+
+_Embedded: TypeAlias = "dict[tuple[str, ...], NDArray[np.float32]]"
 
 _CHUNK = 40
 _MERGE_ROUNDS = 4
@@ -74,16 +76,17 @@ async def review_concepts(
     """
     review = Review(merge_identical(candidates, codebook))
     review = await _remove(review, model, seed, run)
+    embedded: _Embedded = {}
     for _ in range(_MERGE_ROUNDS):
         n = len(review.candidates)
-        review = await _merge(review, model, codebook, embedder, None, seed, run)
+        review = await _merge(review, model, codebook, embedder, embedded, None, seed, run)
         if n <= 1 or len(review.candidates) == n:
             break
     for _ in range(_TARGET_ROUNDS):
         n = len(review.candidates)
         if target is None or n <= target:
             break
-        review = await _merge(review, model, codebook, embedder, target, seed, run)
+        review = await _merge(review, model, codebook, embedder, embedded, target, seed, run)
         if len(review.candidates) == n:
             break
     ranked = sorted(review.candidates, key=lambda candidate: -candidate.support)
@@ -145,6 +148,7 @@ async def _merge(
     model: AnyModel,
     codebook: Codebook,
     embedder: Embedder | None,
+    embedded: _Embedded,
     target: int | None,
     seed: str | None,
     run: Run,
@@ -152,7 +156,7 @@ async def _merge(
     n = len(review.candidates)
     if n < 2:
         return review
-    ordered = await _similar_together(review.candidates, embedder, run)
+    ordered = await _similar_together(review.candidates, embedder, embedded, run)
     chunks = _chunks(ordered)
     tasks = [
         ReviewMerge(tuple(chunk), None if target is None else math.ceil(target * len(chunk) / n), seed)
@@ -216,18 +220,19 @@ def _chunks(candidates: Sequence[Candidate]) -> list[Sequence[Candidate]]:
 
 
 async def _similar_together(
-    candidates: Sequence[Candidate], embedder: Embedder | None, run: Run
+    candidates: Sequence[Candidate], embedder: Embedder | None, embedded: _Embedded, run: Run
 ) -> list[Candidate]:
     """The candidates in an order in which neighbours are alike; those of one name stand together."""
     if len(candidates) <= _CHUNK:
         return list(candidates)
-    texts = [f"{c.concept.name}: {c.concept.criteria}" for c in candidates]
+    texts = tuple(f"{c.concept.name}: {c.concept.criteria}" for c in candidates)
     if embedder is None:
         from text_lloom.llm.providers.local import LocalEmbedModel
 
         embedder = LocalEmbedModel()
-    vectors = await embed_all(embedder, texts, run=run, step="review_merge")
-    order = await asyncio.to_thread(_chain, vectors, [c.concept.name.casefold() for c in candidates])
+    if texts not in embedded:
+        embedded[texts] = await embed_all(embedder, texts, run=run, step="review_merge")
+    order = await asyncio.to_thread(_chain, embedded[texts], [c.concept.name.casefold() for c in candidates])
     return [candidates[i] for i in order]
 
 

@@ -256,6 +256,10 @@ class _Reader:
     ) -> None:
         if most < 0:
             raise InputError(f"max_documents={most!r}: give 0 or more.")
+        if isinstance(cols_to_show, str):
+            raise InputError(
+                f"cols_to_show={cols_to_show!r} must be a list: cols_to_show=[{cols_to_show!r}]."
+            )
         for column in cols_to_show:
             if column not in corpus.frame.columns:
                 raise ColumnNotFound(column, list(corpus.frame.columns), role="cols_to_show")

@@ -93,6 +93,11 @@ class OpenAIModel(Model):
     def provider_key(self) -> str:
         return f"openai:{self.base_url or ''}"
 
+    @property
+    def parameters(self) -> Mapping[str, object]:
+        shaping = {"system_prompt": self.system_prompt, "temperature": self.temperature}
+        return shaping | self.args
+
     def _set_up(self) -> Any:
         client = _make_client(self.api_key, self.base_url, self.timeout)
         close_with(self, client.close)

@@ -1,0 +1,269 @@
+"""Call functions of every kind run concurrently, and never stop the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+
+from tests.test_portal import LoopBoundClient
+from text_lloom.errors import LloomError
+from text_lloom.llm import Completion, Model, RetryPolicy
+from text_lloom.llm.run import Run
+
+PROMPTS = [f"Comment {n}: the 40 bus was {n} minutes late." for n in range(30)]
+
+
+def texts(replies: list[Completion | LloomError]) -> list[str]:
+    return [reply.text if isinstance(reply, Completion) else repr(reply) for reply in replies]
+
+
+def blocking(_: Model, prompt: str) -> tuple[str, tuple[int, int]]:
+    time.sleep(0.2)
+    return prompt.upper(), (5, 5)
+
+
+async def blocking_inside(model: Model, prompt: str) -> tuple[str, tuple[int, int]]:
+    return blocking(model, prompt)
+
+
+async def really_async(_: Model, prompt: str) -> tuple[str, tuple[int, int]]:
+    await asyncio.sleep(0.2)
+    return prompt.upper(), (5, 5)
+
+
+class Caller:
+    """An object that is called."""
+
+    def __call__(self, model: Model, prompt: str) -> object:
+        return blocking(model, prompt)
+
+
+class AsyncCaller:
+    """An object whose call is a coroutine that blocks."""
+
+    async def __call__(self, model: Model, prompt: str) -> object:
+        return blocking(model, prompt)
+
+
+def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: Any) -> Any:
+        return function(*args)
+
+    return wrapper
+
+
+def with_a_loop_of_its_own(model: Model, prompt: str) -> Any:
+    return asyncio.run(really_async(model, prompt))
+
+
+def with_option(model: Model, prompt: str, *, shout: bool) -> object:
+    assert shout
+    return blocking(model, prompt)
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        blocking,
+        blocking_inside,
+        really_async,
+        Caller(),
+        AsyncCaller(),
+        Caller().__call__,
+        functools.partial(with_option, shout=True),
+        functools.partial(blocking_inside),
+        lambda model, prompt: blocking(model, prompt),
+        lambda model, prompt: really_async(model, prompt),
+        lambda model, prompt: blocking_inside(model, prompt),
+        decorated(blocking),
+        decorated(really_async),
+        functools.wraps(really_async)(with_a_loop_of_its_own),
+    ],
+    ids=[
+        "plain",
+        "async-blocking",
+        "async",
+        "object",
+        "object-async-blocking",
+        "method",
+        "partial",
+        "partial-async-blocking",
+        "lambda",
+        "lambda-async",
+        "lambda-async-blocking",
+        "decorated",
+        "decorated-async",
+        "wraps-with-asyncio-run",
+    ],
+)
+async def test_thirty_calls_of_200_ms_take_less_than_a_second(fn: Any) -> None:
+    began = time.monotonic()
+    replies = await Model("m", None, fn, cost=0).call_many(PROMPTS)
+    assert texts(replies) == [prompt.upper() for prompt in PROMPTS]
+    assert time.monotonic() - began < 1.0
+
+
+async def test_async_functions_stay_on_one_loop_and_blocking_ones_leave_it() -> None:
+    threads: dict[str, set[str]] = {"async": set(), "blocking": set()}
+
+    async def stays(_: Model, prompt: str) -> str:
+        threads["async"].add(threading.current_thread().name)
+        await asyncio.sleep(0.03)
+        return prompt
+
+    async def leaves(_: Model, prompt: str) -> str:
+        threads["blocking"].add(threading.current_thread().name)
+        time.sleep(0.03)
+        return prompt
+
+    await Model("a", None, stays, cost=0).call_many(PROMPTS)
+    await Model("b", None, leaves, cost=0).call_many(PROMPTS)
+    assert len(threads["async"]) == 1
+    assert len(threads["blocking"]) > 5
+
+
+@pytest.mark.parametrize("through", ["async", "lambda", "decorated"])
+async def test_a_loop_bound_client_keeps_working(through: str) -> None:
+    async def call(model: Model, prompt: str) -> str:
+        return await model.client.post(prompt)  # type: ignore[no-any-return]
+
+    fn: Any = {"async": call, "lambda": lambda m, p: call(m, p), "decorated": decorated(call)}[through]
+    model = Model("bound", LoopBoundClient, fn, cost=0)
+    for _ in range(2):
+        assert texts(await model.call_many(PROMPTS[:5])) == [f"Answer to {p}" for p in PROMPTS[:5]]
+
+
+async def test_one_slow_answer_from_memory_does_not_move_an_async_client_to_other_loops() -> None:
+    memory: set[str] = set()
+
+    async def call(model: Model, prompt: str) -> str:
+        if prompt in memory:
+            time.sleep(0.05)  # a busy machine
+            return f"Answer to {prompt}"
+        memory.add(prompt)
+        return await model.client.post(prompt)  # type: ignore[no-any-return]
+
+    model = Model("bound", LoopBoundClient, call, cost=0)
+    for prompts in (PROMPTS[:2], PROMPTS[:2], PROMPTS[2:5]):
+        assert texts(await model.call_many(prompts)) == [f"Answer to {p}" for p in prompts]
+
+
+async def test_a_blocking_client_that_fails_does_not_stop_the_loop_either() -> None:
+    async def call(_: Model, prompt: str) -> str:
+        time.sleep(0.1)
+        raise TypeError(f"cannot read {prompt[:9]}")
+
+    began = time.monotonic()
+    replies = await Model("m", None, call, cost=0).call_many(PROMPTS)
+    assert all("TypeError: cannot read Comment" in str(reply) for reply in replies)
+    assert time.monotonic() - began < 1.0
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+async def test_a_script_of_replies_that_runs_out_is_an_error_and_no_hang(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter(["the only reply"])
+
+    def call(_: Model, prompt: str) -> str:
+        return next(left)
+
+    async def acall(_: Model, prompt: str) -> str:
+        return next(left)
+
+    monkeypatch.setattr("text_lloom.llm.engine.Run", functools.partial(Run, policy=RetryPolicy(attempts=1)))
+    model = Model("m", None, call if kind == "plain" else acall, cost=0, concurrency=1, timeout=5)
+    began = time.monotonic()
+    first, second = await model.call_many(PROMPTS[:2])
+    assert isinstance(first, Completion)
+    assert "StopIteration" in str(second)
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    "mock",
+    [AsyncMock(return_value=("Late buses", (5, 2))), Mock(return_value=("Late buses", [5, 2]))],
+    ids=["AsyncMock", "Mock"],
+)
+async def test_mocks_can_stand_in_for_call_functions(mock: Mock) -> None:
+    (reply,) = await Model("m", None, mock, cost=0).call_many(["What is it about?"])
+    assert reply == Completion("Late buses", 5, 2)
+    mock.assert_called_once()
+
+
+@pytest.mark.parametrize("fn", [blocking, really_async], ids=["blocking", "async"])
+async def test_cancelling_returns_at_once_and_starts_nothing_more(fn: Any) -> None:
+    started: list[str] = []
+
+    def plain(model: Model, prompt: str) -> Any:
+        started.append(prompt)
+        return fn(model, prompt)
+
+    model = Model("m", None, plain, cost=0, concurrency=3)
+    task = asyncio.create_task(model.call_many(PROMPTS))
+    while len(started) < 4:
+        await asyncio.sleep(0.005)
+    began = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.monotonic() - began < 0.15
+    seen = len(started)
+    await asyncio.sleep(0.3)
+    assert len(started) == seen <= 7
+
+
+async def test_no_more_calls_block_at_a_time_than_the_concurrency() -> None:
+    busy, most, lock = 0, 0, threading.Lock()
+
+    def call(_: Model, prompt: str) -> str:
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
+        time.sleep(0.01)
+        with lock:
+            busy -= 1
+        return prompt
+
+    await Model("m", None, call, cost=0, concurrency=4).call_many(PROMPTS)
+    assert 2 <= most <= 4
+
+
+async def test_a_rate_limit_holds_where_threads_are_scarce() -> None:
+    """Starts are counted where the call begins, not where it queues for a thread."""
+    starts: list[float] = []
+
+    def call(_: Model, prompt: str) -> str:
+        starts.append(time.monotonic())
+        time.sleep(0.35)
+        return prompt
+
+    prompts = [f"Comment {n} on the fares" for n in range(150)]
+    await Model("m", None, call, cost=0, rate_limit=(70, 0.5)).call_many(prompts)
+    starts.sort()
+    assert len(starts) == 150
+    assert all(late - early > 0.42 for early, late in zip(starts, starts[70:], strict=False))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fn", [blocking, blocking_inside], ids=["plain", "async-blocking"])
+async def test_blocking_functions_reach_nine_tenths_of_async_throughput(fn: Any) -> None:
+    prompts = [f"Comment {n} on the fares" for n in range(1280)]
+
+    async def seconds(fn: Any) -> float:
+        model = Model("m", None, fn, cost=0, concurrency=64)
+        began = time.monotonic()
+        await model.call_many(prompts)
+        return time.monotonic() - began
+
+    native = await seconds(really_async)
+    assert native / min([await seconds(fn) for _ in range(2)]) >= 0.9

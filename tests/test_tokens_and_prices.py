@@ -1,0 +1,115 @@
+"""Counting tokens and pricing them, without a network."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from text_lloom.errors import InputError
+from text_lloom.llm.pricing import Price, known_context_window, known_price, parse_cost
+from text_lloom.llm.tokens import _counter, count_tokens, is_exact
+
+ENGLISH = (
+    "The council wants to double the parking fees on Market Street. Shop owners fear that customers will "
+    "drive to the mall instead, and residents were never asked what they think about it."
+)
+CODE = """
+def running_mean(values: list[float], window: int = 5) -> list[float]:
+    return [sum(values[i : i + window]) / window for i in range(len(values) - window + 1)]
+"""
+CHINESE = "市议会想把市场街的停车费提高一倍。店主们担心顾客会改去商场购物，居民们从来没有被征求过意见。"
+GERMAN = "Die Straßenbahngesellschaft erhöht die Fahrpreise, obwohl die Verspätungen zugenommen haben."
+ARABIC = "يريد المجلس مضاعفة رسوم وقوف السيارات في شارع السوق."
+EMOJI = "😟😟 why?! 🚌🚌🚌 late again 👨‍👩‍👧"
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    _counter.cache_clear()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "text-embedding-3-large", "gemini-2.0-flash", ""])
+@pytest.mark.parametrize(
+    ("text", "tokens"),  # counted with o200k_base
+    [(ENGLISH, 35), (CODE, 48), (CHINESE, 39), (GERMAN, 22), (ARABIC, 14), (EMOJI, 22)],
+    ids=["English", "code", "Chinese", "German", "Arabic", "emoji"],
+)
+def test_counts_are_near_the_truth_for_every_script(text: str, tokens: int, model: str) -> None:
+    assert 0.6 * tokens < count_tokens(text, model) < 1.5 * tokens
+
+
+def test_nothing_is_nothing_and_anything_is_something() -> None:
+    assert count_tokens("") == 0
+    assert count_tokens(".") == 1
+    assert count_tokens("a") == 1
+
+
+@given(st.text(max_size=200))
+def test_any_text_can_be_counted(text: str) -> None:
+    assert 0 <= count_tokens(text) <= 2 * len(text)
+
+
+def test_lone_surrogates_do_not_matter() -> None:
+    assert count_tokens("broken \ud83d emoji") > 0
+
+
+def test_more_text_has_more_tokens() -> None:
+    counts = [count_tokens(ENGLISH * n) for n in (1, 2, 4, 8)]
+    assert counts == sorted(counts)
+    assert counts[3] == pytest.approx(8 * counts[0], rel=0.05)
+
+
+def test_a_damaged_vocabulary_is_not_downloaded_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = tmp_path / "fb374d419588a4632f3f557e76b4b70aebbca790"
+    damaged.write_bytes(b"IQ== 0\n")
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    assert not is_exact("gpt-4o")
+    assert count_tokens(ENGLISH, "gpt-4o") > 0
+    assert damaged.read_bytes() == b"IQ== 0\n"
+
+
+@pytest.mark.parametrize("model", ["gemini-2.0-flash", "claude-sonnet-4", "my-model", ""])
+def test_counts_for_other_providers_are_never_called_exact(model: str) -> None:
+    assert not is_exact(model)
+
+
+# --- prices --------------------------------------------------------------------------------------------
+
+
+def test_list_prices_of_the_default_models_are_known() -> None:
+    mini, full = known_price("gpt-4o-mini", "openai"), known_price("gpt-4o", "openai")
+    embedding = known_price("text-embedding-3-large", "openai")
+    assert mini == (pytest.approx(0.15e-6), pytest.approx(0.6e-6))
+    assert full is not None
+    assert full.input > mini.input
+    assert embedding is not None
+    assert embedding.input == pytest.approx(0.13e-6)
+    assert known_context_window("gpt-4o-mini", "openai") == 128_000
+
+
+@pytest.mark.parametrize("name", ["my-finetuned-llama", "", "gpt-99-ultra-unheard-of"])
+def test_an_unknown_model_has_no_price_rather_than_none_to_pay(name: str) -> None:
+    assert known_price(name) is None
+    assert known_context_window(name) is None
+
+
+def test_a_price_is_per_token_in_and_out() -> None:
+    assert Price(2e-6, 8e-6).of(1_000_000, 500_000) == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize("cost", ["0.15", {"input": 1}, (1, 2, 3), [], (None, None), (1, "2"), -0.1])
+def test_what_is_no_price_is_refused_with_an_example(cost: object) -> None:
+    with pytest.raises(InputError, match=r"cost=.*expected \(input, output\) in USD per token"):
+        parse_cost(cost)

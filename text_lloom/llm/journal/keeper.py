@@ -1,0 +1,280 @@
+"""Keeps rows in a journal file, and in memory while the file cannot be used.
+
+Trouble with the file never ends a run: it costs one warning per kind of trouble.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from text_lloom.llm.journal.file import JournalFile
+from text_lloom.llm.journal.rows import EntryId, Row, entry_id
+from text_lloom.llm.journal.schema import NotAJournal, is_corrupt
+
+__all__ = ["Keeper"]
+
+T = TypeVar("T")
+
+_DAY = 86_400.0
+_RETRY_SECONDS = 10.0
+_UNSAVED_BYTES = 256_000_000
+_PRUNE_TO = 0.9
+_PAUSE_SECONDS = 5.0
+_USES_PER_WRITE = 1000
+
+# What SQLite says to a value that it cannot take, such as a number of more than 64 bits.
+_UNSTORABLE = (OverflowError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+
+
+class Keeper:
+    """A journal file as all threads of a process use it.
+
+    Args:
+        path: The file; made with its folder if there is none.
+
+    Attributes:
+        unsaved: Rows that could not be written.
+        problem: The last trouble with the file, `None` if there was none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.unsaved: dict[EntryId, Row] = {}
+        self.problem: str | None = None
+        self._warned: set[str] = set()
+        self._unsaved_bytes = 0
+        self._file: JournalFile | None = None
+        self._retry_at = 0.0
+        self._used: set[EntryId] = set()
+        self._paused: list[threading.RLock] = []
+        # Whoever takes both takes the lock of writing first.
+        self.write_lock = threading.RLock()
+        self.read_lock = threading.RLock()
+
+    def pause(self) -> None:
+        """Wait for the reads and writes under way, and allow no further ones until `resume`."""
+        self._paused = [
+            lock for lock in (self.write_lock, self.read_lock) if lock.acquire(timeout=_PAUSE_SECONDS)
+        ]
+
+    def resume(self) -> None:
+        """Allow reads and writes again."""
+        for lock in reversed(self._paused):
+            lock.release()
+        self._paused = []
+
+    def abandon(self) -> JournalFile | None:
+        """In a forked child: start anew with a connection and locks of its own; gives the inherited file."""
+        file, self._file = self._file, None
+        self._used, self._paused = set(), []
+        self.write_lock, self.read_lock = threading.RLock(), threading.RLock()
+        return file
+
+    def file(self) -> JournalFile | None:
+        """The open file, `None` while it cannot be used."""
+        with self.write_lock:
+            return self._opened()
+
+    def read(self, reading: Callable[[JournalFile], T]) -> T | None:
+        """Read from the file; `None` when that does not work."""
+        if self._file is None and self.file() is None:
+            return None
+        try:
+            with self.read_lock:
+                file = self._file
+                return None if file is None else reading(file)
+        except sqlite3.Error as error:
+            problem = error
+        with self.write_lock:
+            if file is self._file:
+                if is_corrupt(problem):
+                    self._set_aside(problem)
+                else:
+                    self._tell(problem)
+        return None
+
+    def use(self, entry: EntryId, last_used: float) -> bool:
+        """Note that an entry was used, if that was last noted over a day ago; whether to write it down."""
+        if time.time() - last_used < _DAY:
+            return False
+        self._used.add(entry)
+        return len(self._used) % _USES_PER_WRITE == 0
+
+    def keep(self, rows: Iterable[Row] = (), *, at_once: bool = False) -> None:
+        """Write rows and what was used, or hold the rows in memory when that does not work.
+
+        Args:
+            rows: Replies and vectors.
+            at_once: Try to write what is held in memory even if that failed a moment ago.
+        """
+        rows = list(rows)
+        with self.write_lock:
+            if at_once:
+                self._retry_at = min(self._retry_at, time.monotonic())
+            file = self._opened()
+            if file is None or (self.unsaved and time.monotonic() < self._retry_at):
+                self._hold(rows)
+                return
+            try:
+                self._write(file, rows)
+            except _UNSTORABLE:
+                self._write_each(file, rows)
+            except sqlite3.Error as error:
+                if is_corrupt(error) and (file := self._set_aside(error)) is not None:
+                    with contextlib.suppress(sqlite3.Error):
+                        self._write(file, rows)
+                        return
+                self._hold(rows)
+                self._put_off(error)
+
+    def prune_some(
+        self, *, max_bytes: int, max_age_days: float, target: int | None
+    ) -> tuple[int, int | None]:
+        """Remove up to 500 entries that are past the limits.
+
+        Args:
+            max_bytes: Past this size, the longest unused go, until a tenth of it is free.
+            max_age_days: What was not used for so long goes.
+            target: The second result of the call before, `None` at first.
+
+        Returns:
+            How many were removed, and the target for the next call.
+        """
+        with self.write_lock:
+            file = self._opened()
+            if file is None:
+                return 0, target
+            try:
+                if target is None and file.size() > max_bytes:
+                    target = int(_PRUNE_TO * max_bytes)
+                removed = file.prune(
+                    last_used_before=time.time() - max_age_days * _DAY,
+                    to_bytes=max_bytes if target is None else target,
+                )
+            except sqlite3.Error as error:
+                if is_corrupt(error):
+                    self._set_aside(error)
+                return 0, target
+            return removed, target
+
+    def forget(self, matches: Callable[[Row], bool]) -> int:
+        """Drop rows that are held in memory; gives how many."""
+        with self.write_lock:
+            dropped = [entry for entry, row in self.unsaved.items() if matches(row)]
+            for entry in dropped:
+                self._unsaved_bytes -= self.unsaved.pop(entry).size
+            return len(dropped)
+
+    def close(self) -> None:
+        """Write what is left, and let go of the file."""
+        if self._used or self.unsaved:
+            self.keep(at_once=True)
+        with self.write_lock, self.read_lock:
+            file, self._file = self._file, None
+            self._retry_at = 0.0
+            if file is not None:
+                file.close()
+
+    def _opened(self) -> JournalFile | None:
+        """The file, opened if need be. Needs the lock of writing."""
+        if self._file is not None:
+            if self._file.is_in_place():
+                return self._file
+            with self.read_lock:
+                self._file.close()
+                self._file = None
+                self._retry_at = 0.0
+        if time.monotonic() < self._retry_at:
+            return None
+        try:
+            self._file, aside = JournalFile.open(self.path)
+        except (sqlite3.Error, OSError) as error:
+            self._put_off(error)
+        except NotAJournal as error:
+            self._retry_at = float("inf")
+            self._tell(error)
+        else:
+            if aside is not None:
+                self._tell_of_damage(aside)
+        return self._file
+
+    def _write(self, file: JournalFile, rows: list[Row]) -> None:
+        used = list(self._used)
+        if not (rows or used or self.unsaved):
+            return
+        file.write([*self.unsaved.values(), *rows], used)
+        self._used.difference_update(used)
+        self.unsaved.clear()
+        self._unsaved_bytes = 0
+
+    def _write_each(self, file: JournalFile, rows: list[Row]) -> None:
+        """Write rows one by one, so that one that SQLite cannot take does not stop the others."""
+        rows = [*self.unsaved.values(), *rows]
+        self.unsaved.clear()
+        self._unsaved_bytes = 0
+        for row in rows:
+            try:
+                file.write([row])
+            except _UNSTORABLE as error:
+                self._tell(error)
+            except sqlite3.Error as error:
+                self._hold([row])
+                self._put_off(error)
+
+    def _hold(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            entry = entry_id(row)
+            if entry in self.unsaved:
+                self._unsaved_bytes -= self.unsaved.pop(entry).size
+            self.unsaved[entry] = row
+            self._unsaved_bytes += row.size
+        while self._unsaved_bytes > _UNSAVED_BYTES:
+            self._unsaved_bytes -= self.unsaved.pop(next(iter(self.unsaved))).size
+
+    def _put_off(self, error: sqlite3.Error | OSError) -> None:
+        self._retry_at = time.monotonic() + _RETRY_SECONDS
+        self._tell(error)
+
+    def _set_aside(self, error: sqlite3.Error) -> JournalFile | None:
+        """Put a damaged file out of the way and start a new one. Needs the lock of writing."""
+        file = self._file
+        if file is None:
+            return None
+        with self.read_lock:
+            self._file = None
+            try:
+                aside = file.set_aside()
+            except OSError:
+                self._put_off(error)
+                return None
+        if aside is not None:
+            self._tell_of_damage(aside)
+        return self._opened()
+
+    def _tell(self, problem: Exception) -> None:
+        if isinstance(problem, NotAJournal):
+            consequence = "It is left alone, and replies of this run are held in memory only"
+        else:
+            consequence = "Replies are held in memory until they can be written"
+        self.problem = f"The journal {self.path} cannot be used: {problem}. {consequence}."
+        self._warn(str(problem), self.problem)
+
+    def _tell_of_damage(self, aside: Path) -> None:
+        self.problem = (
+            f"The journal {self.path} was damaged. It was renamed to {aside.name}, and a new one was started."
+        )
+        self._warn(aside.name, self.problem)
+
+    def _warn(self, kind: str, text: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            # A filter that turns warnings into errors must not stop the writer.
+            with contextlib.suppress(UserWarning):
+                warnings.warn(text, UserWarning, stacklevel=2)
