@@ -250,7 +250,7 @@ def test_nothing_else_is_waited_for(n: int, secs: float, latencies: list[float])
 
 def test_unused_tokens_go_to_the_next_request_as_soon_as_they_are_known() -> None:
     async def main() -> tuple[float, float]:
-        limiter = Limiter([tokens(1000, 60)])
+        limiter = Limiter([tokens(1000, 60)], margin=0.0)
         first = await limiter.acquire(900)
         began = now()
         second = asyncio.create_task(limiter.acquire(600))
@@ -266,7 +266,7 @@ def test_unused_tokens_go_to_the_next_request_as_soon_as_they_are_known() -> Non
 
 def test_tokens_used_beyond_the_reserved_ones_delay_the_next_request() -> None:
     async def main() -> float:
-        limiter = Limiter([tokens(1000, 60)])
+        limiter = Limiter([tokens(1000, 60)], margin=0.0)
         began = now()
         (await limiter.acquire(400)).settle(900)
         await limiter.acquire(400)
@@ -317,7 +317,7 @@ def test_cancelling_one_who_was_just_granted_a_start_gives_it_to_the_next() -> N
 
 def test_cancelling_those_who_wait_loses_no_capacity() -> None:
     async def main() -> list[float]:
-        limiter = Limiter([requests(2, 10)])
+        limiter = Limiter([requests(2, 10)], margin=0.0)
         began = now()
         waiting = [asyncio.create_task(limiter.acquire()) for _ in range(9)]
         await asyncio.sleep(1)
@@ -358,7 +358,7 @@ def test_a_pause_counts_without_any_limit_too() -> None:
 
 def test_the_status_says_what_is_left_and_when_more_is_free() -> None:
     async def main() -> None:
-        limiter = Limiter([requests(3, 10), tokens(100, 60)])
+        limiter = Limiter([requests(3, 10), tokens(100, 60)], margin=0.0)
         await limiter.acquire(30)
         await asyncio.sleep(2)
         await limiter.acquire(70)
@@ -465,3 +465,18 @@ def test_cancelling_at_the_gate_loses_no_place() -> None:
         assert gate.in_flight == 0
 
     in_virtual_time(main())
+
+
+def test_a_start_counts_from_the_moment_at_which_the_request_left() -> None:
+    """Connecting takes its time: the window begins when the request really goes out."""
+
+    async def main() -> list[float]:
+        limiter, began = Limiter([requests(2, 10)], margin=0.0), now()
+        slots = [await limiter.acquire() for _ in range(2)]
+        await asyncio.sleep(3)
+        for slot in slots:
+            slot.sent()
+        await limiter.acquire()
+        return [now() - began]
+
+    assert in_virtual_time(main()) == pytest.approx([13])

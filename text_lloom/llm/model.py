@@ -515,14 +515,19 @@ def _identity(fn: object) -> str:
         return f"{_identity(fn.func)}{fn.args!r}{fn.keywords!r}"
     named = fn if hasattr(fn, "__qualname__") else type(fn)
     code = getattr(fn, "__code__", None) or getattr(getattr(fn, "__call__", None), "__code__", None)  # noqa: B004
-    digest = "" if code is None else hashlib.sha256(_instructions(code)).hexdigest()[:16]
+    is_code = isinstance(code, types.CodeType)
+    digest = hashlib.sha256(_instructions(code)).hexdigest()[:16] if is_code else ""
     return f"{named.__module__}.{named.__qualname__}:{digest}"
 
 
 def _instructions(code: types.CodeType) -> bytes:
     """What a function does, without the file and the lines where it stands."""
-    constants = [
-        _instructions(part) if isinstance(part, types.CodeType) else repr(part).encode("utf-8", "replace")
-        for part in code.co_consts
-    ]
+    constants = [_constant(part) for part in code.co_consts]
     return b"|".join([code.co_code, *constants, *(name.encode() for name in code.co_names)])
+
+
+def _constant(value: object) -> bytes:
+    if isinstance(value, types.CodeType):
+        return _instructions(value)
+    ordered = sorted(map(repr, value)) if isinstance(value, frozenset) else value
+    return repr(ordered).encode("utf-8", "replace")

@@ -350,9 +350,8 @@ class SharedLimiter:
         self._serving: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
         self._outage: str | None = None
-        self._look_for_redis_at = 0.0
         self._warning: str | None = None
-        self._closed = False
+        self._closing = self._closed = False
 
     async def acquire(self, tokens: int = 0) -> SharedSlot:
         """Wait for a start.
@@ -371,10 +370,10 @@ class SharedLimiter:
                     f"{window.amount:,} tokens per {window.seconds:g} s. Raise the token limit "
                     f"or shorten the documents."
                 )
-        if self._closed:
+        if self._closing:
             raise LloomError("This rate limiter was closed.")
         loop = asyncio.get_running_loop()
-        if self._outage and self._on_outage == "fail" and loop.time() < self._look_for_redis_at:
+        if self._outage and self._on_outage == "fail" and self._probing is not None:
             raise PermanentError(self._outage)
         self._count += 1
         waiter = _Waiter(self._count, max(0, int(tokens)), loop.create_future())
@@ -436,11 +435,18 @@ class SharedLimiter:
 
     async def aclose(self) -> None:
         """Send what is not sent yet and close the connection. Whoever waits gets an error."""
-        self._closed = True
+        self._closing = True
         self._fail_all(LloomError("This rate limiter was closed."))
-        if self._serving is not None:
+        while self._serving is not None or self._has_news():
             self._call_in(0.0)
-            await asyncio.wait({self._serving})
+            if self._serving is None:
+                break
+            ended = self._serving
+            await asyncio.wait({ended})
+            await asyncio.sleep(0)  # its callback runs first
+            if ended.cancelled() or ended.exception() is not None:
+                break
+        self._closed = True
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.wait({self._probing})
@@ -569,14 +575,11 @@ class SharedLimiter:
             wait = 0.0 if done else max(reply.wait, self._gap) + random.uniform(0.0, self._gap)
             self._call_in(min(wait, self._longest_sleep))
         elif self._has_news():
-            self._call_in(self._news_delay)
+            self._call_in(0.0 if len(self._changed) >= _CHUNK else self._news_delay)
 
     def _is_alone(self) -> bool:
-        """Whether to do without Redis: it is away, and that was seen not long ago."""
-        if self._outage is None or self._on_outage == "fail":
-            return False
-        now = asyncio.get_running_loop().time()
-        return self._probing is not None or now < self._look_for_redis_at + _RETRY_SECONDS
+        """Whether to do without Redis: it is away, and looked for in the background."""
+        return self._outage is not None and self._on_outage == "local" and self._probing is not None
 
     def _hand_out(self, reply: _Reply) -> None:
         now = asyncio.get_running_loop().time()
@@ -602,8 +605,6 @@ class SharedLimiter:
 
     def _ask_book(self) -> _Reply:
         now = asyncio.get_running_loop().time()
-        if now >= self._look_for_redis_at and self._probing is None:
-            self._probing = asyncio.get_running_loop().create_task(self._probe())
         asked = self._next_waiters()
         paused = max(self._paused_until - now, 0.0)
         granted, wait = self._book.grant([waiter.tokens for waiter in asked], self._share, now)
@@ -611,24 +612,32 @@ class SharedLimiter:
             granted, wait = 0, max(paused, wait)
         return _Reply(asked, granted, min(wait, _RETRY_SECONDS), None, paused, [])
 
-    async def _probe(self) -> None:
+    def _lose(self, reason: str) -> None:
+        self._outage = reason
+        self._retell()
+        if self._probing is None:
+            self._probing = asyncio.get_running_loop().create_task(self._look_for_redis())
+
+    async def _look_for_redis(self) -> None:
+        """Look every few seconds, as long as anybody waits or there is something to tell."""
         from redis.exceptions import RedisError
 
         try:
-            await self._client.ping()
-        except (RedisError, OSError):
-            self._look_for_redis_at = asyncio.get_running_loop().time() + _RETRY_SECONDS
-        else:
-            self._outage = self._warning = None
-            self._retell()
-            self._call_in(0.0)
+            while True:
+                await asyncio.sleep(_RETRY_SECONDS)
+                try:
+                    await self._client.ping()
+                except (RedisError, OSError):
+                    self._book.prune(asyncio.get_running_loop().time())
+                    if not self._waiters and not self._book.starts:
+                        return
+                else:
+                    self._outage = self._warning = None
+                    self._retell()
+                    self._call_in(0.0)
+                    return
         finally:
             self._probing = None
-
-    def _lose(self, reason: str) -> None:
-        self._outage = reason
-        self._look_for_redis_at = asyncio.get_running_loop().time() + _RETRY_SECONDS
-        self._retell()
 
     def _retell(self) -> None:
         """Tell everything anew: a Redis that was away may have forgotten what it was told."""

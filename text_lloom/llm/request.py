@@ -13,6 +13,7 @@ from text_lloom.llm.retry import FATAL, as_model_error
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt, Outcome
+from text_lloom.llm.wire import on_sent
 
 __all__ = ["Request", "first_error", "re_asked", "with_retries"]
 
@@ -115,6 +116,7 @@ class Request:
                     self.begun.set()
                 at, began = time.time(), time.perf_counter()
                 outcome: Outcome = "transient error"
+                on_sent.set(slot.sent)
                 try:
                     async with asyncio.timeout(model.timeout):
                         self.reply = await call(problem)

@@ -9,13 +9,18 @@ from __future__ import annotations
 import asyncio
 import json
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["HttpError", "JsonClient"]
+__all__ = ["HttpError", "JsonClient", "on_sent"]
+
+on_sent: ContextVar[Callable[[], object] | None] = ContextVar("on_sent", default=None)
+"""Called when a request of the current task has left."""
 
 _CONNECT_SECONDS = 30.0
 _KEEP_ALIVE_SECONDS = 60.0
@@ -67,7 +72,9 @@ class JsonClient:
         """
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
         data = content.encode("utf-8", "replace")
-        async with self._session().post(self._base_url + path, data=data, proxy=self._proxy) as reply:
+        async with self._session().post(
+            self._base_url + path, data=data, proxy=self._proxy, trace_request_ctx=on_sent.get()
+        ) as reply:
             received = await reply.read()
             if reply.status >= 400:
                 raise HttpError(reply.status, _message(reply.status, received), reply.headers)
@@ -86,12 +93,21 @@ class JsonClient:
         if session is None or session.closed:
             import aiohttp
 
+            trace = aiohttp.TraceConfig()
+            trace.on_request_headers_sent.append(_tell)
             session = self._sessions[loop] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=_CONNECT_SECONDS),
+                trace_configs=[trace],
             )
         return session
+
+
+async def _tell(_: object, context: SimpleNamespace, __: object) -> None:
+    told = context.trace_request_ctx
+    if told is not None:
+        told()
 
 
 def _proxy_for(url: str) -> str | None:
