@@ -199,26 +199,25 @@ async def test_mocks_can_stand_in_for_call_functions(mock: Mock) -> None:
     mock.assert_called_once()
 
 
-@pytest.mark.parametrize("fn", [blocking, really_async], ids=["blocking", "async"])
-async def test_cancelling_returns_at_once_and_starts_nothing_more(fn: Any) -> None:
+@pytest.mark.parametrize("kind", ["blocking", "async"])
+async def test_cancelling_returns_at_once_and_starts_nothing_more(kind: str) -> None:
     started: list[str] = []
 
-    def plain(model: Model, prompt: str) -> Any:
+    def plain(_: Model, prompt: str) -> Any:
         started.append(prompt)
-        return fn(model, prompt)
+        return asyncio.sleep(0.8, prompt) if kind == "async" else time.sleep(0.8)
 
     model = Model("m", None, plain, cost=0, concurrency=3)
     task = asyncio.create_task(model.call_many(PROMPTS))
-    while len(started) < 4:
+    while len(started) < 3:
         await asyncio.sleep(0.005)
     began = time.monotonic()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - began < 0.15
-    seen = len(started)
-    await asyncio.sleep(0.3)
-    assert len(started) == seen <= 7
+    assert time.monotonic() - began < 0.5
+    await asyncio.sleep(1.0)
+    assert len(started) == 3
 
 
 async def test_no_more_calls_block_at_a_time_than_the_concurrency() -> None:

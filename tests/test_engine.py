@@ -332,7 +332,7 @@ async def test_a_step_of_which_nothing_succeeds_stops_early() -> None:
     model = FunctionModel(reply, concurrency=2)
     with pytest.raises(StepFailed, match=r"first 8 requests to model 'scripted' all failed.*server had"):
         await ask_all(model, questions(100), run=quick(policy={"attempts": 2}))
-    assert len(model.prompts) <= 20
+    assert len(model.prompts) < 60
 
 
 async def test_one_text_that_occurs_often_does_not_stop_a_step() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import pytest
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
 from text_lloom.local import LocalEngine
+from text_lloom.local.evidence import terms_of
+from text_lloom.local.reading import Reader
 from text_lloom.local.stopwords import FUNCTION_WORDS
 from text_lloom.tasks import (
     Candidate,
@@ -114,12 +117,24 @@ def test_names_can_be_shown(result: Run) -> None:
     assert len({concept.name for concept in result.concepts}) == 8
     for concept in result.concepts:
         words = concept.name.lower().replace("-", " ").split()
-        assert 2 <= len(words) <= 5
+        assert 1 <= len(words) <= 5
         assert words[0] not in FUNCTION_WORDS["en"]
         assert words[-1] not in FUNCTION_WORDS["en"]
         assert len(set(words)) == len(words)
         assert not any(word.isdigit() or word in {"http", "https", "www", "com"} for word in words)
         assert concept.criteria.startswith("Does the text ")
+
+
+@every_corpus
+def test_names_and_criteria_are_made_of_words_of_the_corpus(result: Run) -> None:
+    reader = Reader()
+    having = Counter(key for text in result.texts for key in set(reader(text).content_keys()))
+    for concept in result.concepts:
+        named, asked, listed = terms_of(concept, reader)
+        assert named
+        assert not asked
+        assert all(having[key] >= 2 for key in (*named, *listed))
+        assert len(listed) <= 6
 
 
 @every_corpus

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
+import os
 import pickle
+import subprocess
+import sys
 import traceback
 from typing import Any
 
@@ -233,6 +236,26 @@ def test_bound_arguments_tell_call_functions_apart_in_every_process() -> None:
     warm, cold, again = (Model("m", None, functools.partial(fn, temperature=t)) for t in (1.0, 0.0, 1.0))
     assert warm.provider_key == again.provider_key != cold.provider_key
     assert "0x" not in warm.provider_key
+
+
+def test_what_a_call_function_does_is_told_alike_in_every_process() -> None:
+    script = """
+async def fn(model, prompt):
+    return prompt in {"late", "early", "never", "often", "always"}
+from text_lloom.llm import Model
+print(Model("m", None, fn).provider_key)
+"""
+    keys = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in (1, 2, 3)
+    }
+    assert len(keys) == 1
 
 
 # --- keys ----------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def test_nothing_is_lost_as_the_corpus_grows(queries: pd.DataFrame) -> None:
         part = shuffled.head(n)
         present = sum(count >= 2 for count in Counter(part["category"]).values())
         found[n] = (len(set(found_classes(part, target=80))), present)
-    assert found[200][0] >= 0.8 * found[200][1], found
+    assert found[200][0] >= 0.75 * found[200][1], found
     assert found[500][0] >= found[200][0], found
     assert found[1000][0] >= found[500][0] - 1, found
     assert found[3000][0] >= found[1000][0] - 1, found

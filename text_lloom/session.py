@@ -16,8 +16,10 @@ from text_lloom.corpus import Corpus
 from text_lloom.errors import InputError, UnknownName
 from text_lloom.llm.budget import Budget
 from text_lloom.llm.defaults import Models
+from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.journal import open_journal
-from text_lloom.llm.model import EmbedModel, Model
+from text_lloom.llm.model import Embedder, EmbedModel, Model
 from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.run import Run
 from text_lloom.llm.usage import Ledger
@@ -99,8 +101,7 @@ class Session:
         self._bullets: dict[Hashable, list[str]] = {}
         self._support: dict[str, int] = {}
         self._generated: set[str] = set()
-        is_remote = any(isinstance(model, (Model, EmbedModel)) for model in models)
-        journal = open_journal(cache) if is_remote else None
+        journal = open_journal(cache) if any(_is_remote(model) for model in models) else None
         self._run = Run(
             ledger=Ledger(),
             budget=None if budget is None else Budget(budget),
@@ -254,6 +255,25 @@ class Session:
             return _declined()
         return self._plan_score([concept.id], get_highlights=get_highlights, confirm=confirm)
 
+    async def _plan_retry(self) -> int:
+        wanted = {
+            (doc_id, concept_id)
+            for failure in self._run.failures
+            if failure.step == "score"
+            for doc_id in failure.doc_ids
+            for concept_id in failure.concept_ids
+        }
+        documents, scored = {i for i, _ in wanted}, {i for _, i in wanted}
+        concepts = [concept for concept in self.concepts.values() if concept.id in scored]
+        self._run.failures[:] = [f for f in self._run.failures if f.step != "score"]
+        tasks = plan_scoring(
+            [document for document in self.corpus if document.id in documents],
+            concepts,
+            wanted=lambda doc_id, concept: (doc_id, concept.id) in wanted,
+        )
+        await self._score(concepts, tasks)
+        return len(self._run.failures)
+
     async def _gen(self, generation: Generation, *, debug: bool) -> None:
         found = await generate(
             self.corpus,
@@ -296,10 +316,13 @@ class Session:
             await score_documents(tasks, self.models.score, table, run=self._run)
             _relocate(tasks, table)
         asked = {i for task in tasks for i in task.concept_ids}
-        if own and asked:
+        if own and (asked or any(not concept.summary for concept in concepts)):
             with self._timed("summarize_concept"):
                 await summarize_concepts(
-                    [c for c in concepts if c.id in asked], self.models.score, table, run=self._run
+                    [c for c in concepts if c.id in asked or not c.summary],
+                    self.models.score,
+                    table,
+                    run=self._run,
                 )
         return table.to_frame(concepts)
 
@@ -501,6 +524,12 @@ class Session:
                 f"{', …' if len(cut) > 5 else ''}.",
                 stacklevel=2,
             )
+
+
+def _is_remote(model: AnyModel | Embedder) -> bool:
+    if isinstance(model, Fallbacks):
+        return any(_is_remote(part) for part in model.models)
+    return isinstance(model, (Model, EmbedModel))
 
 
 async def _declined() -> None:

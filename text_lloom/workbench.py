@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from text_lloom.concept import Concept
 from text_lloom.corpus import Corpus
 from text_lloom.errors import InputError, UnknownName
+from text_lloom.llm.budget import Budget
 from text_lloom.llm.defaults import EmbedSpec, ModelSpec, resolve_models
 from text_lloom.llm.portal import run_async, run_sync
+from text_lloom.llm.rates import rate_status
 from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.run import Failure
 from text_lloom.llm.usage import Ledger
@@ -114,6 +116,16 @@ class lloom(Session):
     def sync(self) -> SyncMethods:
         """The same methods for code that does not `await`: `l.sync.gen(...)`."""
         return SyncMethods(self)
+
+    @property
+    def budget(self) -> float | None:
+        """US dollars that the session may cost in all; can be raised to go on, `None` for no limit."""
+        return None if self._run.budget is None else self._run.budget.usd
+
+    @budget.setter
+    def budget(self, usd: float | None) -> None:
+        spent = self.ledger.totals().usd
+        self._run.budget = None if usd is None else Budget(usd, spent=spent)
 
     @property
     def in_df(self) -> pd.DataFrame:
@@ -541,6 +553,27 @@ class lloom(Session):
             print(line)
         return self._summary() if return_vals else None
 
+    def usage(self) -> pd.DataFrame:
+        """One row per attempt of a request.
+
+        Returns:
+            Columns `step`, `model`, `at` (seconds since the epoch), `seconds`, `in_tokens`, `out_tokens`,
+            `usd` (`NaN` = price unknown), `outcome` (`cached` costs nothing), `estimated`.
+        """
+        return self.ledger.to_frame()
+
+    def rate_status(self) -> pd.DataFrame:
+        """How far the rate limits of the models in use are used up.
+
+        Returns:
+            One row per model and limit, columns `model`, `limit`, `unit` (requests or tokens), `seconds`
+            (of the window), `used`, `remaining`, `seconds_until_free`, `waiting`, `in_flight`,
+            `concurrency`; a model without limits has one row with its concurrency.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(run_sync(rate_status(self.models)))
+
     def failures(self) -> pd.DataFrame:
         """Requests that could not be answered.
 
@@ -552,6 +585,21 @@ class lloom(Session):
         columns = list(Failure.__dataclass_fields__)
         rows = [[getattr(failure, column) for column in columns] for failure in self._run.failures]
         return pd.DataFrame(rows, columns=columns)
+
+    async def retry_failures(self) -> int:
+        """Ask again what could not be answered when scoring.
+
+        Failures of generation steps are not asked again by themselves; `gen()` does, and takes the
+        replies that it already has from the cache.
+
+        Returns:
+            How many requests still could not be answered.
+        """
+        return await run_async(self._plan_retry())
+
+    async def resume(self) -> pd.DataFrame | None:
+        """Go on with scoring where a budget, an interrupt or failures ended it; see `score`."""
+        return await self.score()
 
     def save(self, folder: str | Path, file_name: str | None = None) -> Path:
         """Save the session, without keys or models.
@@ -605,6 +653,8 @@ class SyncMethods:
         self.edit = _now(session._plan_edit, session.edit)
         self.score = _now(session._plan_score, session.score)
         self.auto_eval = _now(session.auto_eval, session.auto_eval)
+        self.retry_failures = _now(session._plan_retry, session.retry_failures)
+        self.resume = _now(session._plan_score, session.resume)
 
 
 def load(

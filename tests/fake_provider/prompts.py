@@ -37,7 +37,8 @@ _DOCUMENT = re.compile(
 _LISTED = re.compile(r"^([CK]\d+)\. (.*?): (.*?)(?: \[(\d+)\])?$", re.MULTILINE)
 _NUMBERED = re.compile(r"^(\d+)\. (.*)$", re.MULTILINE)
 _SEED = re.compile(
-    r"(?:have|has) to do with (.+?)(?::|\.| those| \(an empty|,|$)|with regard to (.+?):|each of them about (.+?) by",
+    r"(?:have|has) to do with (.+?)(?::|\.| those| \(an empty|,|$)"
+    r"|with regard to (.+?):|each of them about (.+?) by",
     re.MULTILINE,
 )
 

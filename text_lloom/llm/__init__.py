@@ -4,6 +4,8 @@
 `OpenAIEmbedModel` are ready to use; `LocalModel` and `LocalEmbedModel` need neither key nor network.
 """
 
+from text_lloom.llm.costs import GLOBAL_COSTS, CostTracker, track_costs
+from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.limits import RateLimit, RateStatus
 from text_lloom.llm.model import Completion, Embeddings, EmbedModel, Model, Solver
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
@@ -14,11 +16,14 @@ from text_lloom.llm.usage import Attempt, Ledger, Totals
 
 __all__ = [
     "DEFAULT_MODELS",
+    "GLOBAL_COSTS",
     "Attempt",
     "Completion",
+    "CostTracker",
     "EmbedModel",
     "Embeddings",
     "Failure",
+    "Fallbacks",
     "Ledger",
     "LocalEmbedModel",
     "LocalModel",
@@ -30,4 +35,5 @@ __all__ = [
     "RetryPolicy",
     "Solver",
     "Totals",
+    "track_costs",
 ]

@@ -14,7 +14,7 @@ import threading
 import time
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar, cast
 
 __all__ = ["CallRunner"]
@@ -87,8 +87,12 @@ class CallRunner(Generic[T]):
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="lloom-call")
         context = contextvars.copy_context()
-        work = functools.partial(context.run, function, argument)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        running = self._pool.submit(context.run, function, argument)
+        try:
+            return await asyncio.wrap_future(running)
+        except asyncio.CancelledError:
+            running.add_done_callback(_discard)
+            raise
 
     def _call(self, args: tuple[object, ...]) -> T | Awaitable[T]:
         try:
@@ -129,6 +133,12 @@ def _plain(function: Callable[..., object]) -> Callable[..., object]:
         return function
     call: Callable[..., object] = getattr(function, "__call__", function)  # noqa: B004
     return call
+
+
+def _discard(ended: Future[Any]) -> None:
+    """Close a coroutine that nobody waits for any more."""
+    if not ended.cancelled() and ended.exception() is None and inspect.iscoroutine(ended.result()):
+        ended.result().close()
 
 
 async def _awaited(result: Awaitable[T]) -> T:

@@ -23,13 +23,14 @@ class Budget:
 
     Args:
         usd: The budget in US dollars.
+        spent: What has been spent of it already.
     """
 
-    def __init__(self, usd: float) -> None:
+    def __init__(self, usd: float, *, spent: float = 0.0) -> None:
         if not _is_amount(usd):
             raise InputError(f"budget={usd!r} must be a number of US dollars, 0 or more.")
         self.usd = float(usd)
-        self.spent = 0.0
+        self.spent = spent
         self._estimates = 0.0
         self._estimated = 0.0
 

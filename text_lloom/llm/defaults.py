@@ -8,13 +8,14 @@ from typing import NamedTuple, TypeAlias
 
 from text_lloom.errors import InputError, UnknownName
 from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.model import Embedder, Model, Solver
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
 from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
 
 __all__ = ["EmbedSpec", "ModelSpec", "Models", "resolve_models"]
 
-ModelSpec: TypeAlias = Model | Solver | str | None
+ModelSpec: TypeAlias = Model | Solver | Fallbacks | str | Sequence[Model | Solver | str] | None
 EmbedSpec: TypeAlias = Embedder | str | None
 
 _PROVIDERS = ("local", "openai")
@@ -56,6 +57,13 @@ def resolve_models(
     has_key = bool(os.environ.get("OPENAI_API_KEY"))
 
     def chat(spec: ModelSpec, role: str, default: str) -> AnyModel:
+        if isinstance(spec, Fallbacks):
+            return spec
+        if isinstance(spec, (list, tuple)):
+            return Fallbacks(tuple(single(part, role, default) for part in spec))
+        return single(spec, role, default)
+
+    def single(spec: object, role: str, default: str) -> Model | Solver:
         if spec is None:
             return OpenAIModel(default) if has_key else local
         if isinstance(spec, str):
@@ -63,7 +71,8 @@ def resolve_models(
             return local if provider == "local" else OpenAIModel(name or default)
         if not isinstance(spec, (Model, Solver)):
             raise InputError(
-                f"{role}={spec!r}: expected a Model (such as OpenAIModel(...)), 'local' or 'openai:<name>'."
+                f"{role}={spec!r}: expected a Model (such as OpenAIModel(...)), 'local', 'openai:<name>', "
+                f"or a list of these in the order in which they are tried."
             )
         return spec
 

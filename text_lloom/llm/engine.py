@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -24,6 +25,7 @@ from text_lloom.errors import (
     ModelError,
     StepFailed,
 )
+from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.fit import fit_task, halved
 from text_lloom.llm.model import Completion, Model, Solver
 from text_lloom.llm.request import Request, first_error, re_asked
@@ -33,10 +35,10 @@ from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt, Ledger
 from text_lloom.tasks import Task
 
-__all__ = ["AnyModel", "Failure", "Run", "ask_all", "complete_all"]
+__all__ = ["AnyModel", "Failure", "Run", "ask_all", "complete_all", "request_key"]
 
 A = TypeVar("A")
-AnyModel: TypeAlias = Model | Solver
+AnyModel: TypeAlias = Model | Solver | Fallbacks
 
 _BREAKER = 8
 _MOST_WORKERS = 1024
@@ -77,6 +79,14 @@ async def ask_all(
     run = run or Run()
     if not tasks:
         return []
+    if isinstance(model, Fallbacks):
+        return await _ask_in_turn(model.models, tasks, run, on_answer)
+    return await _ask_one_model(model, tasks, run, on_answer)
+
+
+async def _ask_one_model(
+    model: Model | Solver, tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A] | None
+) -> list[A | Failure]:
     if run.progress is not None:
         run.progress.start(tasks[0].step, len(tasks))
     try:
@@ -86,6 +96,35 @@ async def ask_all(
     finally:
         if run.progress is not None:
             run.progress.finish()
+
+
+async def _ask_in_turn(
+    models: Sequence[Model | Solver], tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A] | None
+) -> list[A | Failure]:
+    """Ask each model what the ones before it could not answer."""
+    answers: list[Any] = [None] * len(tasks)
+    pending = list(range(len(tasks)))
+    for model, following in zip(models, [*models[1:], None], strict=True):
+        asked, failed_before = pending, len(run.failures)
+
+        def keep(
+            i: int, answer: A | Failure, asked: list[int] = asked, is_last: bool = following is None
+        ) -> None:
+            answers[asked[i]] = answer
+            if on_answer is not None and (is_last or not isinstance(answer, Failure)):
+                on_answer(asked[i], answer)
+
+        try:
+            await _ask_one_model(model, [tasks[i] for i in asked], run, keep)
+        except (*FATAL, StepFailed) as error:
+            if following is None:
+                raise
+            warnings.warn(f"{tasks[0].step}: going on with model {following.label!r}. {error}", stacklevel=2)
+        pending = [i for i in asked if answers[i] is None or isinstance(answers[i], Failure)]
+        if following is None or not pending:
+            break
+        del run.failures[failed_before:]
+    return answers
 
 
 async def complete_all(
@@ -138,6 +177,8 @@ class _Question(Generic[A]):
     task: Task[A]
     prompt: str
     positions: list[int]
+    paid: list[A] | None = None
+    """The answers once they are paid for, while the reply is being put away."""
 
 
 class _Asking(Generic[A]):
@@ -190,8 +231,15 @@ class _Asking(Generic[A]):
         except BudgetReached as error:  # what is in flight is being paid for, so it may end
             self.out_of_budget = error
             return
+        except asyncio.CancelledError:
+            if question.paid is not None:
+                self._deliver(question, question.paid)
+            raise
         finally:
             begun.set()
+        self._deliver(question, answers)
+
+    def _deliver(self, question: _Question[A], answers: Sequence[A | Failure]) -> None:
         for position, answer in zip(question.positions, answers, strict=True):
             self.answers[position] = answer
             if self.on_answer is not None:
@@ -210,7 +258,7 @@ class _Asking(Generic[A]):
         try:
             while asked is not None:
                 try:
-                    answers = await self._ask(request, asked, tasks)
+                    answers = await self._ask(request, question, asked, tasks)
                 except ContextOverflow as error:
                     overflow, asked = error, halved(asked)
                     if asked is not None:
@@ -224,18 +272,21 @@ class _Asking(Generic[A]):
         except ModelError as error:
             return self._give_up(request, tasks, error)
 
-    async def _ask(self, request: Request, asked: Task[A], tasks: Sequence[Task[A]]) -> list[A]:
+    async def _ask(
+        self, request: Request, question: _Question[A], asked: Task[A], tasks: Sequence[Task[A]]
+    ) -> list[A]:
         """Ask one prompt for all tasks that share it, unless a reply to it is kept.
 
         Args:
             request: Counts the attempts.
+            question: Gets the answers as soon as they are paid for.
             asked: The first of the tasks, its texts perhaps cut.
             tasks: All of them, uncut.
         """
         model = self.model
         store = self.run.store if model.keeps_replies else None
         prompt, schema = asked.prompt(), asked.schema()
-        key = _request_key(model, prompt, schema)
+        key = request_key(model, prompt, schema)
 
         def read(completion: Completion) -> list[A]:
             if completion.finish_reason == "length":
@@ -264,7 +315,7 @@ class _Asking(Generic[A]):
                         Attempt(asked.step, model.label, time.time(), 0.0, 0, 0, 0.0, "cached")
                     )
                     return answers
-            answers = await pay()
+            answers = question.paid = await pay()
             if request.reply is not None:
                 await store.put(
                     key, request.reply, model=model.label, step=asked.step, usd=request.usd or None
@@ -298,7 +349,7 @@ class _Asking(Generic[A]):
             known.update(task.doc_ids)
 
 
-def _request_key(model: Model, prompt: str, schema: Mapping[str, object]) -> str:
+def request_key(model: Model, prompt: str, schema: Mapping[str, object]) -> str:
     """What identifies a request: service, model, parameters, prompt and schema."""
     content = [model.provider_key, model.name, model.parameters, prompt]
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=repr)

@@ -20,7 +20,7 @@ from text_lloom.llm.gate import Gate
 from text_lloom.llm.limits import Limiter, RateLimit, RateLimitSpec, parse_rate_limit
 from text_lloom.llm.numeric import finite_number, whole_number
 from text_lloom.llm.pricing import Price, parse_cost
-from text_lloom.llm.tokens import count_tokens
+from text_lloom.llm.tokens import Calibration, count_tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,17 @@ if TYPE_CHECKING:
     from text_lloom.llm.usage import Ledger
     from text_lloom.tasks import Task
 
-__all__ = ["Completion", "EmbedModel", "Embedder", "Embeddings", "Model", "Solver", "Tokens"]
+__all__ = [
+    "Completion",
+    "EmbedModel",
+    "Embedder",
+    "Embeddings",
+    "Model",
+    "OneTextAtATime",
+    "Solver",
+    "Tokens",
+    "limiter_of",
+]
 
 SetupFunction: TypeAlias = Callable[[Any], Any]
 CallFunction: TypeAlias = Callable[["Model", str], Any | Awaitable[Any]]
@@ -127,6 +137,7 @@ class _Callable:
         self.cost: Price | None = parse_cost(cost)
         self.timeout = seconds
         self.args = args
+        self.calibration = Calibration()
         limit = parse_rate_limit(rate_limit)
         if concurrency is not None:
             limit = RateLimit(limit.windows, whole_number(concurrency, what="concurrency"))
@@ -185,8 +196,12 @@ class _Callable:
         return self._key.redact(text)
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of a text for this model; an estimate unless its vocabulary is at hand."""
-        return count_tokens(text, self.name)
+        """Tokens of a text for this model.
+
+        Exact if its vocabulary is at hand; otherwise an estimate, corrected by what the first replies
+        reported for prompts of the same kind.
+        """
+        return round(count_tokens(text, self.name) * self.calibration.factor)
 
     def _set_up(self) -> Any:
         if self.setup_fn is None:
@@ -515,8 +530,9 @@ def _identity(fn: object) -> str:
         return f"{_identity(fn.func)}{fn.args!r}{fn.keywords!r}"
     named = fn if hasattr(fn, "__qualname__") else type(fn)
     code = getattr(fn, "__code__", None) or getattr(getattr(fn, "__call__", None), "__code__", None)  # noqa: B004
-    is_code = isinstance(code, types.CodeType)
-    digest = hashlib.sha256(_instructions(code)).hexdigest()[:16] if is_code else ""
+    digest = ""
+    if type(code) is types.CodeType:  # that of a mock says it is one
+        digest = hashlib.sha256(_instructions(code)).hexdigest()[:16]
     return f"{named.__module__}.{named.__qualname__}:{digest}"
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["SharedLimiter", "SharedSlot", "shared_limiter"]
 
 _URL, _SHARE, _ON_OUTAGE = "LLOOM_REDIS_URL", "LLOOM_REDIS_SHARE", "LLOOM_REDIS_ON_OUTAGE"
-_MARGIN = 0.02
+_MARGIN, _MARGIN_SHARE = 0.02, 0.01
 _BATCH = 128
 _CHUNK = 500
 _CONNECT_SECONDS, _REPLY_SECONDS, _RETRY_SECONDS = 1.0, 2.0, 3.0
@@ -183,6 +183,8 @@ class _Waiter:
 class _Start:
     at: float
     tokens: int
+    told: float
+    """Redis has it as started no earlier than that."""
 
 
 class _State(NamedTuple):
@@ -204,11 +206,11 @@ class _Book:
     """The starts of this process, on its own clock: what to tell a Redis that forgot or was away."""
 
     windows: tuple[Window, ...]
-    margin: float
+    margin: float | None
     starts: dict[str, _Start] = field(default_factory=dict)
 
     def prune(self, now: float) -> None:
-        longest = max((window.seconds for window in self.windows), default=0.0) + self.margin
+        longest = max((_length(window, self.margin) for window in self.windows), default=0.0)
         while self.starts:
             name, start = next(iter(self.starts.items()))
             if start.at + longest > now:
@@ -217,13 +219,17 @@ class _Book:
 
     def live(self, window: Window, now: float) -> list[tuple[float, int]]:
         """Seconds until expiry and weight of what is in a window, oldest first."""
-        left = [(start.at + window.seconds + self.margin - now, start) for start in self.starts.values()]
+        length = _length(window, self.margin)
+        left = [(start.at + length - now, start) for start in self.starts.values()]
         weighed = window.unit == "tokens"
         return [(seconds, start.tokens if weighed else 1) for seconds, start in left if seconds > 0]
 
     def states(self, now: float) -> list[_State]:
         lives = [self.live(window, now) for window in self.windows]
-        return [_State(sum(weight for _, weight in live), live[0][0] if live else 0.0) for live in lives]
+        return [
+            _State(sum(weight for _, weight in live), min((left for left, _ in live), default=0.0))
+            for live in lives
+        ]
 
     def grant(self, asked: Sequence[int], share: int, now: float) -> tuple[int, float]:
         """How many of these weights may start within a share of the limits, and how long the next waits."""
@@ -241,7 +247,7 @@ class _Book:
                         break
                     wait, excess = max(wait, seconds), excess - weight
                 if excess > 0:
-                    wait = max(wait, window.seconds + self.margin)
+                    wait = max(wait, _length(window, self.margin))
             if wait > 0:
                 return n, wait
             used = [total + weight for total, weight in zip(used, weights, strict=True)]
@@ -249,22 +255,31 @@ class _Book:
 
 
 class SharedSlot:
-    """A granted start. `settle` replaces the reserved tokens by those really used.
+    """A granted start.
+
+    `sent` moves it to the moment at which the request really left, `settle` replaces the reserved tokens
+    by those really used.
 
     Attributes:
         server_time: Seconds since 1970 on the Redis server at the grant; `None` when it was away.
     """
 
-    __slots__ = ("_limiter", "_name", "server_time")
+    __slots__ = ("_limiter", "_name", "_tokens", "server_time")
 
-    def __init__(self, limiter: SharedLimiter, name: str, server_time: float | None) -> None:
+    def __init__(self, limiter: SharedLimiter, name: str, tokens: int, server_time: float | None) -> None:
         self._limiter = limiter
         self._name = name
+        self._tokens = tokens
         self.server_time = server_time
+
+    def sent(self) -> None:
+        """The request leaves now: connecting took its time since the start was granted."""
+        self._limiter.moved(self._name, self._tokens)
 
     def settle(self, tokens: int) -> None:
         """Put the tokens that the reply reports in place of those reserved. Sent within 50 ms."""
-        self._limiter.settle(self._name, tokens)
+        self._tokens = max(0, int(tokens))
+        self._limiter.settle(self._name, self._tokens)
 
 
 class SharedLimiter:
@@ -291,7 +306,8 @@ class SharedLimiter:
         url: Where Redis is, such as `redis://host:6379/0`, `rediss://...` or `unix://...`. Without it, the
             environment variable `LLOOM_REDIS_URL`.
         key: What shares the limit. Only its SHA-256 is stored.
-        margin: Seconds by which a window is taken longer than stated.
+        margin: Seconds by which a window is taken longer than stated; 20 ms and a hundredth of the window
+            when not given.
         on_outage: What to do while Redis is away.
         share: How many processes divide the limits among them while Redis is away.
 
@@ -306,13 +322,13 @@ class SharedLimiter:
         *,
         key: str,
         url: str | None = None,
-        margin: float = _MARGIN,
+        margin: float | None = None,
         on_outage: Literal["local", "fail"] = "local",
         share: int = 1,
     ) -> None:
         if on_outage not in ("local", "fail"):
             raise InputError(f"on_outage={on_outage!r} must be 'local' or 'fail'.")
-        if (seconds := finite_number(margin)) is None or seconds < 0:
+        if margin is not None and ((seconds := finite_number(margin)) is None or seconds < 0):
             raise InputError(f"margin={margin!r} must be a number of seconds, 0 or more.")
         address = url or os.environ.get(_URL)
         if not address:
@@ -328,12 +344,12 @@ class SharedLimiter:
         self._place = _without_password(address)
         self._keys = _keys(key, self.windows)
         self._spans = [
-            [w.amount, math.ceil((w.seconds + seconds) * 1e6), w.unit == "tokens"] for w in self.windows
+            [w.amount, math.ceil(_length(w, margin) * 1e6), w.unit == "tokens"] for w in self.windows
         ]
-        self._book = _Book(self.windows, seconds)
-        self._margin = seconds
+        self._book = _Book(self.windows, margin)
+        self._allowed_delay = min((_length(w, margin) - w.seconds for w in self.windows), default=0.0)
         shortest = min((window.seconds for window in self.windows), default=1.0)
-        self._stale = max(shortest / 2, seconds)
+        self._stale = max(shortest / 2, self._allowed_delay)
         self._gap = min(max(shortest / 200, 0.005), 0.05)
         self._news_delay = min(_SETTLE_SECONDS, shortest / 4)
         self._weighed = any(window.unit == "tokens" for window in self.windows)
@@ -384,16 +400,15 @@ class SharedLimiter:
             except asyncio.CancelledError:
                 self._leave(waiter)
                 raise
-            late = loop.time() - waiter.asked_at
-            if late <= self._stale or not tries_left:
+            if loop.time() - waiter.asked_at <= self._stale or not tries_left:
                 break
             self._give_back(waiter.name)
             waiter.granted = loop.create_future()
-        self._enter(waiter, late)
+        self.moved(waiter.name, waiter.tokens)
         if self._warning is not None:
             warning, self._warning = self._warning, None
             warnings.warn(warning, UserWarning, stacklevel=2)
-        return SharedSlot(self, waiter.name, server_time)
+        return SharedSlot(self, waiter.name, waiter.tokens, server_time)
 
     def pause(self, seconds: float) -> None:
         """Start nothing for that long, in any process."""
@@ -402,12 +417,20 @@ class SharedLimiter:
             self._paused_until, self._pause_is_news = until, True
             self._call_in(self._gap)
 
+    def moved(self, name: str, tokens: int) -> None:
+        """Count a start from now on. See `SharedSlot.sent`."""
+        start = self._book.starts.setdefault(name, _Start(-math.inf, tokens, -math.inf))
+        start.at = asyncio.get_running_loop().time()
+        if start.at - start.told > self._allowed_delay:
+            self._changed.add(name)
+            self._call_in(self._news_delay)
+
     def settle(self, name: str, tokens: int) -> None:
-        """Correct the tokens of a start; never below zero. See `SharedSlot.settle`."""
+        """Correct the tokens of a start. See `SharedSlot.settle`."""
         start = self._book.starts.get(name)
-        if start is None or not self._weighed or start.tokens == max(0, int(tokens)):
+        if start is None or not self._weighed or start.tokens == tokens:
             return
-        start.tokens = max(0, int(tokens))
+        start.tokens = tokens
         self._changed.add(name)
         self._call_in(self._news_delay)
 
@@ -421,7 +444,9 @@ class SharedLimiter:
             from redis.exceptions import RedisError
 
             try:
-                reply = await self._send([], [], [], 0.0)
+                changed = [name for name in islice(self._changed, _CHUNK) if name in self._book.starts]
+                dropped = list(islice(self._dropped, _CHUNK))
+                reply = await self._send(changed, dropped, [], 0.0, whole=True)
             except (RedisError, OSError):
                 pass
             else:
@@ -478,15 +503,6 @@ class SharedLimiter:
         self._changed.discard(name)
         self._dropped.add(name)
         self._call_in(self._news_delay)
-
-    def _enter(self, waiter: _Waiter, late: float) -> None:
-        start = self._book.starts.get(waiter.name)
-        if start is None:
-            return
-        start.at = asyncio.get_running_loop().time()
-        if late > self._margin:
-            self._changed.add(waiter.name)
-            self._call_in(self._news_delay)
 
     def _fail_all(self, error: BaseException) -> None:
         while self._waiters:
@@ -584,7 +600,7 @@ class SharedLimiter:
     def _hand_out(self, reply: _Reply) -> None:
         now = asyncio.get_running_loop().time()
         for waiter in reply.asked[: reply.granted]:
-            self._book.starts[waiter.name] = _Start(now, waiter.tokens)
+            self._book.starts[waiter.name] = _Start(now, waiter.tokens, waiter.asked_at)
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
             if waiter.granted.done():
@@ -686,6 +702,8 @@ class SharedLimiter:
     ) -> _Reply:
         now = asyncio.get_running_loop().time()
         starts = [(name, self._book.starts[name]) for name in changed]
+        for _, start in starts:
+            start.told = start.at
         request = json.dumps(
             {
                 "windows": self._spans,
@@ -723,6 +741,12 @@ def shared_limiter(windows: Sequence[Window], *, key: object) -> SharedLimiter |
         raise InputError(f"{_SHARE}={share!r} must be a whole number of at least 1.")
     policy: Any = on_outage
     return SharedLimiter(windows, key=repr(key), share=int(share), on_outage=policy)
+
+
+def _length(window: Window, margin: float | None) -> float:
+    """How long an entry stays in a window."""
+    extra = _MARGIN + _MARGIN_SHARE * window.seconds if margin is None else margin
+    return window.seconds + extra
 
 
 def _keys(key: str, windows: Sequence[Window]) -> list[str]:

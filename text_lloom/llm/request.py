@@ -153,6 +153,13 @@ class Request:
         added = 0 if problem is None else self.model.count_tokens(re_asked("", problem))
         return self.count() + added
 
+    def _calibrate(self, reported: int) -> None:
+        """Let the model's token estimates learn from what the provider counted."""
+        calibration = self.model.calibration
+        if calibration.is_due and (count := self.count()):
+            calibration.learn(round(count / calibration.factor), reported)
+        calibration.replies += 1
+
     def _book(self, at: float, seconds: float, problem: tuple[str, str] | None, outcome: Outcome) -> float:
         """Write the attempt down and give what it cost, estimated where the provider reports no tokens."""
         model, reply = self.model, self.reply
@@ -162,6 +169,8 @@ class Request:
             estimated = False
         else:
             estimated = reply.in_tokens is None
+            if reply.in_tokens is not None and problem is None and outcome == "answer":
+                self._calibrate(reply.in_tokens)
             in_tokens = self._sent_tokens(problem) if reply.in_tokens is None else reply.in_tokens
             out_tokens = reply.out_tokens or 0
             if estimated and reply.text:

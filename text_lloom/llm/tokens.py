@@ -14,10 +14,11 @@ import os
 import re
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["count_tokens", "is_exact"]
+__all__ = ["Calibration", "count_tokens", "is_exact"]
 
 _PIECE = re.compile(
     r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"  # scripts without spaces: one each
@@ -33,7 +34,40 @@ _SHA256 = {
     "o200k_base": "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
     "cl100k_base": "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
 }
+_FEWEST_REPLIES = 5
+_FIRST_REPLIES = 20
+_EVERY = 25
 _OLDER_OPENAI = ("gpt-3.5", "gpt-4-", "text-embedding-")
+
+
+@dataclass(slots=True)
+class Calibration:
+    """How the tokens that a model reports compare with the estimates for the same prompts.
+
+    Learns from the first 20 replies, and from every 25th after that. Estimates and reports of prompts of
+    one kind differ by a nearly constant factor.
+    """
+
+    replies: int = 0
+    estimated: int = 0
+    reported: int = 0
+
+    @property
+    def factor(self) -> float:
+        """What estimates are multiplied by; 1 until there are five reports."""
+        if self.replies < _FEWEST_REPLIES or not self.estimated:
+            return 1.0
+        return min(4.0, max(0.25, self.reported / self.estimated))
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the next reply should be learned from."""
+        return self.replies < _FIRST_REPLIES or self.replies % _EVERY == 0
+
+    def learn(self, estimated: int, reported: int) -> None:
+        """Compare an estimate (uncorrected) with what a reply reported."""
+        self.estimated += estimated
+        self.reported += reported
 
 
 def count_tokens(text: str, model: str = "") -> int:

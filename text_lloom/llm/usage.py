@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from text_lloom.llm.costs import record
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -81,6 +83,7 @@ class Ledger:
         """Record an attempt."""
         with self._lock:
             self._attempts.append(attempt)
+        record(attempt)
         for listener in self._listeners:
             listener(attempt)
 

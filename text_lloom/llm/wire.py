@@ -7,6 +7,7 @@ models cost 1 to 4 ms of CPU per call, a bare `aiohttp` session about 0.2 ms (`d
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import weakref
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ on_sent: ContextVar[Callable[[], object] | None] = ContextVar("on_sent", default
 """Called when a request of the current task has left."""
 
 _CONNECT_SECONDS = 30.0
+_FILE_SECONDS = 1800.0
 _KEEP_ALIVE_SECONDS = 60.0
 
 
@@ -41,7 +43,7 @@ class HttpError(Exception):
 
 
 class JsonClient:
-    """Posts JSON to one service, over connections that are kept open.
+    """Exchanges JSON and files with one service, over connections that are kept open.
 
     A session belongs to the event loop on which it is first used; each loop gets its own.
 
@@ -75,10 +77,42 @@ class JsonClient:
         async with self._session().post(
             self._base_url + path, data=data, proxy=self._proxy, trace_request_ctx=on_sent.get()
         ) as reply:
-            received = await reply.read()
-            if reply.status >= 400:
-                raise HttpError(reply.status, _message(reply.status, received), reply.headers)
-        return json.loads(received)
+            return json.loads(await _content(reply))
+
+    async def get(self, path: str) -> Any:
+        """The JSON value at a path; raises as `post`."""
+        async with self._session().get(self._base_url + path, proxy=self._proxy) as reply:
+            return json.loads(await _content(reply))
+
+    async def download(self, path: str) -> bytes:
+        """The content of a file, which may take half an hour; raises as `post`."""
+        async with self._session().get(
+            self._base_url + path, proxy=self._proxy, timeout=_for_files()
+        ) as reply:
+            return await _content(reply)
+
+    async def upload(self, path: str, fields: Mapping[str, str], *, file_name: str, content: bytes) -> Any:
+        """Post a file as a form, which may take half an hour; raises as `post`.
+
+        Args:
+            path: Where to.
+            fields: The other fields of the form.
+            file_name: Name of the file.
+            content: What is in it.
+
+        Returns:
+            The JSON value that the service replies with.
+        """
+        import aiohttp
+
+        form = aiohttp.FormData(fields)
+        form.add_field("file", io.BytesIO(content), filename=file_name, content_type="application/jsonl")
+        payload = form()
+        headers = {"Content-Type": payload.headers["Content-Type"]}
+        async with self._session().post(
+            self._base_url + path, data=payload, headers=headers, proxy=self._proxy, timeout=_for_files()
+        ) as reply:
+            return json.loads(await _content(reply))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -102,6 +136,19 @@ class JsonClient:
                 trace_configs=[trace],
             )
         return session
+
+
+async def _content(reply: aiohttp.ClientResponse) -> bytes:
+    received = await reply.read()
+    if reply.status >= 400:
+        raise HttpError(reply.status, _message(reply.status, received), reply.headers)
+    return received
+
+
+def _for_files() -> aiohttp.ClientTimeout:
+    import aiohttp
+
+    return aiohttp.ClientTimeout(total=_FILE_SECONDS, sock_connect=_CONNECT_SECONDS)
 
 
 async def _tell(_: object, context: SimpleNamespace, __: object) -> None:

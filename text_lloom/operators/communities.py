@@ -12,6 +12,8 @@ from text_lloom.operators.neighbours import nearest_neighbours, unit_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+__all__ = ["DistinctRows", "cluster_means", "find_communities", "fold_identical"]
+
 _EDGE_RATIO = 0.6
 _ISOLATION_RATIO = 0.85
 _FIRST_RESOLUTION = 1.0

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from text_lloom.concept import Concept
 from text_lloom.corpus import Corpus, Document
 from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
 from text_lloom.operators.parameters import GenParameters
 from text_lloom.operators.plan import FULLY_SHOWN
@@ -194,7 +195,7 @@ def _embedding_step(model: Embedder, tokens: int) -> StepEstimate:
     return StepEstimate("cluster", model.label, requests, tokens, 0, 0, usd, usd)
 
 
-def _priced(model: Model | EmbedModel, in_tokens: int, out_tokens: int) -> float | None:
+def _priced(model: Model | EmbedModel | Fallbacks, in_tokens: int, out_tokens: int) -> float | None:
     return None if model.cost is None else model.cost.of(in_tokens, out_tokens)
 
 

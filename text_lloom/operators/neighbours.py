@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+__all__ = ["EXACT_ROWS", "Neighbours", "nearest_neighbours", "unit_rows"]
+
 EXACT_ROWS = 20_000
 """Up to this many rows every pair is compared; above it only rows of nearby cells are."""
 

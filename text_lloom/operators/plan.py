@@ -14,6 +14,8 @@ from text_lloom.operators.neighbours import unit_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+__all__ = ["FULLY_SHOWN", "SynthesisRequest", "plan_requests"]
+
 FULLY_SHOWN = 2_000
 """Corpora up to this many items are shown whole; above, the share shown shrinks."""
 

@@ -15,7 +15,7 @@ from text_lloom.llm.pricing import known_context_window, known_price
 from text_lloom.llm.retry import as_model_error
 from text_lloom.llm.wire import JsonClient
 
-__all__ = ["DEFAULT_MODELS", "DefaultModels", "OpenAIEmbedModel", "OpenAIModel"]
+__all__ = ["DEFAULT_MODELS", "DefaultModels", "OpenAIEmbedModel", "OpenAIModel", "read_completion"]
 
 
 class DefaultModels(NamedTuple):
@@ -107,15 +107,18 @@ class OpenAIModel(Model):
         while True:
             known, refused = self._format, len(self._refused)
             try:
-                return _completion(await self._post(prompt, schema))
+                return read_completion(
+                    await self.client.post("/chat/completions", self.request_body(prompt, schema))
+                )
             except Exception as error:
                 found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
-                if not isinstance(found, PermanentError) or not self._adapt(str(error), schema, known):
+                if not isinstance(found, PermanentError) or not self.adapt(str(error), schema, known):
                     raise found from None
                 if (known, refused) == (self._format, len(self._refused)):
                     raise found from None
 
-    async def _post(self, prompt: str, schema: Mapping[str, object] | None) -> Any:
+    def request_body(self, prompt: str, schema: Mapping[str, object] | None) -> dict[str, Any]:
+        """What is sent to ask one prompt, as a JSON object."""
         body: dict[str, Any] = {
             "model": self.name,
             "messages": [
@@ -134,7 +137,7 @@ class OpenAIModel(Model):
             body["response_format"] = {"type": "json_object"}
         for name in self._refused:
             body.pop(name, None)
-        return await self.client.post("/chat/completions", body | self.args)
+        return body | self.args
 
     def _strict(self, schema: Mapping[str, object]) -> dict[str, Any]:
         """The strict form of a schema, made once per schema object."""
@@ -143,8 +146,19 @@ class OpenAIModel(Model):
             known = self._strict_schemas[id(schema)] = (schema, strict_schema(schema))
         return known[1]
 
-    def _adapt(self, message: str, schema: Mapping[str, object] | None, known: int) -> bool:
-        """Remember what this server refuses; whether that leaves something else to try."""
+    @property
+    def answer_format(self) -> int:
+        """How answers are asked for: 0 as a JSON schema, 1 as a JSON object, 2 in words alone."""
+        return self._format
+
+    def adapt(self, message: str, schema: Mapping[str, object] | None, known: int) -> bool:
+        """Remember what this server refuses; whether that leaves something else to try.
+
+        Args:
+            message: What the server said.
+            schema: That of the request.
+            known: The `answer_format` of the request.
+        """
         lowered = message.lower()
         if schema is not None and any(sign in lowered for sign in _FORMAT_SIGNS):
             self._format = max(self._format, min(known + 1, len(_FORMATS) - 1))
@@ -258,7 +272,13 @@ def _make_client(api_key: str | None, base_url: str | None, timeout: float) -> J
     return JsonClient(address, headers={"Authorization": f"Bearer {api_key}"}, timeout=timeout)
 
 
-def _completion(reply: Any) -> Completion:
+def read_completion(reply: Any) -> Completion:
+    """The completion in a server's reply.
+
+    Raises:
+        AnswerRefused: When the model declined.
+        PermanentError: When the reply is something else.
+    """
     choices = reply.get("choices") if isinstance(reply, Mapping) else None
     if not choices:
         raise PermanentError(f"The server sent no chat completion but: {str(reply)[:200]}")

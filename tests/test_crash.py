@@ -1,0 +1,56 @@
+"""A scoring run that is killed again and again pays only for what was in flight."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.fake_provider.fixtures import FakeProvider
+
+_CONCURRENCY = 16
+_KILLS = 25
+
+
+def run(provider: FakeProvider, cache: Path, out: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.scoring_run", provider.base_url, provider.api_key]
+    root = Path(__file__).resolve().parents[1]
+    return subprocess.Popen([*command, str(cache), str(out)], stdout=subprocess.PIPE, text=True, cwd=root)
+
+
+@pytest.mark.slow
+def test_kill_9_at_random_moments(fake_provider: FakeProvider, tmp_path: Path) -> None:
+    fake_provider.control(latency=0.2)
+    cache, rng, kills = tmp_path / "cache", random.Random(4), 0
+    while kills < _KILLS:
+        process = run(fake_provider, cache, tmp_path / "killed.parquet")
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        time.sleep(rng.uniform(0.15, 0.6))
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=20)
+        process.stdout.close()
+        kills += 1
+
+    last = run(fake_provider, cache, tmp_path / "resumed.parquet")
+    output, _ = last.communicate(timeout=60)
+    assert last.returncode == 0
+    stats = fake_provider.stats()
+    scores = [entry for entry in stats.requests if entry.task == "score" and entry.status == 200]
+    distinct = {entry.prompt_hash for entry in scores}
+    assert len(distinct) == 600
+    assert len(scores) - len(distinct) <= kills * _CONCURRENCY
+    assert int(output.split()[-1]) < 600, "the last run found nothing in the journal"
+
+    undisturbed = run(fake_provider, tmp_path / "other", tmp_path / "undisturbed.parquet")
+    undisturbed.communicate(timeout=60)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "resumed.parquet").drop(columns="concept_id"),
+        pd.read_parquet(tmp_path / "undisturbed.parquet").drop(columns="concept_id"),
+    )

@@ -1,0 +1,156 @@
+"""What a session tells about its requests, and what happens when a model cannot answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from text_lloom import workbench as wb
+from text_lloom.errors import AuthenticationFailed, BudgetReached
+from text_lloom.llm import GLOBAL_COSTS, Completion, Model, RetryPolicy, track_costs
+from text_lloom.llm.spending import allow_paid_calls
+from text_lloom.testing import FunctionModel, ScriptedModel
+
+QUICK = RetryPolicy(base=0.001, longest=0.002)
+
+
+def judge(prompt: str) -> dict[str, Any]:
+    """Everything about buses meets the concept; summaries are always the same."""
+    if "<document" not in prompt:
+        return {"summary": "Buses are late."}
+    answer = "A" if "bus" in prompt.split("<document")[1].lower() else "E"
+    return {"results": [{"document": "D1", "concept": "C1", "rationale": "why", "answer": answer}]}
+
+
+def scoring_session(comments: pd.DataFrame, model: Any, **options: Any) -> wb.lloom:
+    options.setdefault("retry", QUICK)
+    session = wb.lloom(comments, "text", "doc_id", "local", "local", "local", model, **options)
+    session.concepts.add("Late Buses", "Does the text complain about buses?", active=True)
+    return session
+
+
+class Priced(FunctionModel):
+    """Replies that cost something, allowed in tests."""
+
+    def __init__(self, function: Any, **args: Any) -> None:
+        super().__init__(function, **args)
+        self.usd = 0.01
+
+    async def complete(self, prompt: str, *, schema: Any = None) -> Completion:
+        reply = await super().complete(prompt, schema=schema)
+        return Completion(reply.text, 100, 20, "stop", self.usd)
+
+
+def test_costs_are_tracked_per_block_and_for_the_process(comments: pd.DataFrame) -> None:
+    reports: list[float] = []
+    before = GLOBAL_COSTS.requests
+    session = scoring_session(comments, Priced(judge))
+    with track_costs(report_every=0.05, on_report=lambda costs: reports.append(costs.usd)) as costs:
+        session.sync.score()
+    session.concepts.add("Fares", "Does the text complain about fares?", active=True)
+    session.sync.score()
+    n = session.ledger.totals(step="score").requests
+    assert costs.requests < n + 2
+    assert costs.usd == pytest.approx(0.01 * costs.requests)
+    assert costs.in_tokens == 100 * costs.requests
+    assert reports[0] == pytest.approx(0.05)
+    assert reports == sorted(reports)
+    assert len(reports) == 2
+    assert GLOBAL_COSTS.requests - before == session.ledger.totals().requests
+
+
+def test_usage_has_a_row_per_attempt(comments: pd.DataFrame) -> None:
+    replies = iter(["no idea"])
+    session = scoring_session(comments, FunctionModel(lambda prompt: next(replies, None) or judge(prompt)))
+    session.sync.score()
+    usage = session.usage()
+    assert usage["outcome"].tolist().count("bad answer") == 1
+    assert (usage["outcome"] == "answer").sum() >= len(comments)
+    assert usage["usd"].eq(0).all()
+
+
+def test_failures_are_listed_and_asked_again(comments: pd.DataFrame) -> None:
+    broken = True
+
+    def sometimes(prompt: str) -> object:
+        if broken and "Fares" in prompt:
+            return "I would rather not say."
+        return judge(prompt)
+
+    session = scoring_session(comments, FunctionModel(sometimes))
+    with pytest.warns(UserWarning, match="could not be answered"):
+        frame = session.sync.score()
+    assert frame is not None
+    assert frame["score"].isna().sum() == 1
+    failures = session.failures()
+    assert failures["step"].tolist() == ["score"]
+    assert failures["attempts"].tolist() == [2]
+    assert "JSON" in failures["reason"].item()
+    broken = False
+    assert session.sync.retry_failures() == 0
+    assert session.get_score_df()["score"].notna().all()
+    assert session.failures().empty
+
+
+def test_another_model_takes_over_when_the_first_is_refused(comments: pd.DataFrame) -> None:
+    refused = ScriptedModel(AuthenticationFailed("The key was refused (401)."), name="first")
+    second = FunctionModel(judge, name="second")
+    session = scoring_session(comments, [refused, second])
+    with pytest.warns(UserWarning, match="going on with model 'second'"):
+        frame = session.sync.score()
+    assert frame is not None
+    assert frame["score"].notna().all()
+    assert set(session.usage().query("outcome == 'answer'")["model"]) == {"second"}
+
+
+def test_single_questions_go_to_the_next_model(comments: pd.DataFrame) -> None:
+    def picky(prompt: str) -> object:
+        return "I cannot help with that." if "cycle" in prompt.lower() else judge(prompt)
+
+    session = scoring_session(
+        comments, [FunctionModel(picky, name="picky"), FunctionModel(judge, name="calm")]
+    )
+    frame = session.sync.score()
+    assert frame is not None
+    assert frame["score"].notna().all()
+    assert session.failures().empty
+    answered = session.usage().query("outcome == 'answer' and step == 'score'")["model"].value_counts()
+    assert answered["picky"] > answered["calm"] > 0
+
+
+def test_a_budget_stops_before_it_is_passed_and_the_session_goes_on(comments: pd.DataFrame) -> None:
+    allow_paid_calls(True)  # a scripted model with a price; nothing is really paid
+    model = FunctionModel(judge, cost=(1e-5, 1e-5), concurrency=1)
+    session = scoring_session(comments, model, budget=0.03)
+    with (
+        pytest.warns(UserWarning, match="stops before the budget is passed"),
+        pytest.raises(BudgetReached, match=r"budget of \$0\.03"),
+    ):
+        session.sync.score()
+    scored = session.get_score_df()["score"].notna().sum()
+    assert 0 < scored < len(comments)
+    session.budget = 1.0
+    frame = session.sync.resume()
+    assert frame is not None
+    assert frame["score"].notna().all()
+
+
+def test_the_state_of_the_rate_limits_can_be_read(comments: pd.DataFrame) -> None:
+    model = FunctionModel(judge, rate_limit="100/10 seconds; 1000 per hour")
+    session = scoring_session(comments, model)
+    session.sync.score()
+    status = session.rate_status()
+    assert status["limit"].tolist() == [100, 1000]
+    assert status["used"].tolist()[1] == session.ledger.totals().requests
+    assert (status["remaining"] + status["used"] == status["limit"]).all()
+
+
+def test_a_model_answers_prompts_by_itself() -> None:
+    import asyncio
+
+    model = FunctionModel(lambda prompt: prompt.upper(), rate_limit=(1000, 1))
+    replies = asyncio.run(model.call_many(["one", "two"]))
+    assert [reply.text for reply in replies if isinstance(reply, Completion)] == ["ONE", "TWO"]
+    assert isinstance(model, Model)

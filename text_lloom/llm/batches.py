@@ -1,0 +1,346 @@
+"""Batches of OpenAI's form: files of requests that are answered within a day, at half the price.
+
+A batch is paid for once it is created, so creating one is the step that must never happen twice: before
+it is tried again, the provider is asked whether the first try went through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import quote
+
+from text_lloom.errors import InputError, ModelNotFound, PermanentError, RateLimited, TransientError
+from text_lloom.llm.providers.openai import OpenAIModel
+from text_lloom.llm.retry import RetryPolicy, as_model_error
+
+__all__ = [
+    "BATCH_PRICE",
+    "MOST_BYTES",
+    "MOST_REQUESTS",
+    "BatchEndpoint",
+    "BatchJob",
+    "BatchLine",
+    "BatchResult",
+    "BatchStatus",
+    "batch_model",
+    "in_files",
+]
+
+R = TypeVar("R")
+
+BATCH_PRICE: Final = 0.5
+"""What a request costs in a batch, as a share of its price when asked at once."""
+MOST_REQUESTS: Final = 50_000
+MOST_BYTES: Final = 200_000_000
+"""Limits of one file (https://platform.openai.com/docs/guides/batch)."""
+
+_PATH = "/v1/chat/completions"
+_ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+_PAGE = 100
+_MOST_PAGES = 20
+# JSON leaves these as they are, but to some readers of lines they end one.
+_LINE_ENDS = {"\u0085": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+class BatchJob(NamedTuple):
+    """One batch at the provider.
+
+    Attributes:
+        id: The provider's id; `""` while it is not known whether the batch was created.
+        file_id: The provider's id of the file with the requests.
+        model: Name of the model.
+        created: When it was sent, seconds since the epoch.
+        requests: Number of requests.
+        state: As the provider names it: `validating`, `in_progress`, `finalizing`, `completed`, `failed`,
+            `expired`, `cancelling` or `cancelled`; `sent` before it was asked, `unknown` if the provider
+            does not know the batch.
+    """
+
+    id: str
+    file_id: str
+    model: str
+    created: float
+    requests: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStatus:
+    """What the provider says about a batch.
+
+    Attributes:
+        id: Its id.
+        state: See `BatchJob`.
+        done: Requests that were answered or have failed.
+        output_file: Id of the file with the answers, `None` if there are none (yet).
+        error_file: Id of the file with the requests that failed, `None` if there are none (yet).
+        reason: What is wrong with the batch as a whole, `""` if nothing is.
+    """
+
+    id: str
+    state: str
+    done: int
+    output_file: str | None
+    error_file: str | None
+    reason: str
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether there will be no further answers."""
+        return self.state in _ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of one request.
+
+    Attributes:
+        key: The request's `custom_id`.
+        status: The HTTP status that it would have had; `None` if it was not tried.
+        body: The reply.
+        reason: Why it was not tried or has failed, `""` if it has not.
+    """
+
+    key: str
+    status: int | None
+    body: Any
+    reason: str
+
+
+class BatchLine(NamedTuple):
+    """One request of a file.
+
+    Attributes:
+        key: Identifies it.
+        content: The line, with its end.
+    """
+
+    key: str
+    content: bytes
+
+
+def batch_model(model: object) -> OpenAIModel:
+    """The model, if it can be asked in batches.
+
+    Raises:
+        InputError: When it cannot.
+    """
+    if isinstance(model, OpenAIModel):
+        return model
+    named = getattr(model, "label", None) or type(model).__name__
+    raise InputError(
+        f"mode='batch' needs a score_model with a Batch API, which is an OpenAIModel, but {named!r} is a "
+        f"{type(model).__name__}. Use mode='live', or pass score_model=OpenAIModel(...)."
+    )
+
+
+class BatchEndpoint:
+    """The files and batches of one model's provider.
+
+    Args:
+        model: Whose requests these are.
+        policy: How often to try a call again.
+        jitter: Draws the waits between tries.
+    """
+
+    def __init__(self, model: OpenAIModel, *, policy: RetryPolicy, jitter: random.Random) -> None:
+        self.model, self._policy, self._jitter = model, policy, jitter
+
+    def line(self, key: str, prompt: str, schema: Mapping[str, object]) -> BatchLine:
+        """The line that asks a prompt as `OpenAIModel.complete` would."""
+        request = {
+            "custom_id": key,
+            "method": "POST",
+            "url": _PATH,
+            "body": self.model.request_body(prompt, schema),
+        }
+        text = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
+        for character, escaped in _LINE_ENDS.items():
+            text = text.replace(character, escaped)
+        return BatchLine(key, text.encode("utf-8", "replace") + b"\n")
+
+    async def upload(self, content: bytes) -> str:
+        """Hand over a file of requests; gives its id.
+
+        Raises:
+            PermanentError: When the provider has no files or does not take this one.
+        """
+        try:
+            reply = await self._tried(
+                lambda: self.model.client.upload(
+                    "/files", {"purpose": "batch"}, file_name="requests.jsonl", content=content
+                )
+            )
+        except ModelNotFound as error:
+            raise PermanentError(
+                f"The server of model {self.model.label!r} seems to have no Batch API: {error} "
+                f"Use mode='live'."
+            ) from None
+        return _text(reply, "id")
+
+    async def create(self, file_id: str, *, is_new: bool = True) -> BatchStatus:
+        """Have the requests of a file answered; never creates a second batch of a file.
+
+        Args:
+            file_id: The file.
+            is_new: No batch of it was asked for before.
+
+        Raises:
+            PermanentError: When the provider refuses; there is no batch then.
+            TransientError: When it cannot be reached; there may be a batch then.
+        """
+        body = {"input_file_id": file_id, "endpoint": _PATH, "completion_window": "24h"}
+        tried = not is_new
+
+        async def once() -> BatchStatus:
+            nonlocal tried
+            found = await self._find(file_id) if tried else None
+            tried = True
+            return found or _status(await self.model.client.post("/batches", body))
+
+        try:
+            return await self._tried(once)
+        except ModelNotFound as error:
+            raise PermanentError(f"The batch was not taken: {error} Use mode='live'.") from None
+
+    async def status(self, job_id: str) -> BatchStatus:
+        """How far a batch is.
+
+        Raises:
+            ModelNotFound: When the provider does not know it.
+        """
+        path = f"/batches/{quote(job_id, safe='')}"
+        return _status(await self._tried(lambda: self.model.client.get(path)))
+
+    async def cancel(self, job_id: str) -> BatchStatus:
+        """Have a batch stopped, unless it has ended; what it has answered stays, and is paid for.
+
+        Raises:
+            ModelNotFound: When the provider does not know it.
+        """
+        path = f"/batches/{quote(job_id, safe='')}/cancel"
+        try:
+            return _status(await self._tried(lambda: self.model.client.post(path, {})))
+        except ModelNotFound:
+            raise
+        except PermanentError:
+            status = await self.status(job_id)
+            if status.has_ended or status.state == "cancelling":
+                return status
+            raise
+
+    async def results(self, status: BatchStatus) -> list[BatchResult]:
+        """What became of the requests of a batch that has ended, as far as the provider says."""
+        found: list[BatchResult] = []
+        for file_id in (status.output_file, status.error_file):
+            if file_id is not None:
+                path = f"/files/{quote(file_id, safe='')}/content"
+                content = await self._tried(lambda path=path: self.model.client.download(path))  # type: ignore[misc]
+                found += await asyncio.to_thread(lambda content=content: list(_results(content)))  # type: ignore[misc]
+        return found
+
+    async def _find(self, file_id: str) -> BatchStatus | None:
+        """The batch of a file, among the latest ones."""
+        after = ""
+        for _ in range(_MOST_PAGES):
+            page = await self.model.client.get(f"/batches?limit={_PAGE}{after}")
+            listed = [entry for entry in page.get("data") or () if isinstance(entry, Mapping)]
+            for entry in listed:
+                if entry.get("input_file_id") == file_id:
+                    return _status(entry)
+            if not listed or not page.get("has_more"):
+                break
+            after = f"&after={quote(_text(listed[-1], 'id'), safe='')}"
+        return None
+
+    async def _tried(self, call: Callable[[], Awaitable[R]]) -> R:
+        """The result of a call, which is tried again after transient errors."""
+        model, policy = self.model, self._policy
+        failed = 0
+        while True:
+            try:
+                return await call()
+            except Exception as error:
+                found = as_model_error(error, model=model.label, timeout=model.timeout, redact=model.redact)
+                failed += 1
+                if not isinstance(found, TransientError) or failed >= policy.attempts:
+                    raise found from None
+                wait = found.retry_after or 0.0 if isinstance(found, RateLimited) else 0.0
+                await asyncio.sleep(wait + policy.backoff(failed, self._jitter))
+
+
+def in_files(
+    lines: Iterable[BatchLine], *, most_requests: int = MOST_REQUESTS, most_bytes: int = MOST_BYTES
+) -> Iterator[list[BatchLine]]:
+    """The lines in their order, parted into files that the provider takes.
+
+    Args:
+        lines: The requests.
+        most_requests: Per file.
+        most_bytes: Per file.
+    """
+    file: list[BatchLine] = []
+    size = 0
+    for line in lines:
+        if file and (len(file) >= most_requests or size + len(line.content) > most_bytes):
+            yield file
+            file, size = [], 0
+        file.append(line)
+        size += len(line.content)
+    if file:
+        yield file
+
+
+def _status(reply: Any) -> BatchStatus:
+    counts = reply.get("request_counts") or {}
+    listed = (reply.get("errors") or {}).get("data") or ()
+    reasons = [
+        str(entry["message"]) for entry in listed if isinstance(entry, Mapping) and entry.get("message")
+    ]
+    return BatchStatus(
+        id=_text(reply, "id"),
+        state=_text(reply, "status"),
+        done=int(counts.get("completed") or 0) + int(counts.get("failed") or 0),
+        output_file=reply.get("output_file_id") or None,
+        error_file=reply.get("error_file_id") or None,
+        reason="; ".join(dict.fromkeys(reasons)),
+    )
+
+
+def _results(content: bytes) -> Iterator[BatchResult]:
+    """The results in a file; a line that cannot be read says nothing about any request."""
+    for line in content.split(b"\n"):
+        try:
+            entry = json.loads(line)
+            key = entry["custom_id"]
+        except (ValueError, TypeError, KeyError):
+            continue
+        if not isinstance(key, str):
+            continue
+        response, error = entry.get("response"), entry.get("error")
+        if isinstance(response, Mapping) and isinstance(response.get("status_code"), int):
+            status, body = response["status_code"], response.get("body")
+            yield BatchResult(key, status, body, "" if status < 400 else _error_message(body))
+        else:
+            yield BatchResult(key, None, None, _error_message({"error": error}))
+
+
+def _error_message(body: object) -> str:
+    error = body.get("error") if isinstance(body, Mapping) else None
+    if isinstance(error, Mapping):
+        code = error.get("code") or error.get("type")
+        message = str(error.get("message") or "no reason was given")
+        return f"{message} ({code})" if code else message
+    return " ".join(str(error or body or "no reason was given").split())[:300]
+
+
+def _text(reply: Any, name: str) -> str:
+    value = reply.get(name) if isinstance(reply, Mapping) else None
+    if not isinstance(value, str) or not value:
+        raise PermanentError(f"The provider's reply has no {name!r}: {str(reply)[:200]}")
+    return value

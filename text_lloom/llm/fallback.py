@@ -1,0 +1,45 @@
+"""Several models in order: what one cannot answer goes to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from text_lloom.errors import InputError
+from text_lloom.llm.model import Model, Solver
+from text_lloom.llm.pricing import Price
+
+__all__ = ["Fallbacks"]
+
+
+@dataclass(frozen=True)
+class Fallbacks:
+    """Models in the order in which they are asked.
+
+    The second is asked what the first could not answer: everything if its key or name is refused, single
+    questions if it declined, overflowed or gave no usable answer; and so on.
+
+    Attributes:
+        models: At least one model.
+    """
+
+    models: tuple[Model | Solver, ...]
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise InputError("A list of models needs at least one model.")
+
+    @property
+    def label(self) -> str:
+        """The names, in order."""
+        return " → ".join(model.label for model in self.models)
+
+    @property
+    def cost(self) -> Price | None:
+        """The price of the first model."""
+        first = self.models[0]
+        return first.cost if isinstance(first, Model) else Price(0.0, 0.0)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text for the first model."""
+        first = self.models[0]
+        return first.count_tokens(text) if isinstance(first, Model) else 0
