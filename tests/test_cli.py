@@ -183,7 +183,7 @@ def test_run_with_a_server_of_one_s_own(
     monkeypatch: pytest.MonkeyPatch,
     paid_calls: None,
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", fake_provider.api_key)
+    monkeypatch.setenv("LLOOM_API_KEY", fake_provider.api_key)
     arguments = [
         "run", posts_csv, "--text-col", "text", "--id-col", "key",
         "--model", "openai:own-model", "--base-url", fake_provider.base_url,
@@ -220,7 +220,7 @@ def test_a_budget_stops_the_run_and_keeps_what_is_done(
     monkeypatch: pytest.MonkeyPatch,
     paid_calls: None,
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", fake_provider.api_key)
+    monkeypatch.setenv("LLOOM_API_KEY", fake_provider.api_key)
     book = tmp_path / "book.csv"
     book.write_text("name,criteria\nLate buses,Does the text say that a bus is late?\n", encoding="utf-8")
     arguments = [
@@ -265,7 +265,7 @@ def test_failures_make_the_status_three(
     posts: pd.DataFrame,
     paid_calls: None,
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", fake_provider.api_key)
+    monkeypatch.setenv("LLOOM_API_KEY", fake_provider.api_key)
     fake_provider.control(p_malformed=0.3, malformed_kinds=["refusal"], seed=3)
     book = tmp_path / "book.csv"
     book.write_text("name,criteria\nLate buses,Does the text say that a bus is late?\n", encoding="utf-8")
@@ -402,7 +402,7 @@ def test_declining_at_the_terminal_writes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     paid_calls: None,
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", fake_provider.api_key)
+    monkeypatch.setenv("LLOOM_API_KEY", fake_provider.api_key)
     monkeypatch.setattr("text_lloom.consent.is_interactive", lambda: True)
     monkeypatch.setattr("builtins.input", lambda _="": "n")
     result = lloom(

@@ -91,10 +91,11 @@ def test_names_that_join_two_words_join_words_of_one_subject(concepts: list[Conc
 def test_highlights_have_the_evidence(matches: pd.DataFrame, concepts: list[Concept]) -> None:
     reader = Reader()
     wanted = {concept.id: {key for keys in terms_of(concept, reader) for key in keys} for concept in concepts}
-    for row in matches.itertuples():
-        keys = set(reader(row.highlight).content_keys())
-        assert row.highlight in row.text
-        assert any(key in wanted[row.concept_id] or kin_of(key) & wanted[row.concept_id] for key in keys)
+    columns = (matches[name].astype(str) for name in ("concept_id", "highlight", "text"))
+    for concept_id, highlight, text in zip(*columns, strict=True):
+        keys = set(reader(highlight).content_keys())
+        assert highlight in text
+        assert any(key in wanted[concept_id] or kin_of(key) & wanted[concept_id] for key in keys)
 
 
 def test_concepts_do_not_depend_on_which_requests_are_asked_together() -> None:

@@ -1,4 +1,4 @@
-"""The command line: `lloom demo`, `lloom run`, `lloom score`, `lloom models`."""
+"""The command line: `lloom demo`, `lloom run`, `lloom score`, `lloom models`, `lloom cache`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import typer
 from text_lloom.errors import BudgetReached, InputError, LloomError
 
 if TYPE_CHECKING:
+    from text_lloom.llm.journal import Journal
     from text_lloom.workbench import lloom
 
 __all__ = ["app", "main"]
@@ -35,6 +36,7 @@ _OPTION_OF = {
     "target_n_concepts": "--target",
 }
 _ARGUMENT = re.compile("|".join(rf"\b{re.escape(name)}(?!\w)" for name in _OPTION_OF))
+_KEY_VARIABLE = "LLOOM_API_KEY"
 _SAMPLE = ("transport_comments.csv", "text", "comment_id", "neighbourhood")
 _WRITTEN = ("scores.parquet", "scores.csv", "concepts.csv", "codebook.json", "report.html")
 
@@ -64,7 +66,9 @@ EmbedName = Annotated[
 BaseUrl = Annotated[
     str | None,
     typer.Option(
-        "--base-url", help="Address of an OpenAI-compatible server, such as http://localhost:8000/v1."
+        "--base-url",
+        help="Address of an OpenAI-compatible server, such as http://localhost:8000/v1; its key is read from "
+        "LLOOM_API_KEY.",
     ),
 ]
 BudgetUsd = Annotated[
@@ -212,6 +216,58 @@ def models() -> None:
     typer.echo("Any other name works, too; its price is taken from the price list if it is there.")
 
 
+cache = typer.Typer(help="Look after the replies that are kept on this machine.", no_args_is_help=True)
+app.add_typer(cache, name="cache")
+
+
+@cache.command(epilog="Example: lloom cache info")
+def info() -> None:
+    """Say where replies are kept, how many, and what they cost."""
+    with _clear_errors():
+        journal = _journal()
+        kept = journal.info()
+        typer.echo(f"{kept.path}: {kept.entries:,} replies, {kept.bytes / 1e6:,.1f} MB")
+        for model, share in kept.models.items():
+            typer.echo(
+                f"  {model}: {share.entries:,} replies, {share.in_tokens:,} tokens in, "
+                f"{share.out_tokens:,} out, ${share.usd:,.4f}"
+            )
+        if kept.problem:
+            typer.echo(f"Warning: {kept.problem}", err=True)
+
+
+@cache.command(epilog="Example: lloom cache clear --older-than 90")
+def clear(
+    model: Annotated[str | None, typer.Option("--model", help="Only replies of this model.")] = None,
+    older_than: Annotated[
+        float | None, typer.Option("--older-than", help="Only replies not used for that many days.", min=0)
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Delete replies; asking for them again costs what they cost before."""
+    with _clear_errors():
+        if not yes:
+            typer.confirm("Delete kept replies?", abort=True)
+        deleted = _journal().clear(model=model, older_than_days=older_than)
+        typer.echo(f"Deleted {deleted:,} replies.")
+
+
+@cache.command(epilog="Example: lloom cache export replies.jsonl")
+def export(path: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file to write.")]) -> None:
+    """Write all kept replies to a JSONL file."""
+    with _clear_errors():
+        typer.echo(f"Wrote {_journal().export(path):,} replies to {path}.")
+
+
+def _journal() -> Journal:
+    from text_lloom.llm.journal import open_journal
+
+    journal = open_journal()
+    if journal is None:
+        raise InputError("No replies are kept: LLOOM_CACHE=0 is set.")
+    return journal
+
+
 def main() -> NoReturn:
     """Entry point of the `lloom` command."""
     sys.exit(app(standalone_mode=True))
@@ -263,11 +319,12 @@ def _models(model: str, embed_model: str | None, base_url: str | None, price: st
             raise InputError(f"{option} needs --model openai:<name>, but the model is local.")
         return model, embed_model or "local"
     name, cost = model.removeprefix("openai:"), _cost(price)
+    key = None if base_url is None else os.environ.get(_KEY_VARIABLE)
     embedder: Any = embed_model or ("openai" if base_url is None else "local")
     if embedder.startswith("openai:"):
         free = 0 if cost == (0.0, 0.0) else None
-        embedder = OpenAIEmbedModel(embedder.removeprefix("openai:"), base_url=base_url, cost=free)
-    return OpenAIModel(name, base_url=base_url, cost=cost), embedder
+        embedder = OpenAIEmbedModel(embedder.removeprefix("openai:"), key, base_url, cost=free)
+    return OpenAIModel(name, key, base_url, cost=cost), embedder
 
 
 def _cost(price: str | None) -> tuple[float, float] | None:

@@ -174,7 +174,10 @@ def _schema(reply: type[Reply]) -> Mapping[str, object]:
 
 
 def read_json(text: str) -> object:
-    """The JSON value in a reply, repaired if need be; `""` when there is none."""
+    """The JSON value in a reply, `""` when there is none.
+
+    Broken JSON is repaired only into an object: anything else could be made out of mere prose.
+    """
     fenced = _FENCE.match(text)
     body = fenced.group(1) if fenced else text
     try:
@@ -182,7 +185,8 @@ def read_json(text: str) -> object:
     except ValueError:
         import json_repair
 
-        value = json_repair.loads(body)
+        repaired: object = json_repair.loads(body)
+        value = repaired if isinstance(repaired, dict) else ""
     return value
 
 

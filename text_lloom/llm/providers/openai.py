@@ -42,7 +42,8 @@ class OpenAIModel(Model):
 
     Args:
         name: Name of the model.
-        api_key: The key; without one, the environment variable `OPENAI_API_KEY`.
+        api_key: The key; without one, the environment variable `OPENAI_API_KEY`, which is sent to OpenAI
+            only and never to a `base_url`.
         base_url: Address of a compatible server, such as `http://localhost:8000/v1`.
         rate_limit: As for `Model`.
         context_window: In tokens; from the price list when not given and known.
@@ -256,10 +257,12 @@ def strict_schema(schema: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _key(api_key: str | None, base_url: str | None) -> str | None:
+    """The key to send; the one in the environment goes to OpenAI only, never to another server."""
     if api_key is not None and not isinstance(api_key, str):
         raise InputError(f"api_key must be a string, but is {type(api_key).__name__}.")
-    found = api_key or os.environ.get(_KEY_VARIABLE)
-    return found or ("EMPTY" if base_url is not None else None)
+    if base_url is not None:
+        return api_key or "EMPTY"
+    return api_key or os.environ.get(_KEY_VARIABLE)
 
 
 def _make_client(api_key: str | None, base_url: str | None, timeout: float) -> JsonClient:
