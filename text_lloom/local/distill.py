@@ -15,7 +15,7 @@ from text_lloom.local.statistics import CorpusStatistics
 from text_lloom.local.stopwords import DANGLING, LEADING
 from text_lloom.local.words import Token, fold, mask_noise
 
-__all__ = ["Passage", "choose_bullets", "choose_quotes", "passages_of"]
+__all__ = ["Passage", "Relatedness", "choose_bullets", "choose_quotes", "passages_of"]
 
 _LONGEST_QUOTE = 280
 _SHORTEST_PIECE = 25

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from text_lloom.local.coverage import Coverage
 from text_lloom.local.distill import Relatedness, choose_bullets, choose_quotes
 from text_lloom.local.embedding import Embedder
-from text_lloom.local.reading import Reader, Reading
+from text_lloom.local.ideas import Ideas
+from text_lloom.local.reading import Reader, Reading, without_repeats
 from text_lloom.local.review import match_concepts, merge_concepts, remove_concepts, select_concepts
 from text_lloom.local.scoring import Scorer
 from text_lloom.local.seeds import SeedRelation
@@ -110,20 +112,13 @@ class LocalEngine:
                     related=corpus.related(task.seed),
                 )
             case SynthesizeConcepts():
-                return synthesize(task, statistics, reader, related=corpus.related(task.seed))
+                return synthesize(task, corpus.ideas, reader, related=corpus.related(task.seed))
             case ReviewRemove():
                 return remove_concepts(task, statistics, reader)
             case ReviewMerge():
-                return merge_concepts(task, statistics, reader, corpus.embedder)
+                return merge_concepts(task, statistics, reader, corpus.embedder, corpus.coverage)
             case SelectConcepts():
-                return select_concepts(
-                    task,
-                    statistics,
-                    reader,
-                    corpus.embedder,
-                    prevalence=corpus.scorer.prevalence,
-                    related=corpus.related(task.seed),
-                )
+                return select_concepts(task, statistics, corpus.coverage, related=corpus.related(task.seed))
             case MatchConcepts():
                 return match_concepts(task, statistics, reader, corpus.embedder)
             case SummarizeConcept():
@@ -155,7 +150,7 @@ class _Corpus:
 
     @cached_property
     def readings(self) -> list[Reading]:
-        return self._reader.all(self._texts)
+        return without_repeats(self._reader.all(self._texts))
 
     @cached_property
     def statistics(self) -> CorpusStatistics:
@@ -169,6 +164,14 @@ class _Corpus:
             for sentence in reading.sentences
         ]
         return Embedder(sentences, self._reader)
+
+    @cached_property
+    def ideas(self) -> Ideas:
+        return Ideas(self.readings, self.statistics, self._reader, self.coverage)
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        return Coverage(self.readings, self.statistics, self._reader)
 
     @cached_property
     def scorer(self) -> Scorer:

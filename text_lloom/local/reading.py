@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from text_lloom.local.sentences import Span, split_sentences
 from text_lloom.local.words import Token, tokenize
 
-__all__ = ["Reader", "Reading", "Sentence", "tokens_within"]
+__all__ = ["Reader", "Reading", "Sentence", "tokens_within", "without_repeats"]
 
 _REMEMBERED_CHARACTERS = 8_000_000
+_RUN = 7
+_REPEATS = 3
+_REPEATED_SHARE = 0.25
+_MOST_TOKENS = 400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,37 @@ def tokens_within(tokens: Sequence[Token], span: Span) -> list[Token]:
     first = bisect_left(tokens, span.start, key=_start)
     after = bisect_left(tokens, span.end, first, key=_start)
     return [token for token in tokens[first:after] if token.end <= span.end]
+
+
+def without_repeats(readings: Sequence[Reading]) -> list[Reading]:
+    """Readings without sentences that several documents have nearly word for word, such as legal notices.
+
+    What would lose more than half of its words, such as a copy of a whole document, is left as it is.
+    """
+    n_tokens = sum(len(sentence.tokens) for reading in readings for sentence in reading.sentences)
+    counts: Counter[tuple[str, ...]] = Counter()
+    for reading in readings[:: max(1, -(-n_tokens // _MOST_TOKENS))]:
+        counts.update({run for sentence in reading.sentences for run in _runs(sentence)})
+    repeated = {run for run, count in counts.items() if count >= _REPEATS}
+    if not repeated:
+        return list(readings)
+    kept: list[Reading] = []
+    for reading in readings:
+        own = tuple(sentence for sentence in reading.sentences if not _is_repeated(sentence, repeated))
+        n_own = sum(len(sentence.tokens) for sentence in own)
+        enough = 2 * n_own > sum(len(sentence.tokens) for sentence in reading.sentences)
+        kept.append(Reading(reading.text, own) if enough else reading)
+    return kept
+
+
+def _runs(sentence: Sentence) -> list[tuple[str, ...]]:
+    keys = [token.key for token in sentence.tokens]
+    return [tuple(keys[at : at + _RUN]) for at in range(len(keys) - _RUN + 1)]
+
+
+def _is_repeated(sentence: Sentence, repeated: AbstractSet[tuple[str, ...]]) -> bool:
+    runs = _runs(sentence)
+    return bool(runs) and sum(run in repeated for run in runs) > _REPEATED_SHARE * len(runs)
 
 
 def _start(token: Token) -> int:

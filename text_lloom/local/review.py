@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from text_lloom.concept import Concept
 from text_lloom.local.distill import Relatedness
 from text_lloom.local.evidence import terms_of
+from text_lloom.local.ideas import worth
 from text_lloom.local.naming import criterion, in_sentence, name_fitness, noun_form
 from text_lloom.local.reading import Reader
 from text_lloom.local.statistics import CorpusStatistics
@@ -32,13 +32,14 @@ _ASKED = 1.5
 _ILLUSTRATED = 0.7
 _EVIDENCE = 1.0
 _SAME = 0.55
-_NEAR = 0.22
 _KNOWN = 0.28
 _NEARLY_ALL = 0.6
-_COMMON = 0.2
+_AGAIN = 0.1
+_FEWEST_SHOWN = 3
 _MOST_TERMS = 6
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+Covering = Callable[[Sequence[Concept]], list[frozenset[int]]]
 
 
 def remove_concepts(task: ReviewRemove, statistics: CorpusStatistics, reader: Reader) -> list[Removal]:
@@ -58,16 +59,21 @@ def remove_concepts(task: ReviewRemove, statistics: CorpusStatistics, reader: Re
 
 
 def merge_concepts(
-    task: ReviewMerge, statistics: CorpusStatistics, reader: Reader, embed: Embed
+    task: ReviewMerge, statistics: CorpusStatistics, reader: Reader, embed: Embed, covering: Covering
 ) -> list[MergeGroup]:
-    """Groups of concepts that say the same, by average linkage, so that likeness does not chain."""
+    """Groups of concepts that say the same, by average linkage, so that likeness does not chain.
+
+    Alike are concepts in the same words, and those that nearly the same documents show. A target makes
+    no difference: concepts that are not alike are better left out than put together.
+    """
     candidates = task.candidates
     if len(candidates) < 2:
         return []
     likeness = _likeness(candidates, candidates, statistics, reader, embed)
+    likeness = np.maximum(likeness, _overlap(covering([candidate.concept for candidate in candidates])))
     wordless = [not terms_of(candidate.concept, reader).named for candidate in candidates]
     groups: list[MergeGroup] = []
-    for members in _linked(likeness, task.target):
+    for members in _linked(likeness):
         ranked = sorted(members, key=lambda n: (wordless[n], -candidates[n].support, n))
         leader = candidates[ranked[0]].concept
         criteria = _common_criterion([candidates[n] for n in ranked], statistics, reader)
@@ -78,37 +84,39 @@ def merge_concepts(
 def select_concepts(
     task: SelectConcepts,
     statistics: CorpusStatistics,
-    reader: Reader,
-    embed: Embed,
+    covering: Covering,
     *,
-    prevalence: Callable[[Sequence[Concept]], Sequence[float]],
     related: Relatedness | None = None,
 ) -> list[str]:
-    """Concepts with many documents, clear names and little in common, best first."""
-    candidates = task.candidates
-    if not candidates:
+    """Concepts with clear names that together cover many documents, best first.
+
+    Greedy: each one is worth what it adds to those before it.
+    """
+    concepts = [candidate.concept for candidate in task.candidates]
+    if not concepts:
         return []
-    likeness = _likeness(candidates, candidates, statistics, reader, embed)
-    shares = prevalence([candidate.concept for candidate in candidates])
-    value = np.zeros(len(candidates))
-    for number, (candidate, share) in enumerate(zip(candidates, shares, strict=True)):
-        found = min(share, _COMMON) * statistics.n_documents
-        value[number] = 0.5 + math.log2(1 + candidate.support) + math.log2(1 + found)
-        value[number] *= 0.2 + 0.8 * name_fitness(candidate.concept.name, statistics)
-        if share > _COMMON:
-            value[number] *= _COMMON / share
+    shown = covering(concepts)
+    qualities = [0.1 + 0.9 * name_fitness(concept.name, statistics) for concept in concepts]
     if related is not None:
-        liking = related([f"{c.concept.name}. {c.concept.criteria}" for c in candidates])
-        value *= 0.3 + 2 * np.asarray(liking)
-    nearest = np.zeros(len(candidates))
-    left = list(range(len(candidates)))
+        liking = related([f"{concept.name}. {concept.criteria}" for concept in concepts])
+        qualities = [quality * (0.3 + 2 * value) for quality, value in zip(qualities, liking, strict=True)]
+    n_documents = max(1, statistics.n_documents)
+    covered: set[int] = set()
+    left = list(range(len(concepts)))
     chosen: list[int] = []
+
+    def gain(number: int) -> tuple[float, int, int]:
+        again = len(shown[number] & covered)
+        n = len(shown[number]) - (1 - _AGAIN) * again
+        value = worth(qualities[number], n, len(shown[number]) / n_documents)
+        return value, task.candidates[number].support, -number
+
     while left and len(chosen) < task.max_concepts:
-        worth = value[left] * np.power(1 - np.minimum(1.0, nearest[left]), 0.7)
-        best = left.pop(int(worth.argmax()))
+        best = max(left, key=gain)
+        left.remove(best)
         chosen.append(best)
-        nearest = np.maximum(nearest, likeness[best])
-    return [candidates[number].concept.id for number in chosen]
+        covered |= shown[best]
+    return [concepts[number].id for number in chosen]
 
 
 def match_concepts(
@@ -177,7 +185,18 @@ def _vectors(candidates: Sequence[Candidate], embed: Embed) -> NDArray[np.float3
     )
 
 
-def _linked(likeness: NDArray[np.float64], target: int | None) -> list[list[int]]:
+def _overlap(shown: Sequence[frozenset[int]]) -> NDArray[np.float64]:
+    """Share of documents that two concepts have in common, of those that show either."""
+    overlap = np.eye(len(shown))
+    for row, documents in enumerate(shown):
+        for column in range(row):
+            either = len(documents | shown[column])
+            if either >= _FEWEST_SHOWN:
+                overlap[row, column] = overlap[column, row] = len(documents & shown[column]) / either
+    return overlap
+
+
+def _linked(likeness: NDArray[np.float64]) -> list[list[int]]:
     """Groups of two or more by average linkage, in the order of their first members."""
     from scipy.cluster.hierarchy import linkage
     from scipy.spatial.distance import squareform
@@ -188,23 +207,24 @@ def _linked(likeness: NDArray[np.float64], target: int | None) -> list[list[int]
     steps = linkage(squareform(distance, checks=False), method="average")
     members: dict[int, list[int]] = {number: [number] for number in range(n)}
     for step, (left, right, apart, _) in enumerate(steps):
-        wanted = target is not None and len(members) > max(1, target) and apart <= 1 - _NEAR
-        if apart > 1 - _SAME and not wanted:
+        if apart > 1 - _SAME:
             break
         members[n + step] = members.pop(int(left)) + members.pop(int(right))
     return sorted(sorted(group) for group in members.values() if len(group) > 1)
 
 
 def _common_criterion(ranked: Sequence[Candidate], statistics: CorpusStatistics, reader: Reader) -> str:
-    """A criterion for the best supported name, with the terms that weigh most in all members."""
+    """A criterion for the best supported name, with the terms of all members that the corpus has."""
     leader = ranked[0].concept
-    named = terms_of(leader, reader)[0]
-    total: defaultdict[str, float] = defaultdict(float)
-    for candidate in ranked:
-        share = 1 + math.log1p(candidate.support)
-        for keys, weight in zip(terms_of(candidate.concept, reader), (3, 2, 1), strict=True):
-            for key in keys:
-                total[key] += weight * share * statistics.weight(key)
-    terms = [key for key in sorted(total, key=lambda k: (-total[k], k)) if key not in named]
-    shown = [noun_form(key, statistics) for key in terms[:_MOST_TERMS]]
+    terms = [terms_of(candidate.concept, reader) for candidate in ranked]
+    named = terms[0].named
+    others = [key for each in terms for key in each.named] + [
+        key for each in terms for key in each.illustrated
+    ]
+    listed = [
+        key
+        for key in dict.fromkeys([*terms[0].illustrated, *others])
+        if key not in named and statistics.document_frequency.get(key, 0) >= statistics.fewest
+    ]
+    shown = [noun_form(key, statistics) for key in listed[:_MOST_TERMS]]
     return criterion(in_sentence(leader.name, statistics), shown)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from text_lloom.concept import Concept
 from text_lloom.local.evidence import Evidence, TermIndex, find_evidence, profile_of
+from text_lloom.local.phrases import shown_word
 from text_lloom.local.reading import Reader, Reading
-from text_lloom.local.statistics import CorpusStatistics, shown_word
+from text_lloom.local.statistics import CorpusStatistics
 from text_lloom.quotes import QuoteMatch
 from text_lloom.scores import Judgement
 from text_lloom.tasks import Scored, ScoreDocuments
@@ -25,13 +26,13 @@ _MOST_CALIBRATION_DOCUMENTS = 2_000
 _FEWEST_CALIBRATION_DOCUMENTS = 20
 _COMMONEST = 0.2
 _RAREST = 0.03
-_FULL = 1.2
-_LOWEST_FULL = 0.75
+_FULL = 1.0
+_LOWEST_FULL = 0.8
 _HIGHEST_FULL = 3.0
-_LIKENESS = 0.5
+_LIKENESS = 0.2
 _LEVELS = ((1.0, 1.0), (0.75, 0.75), (0.5, 0.5), (0.3, 0.25))
 _SHOWN_TERMS = 4
-_NO_EVIDENCE = Evidence(0.0, (), 0, 0, False, False)
+_NO_EVIDENCE = Evidence(0.0, (), 0, 0, False)
 
 
 @dataclass(slots=True)
@@ -80,16 +81,6 @@ class Scorer:
             answers.append(entries)
         return answers
 
-    def prevalence(self, concepts: Sequence[Concept]) -> list[float]:
-        """Share of the corpus in which a passage clearly mentions each concept."""
-        index = TermIndex([profile_of(concept, (), self.statistics, self.reader) for concept in concepts])
-        sample = self._sample()
-        counts = [0] * len(concepts)
-        for reading in sample:
-            for number, evidence in find_evidence(reading, index).items():
-                counts[number] += evidence.named and evidence.strength >= 1.0
-        return [count / max(1, len(sample)) for count in counts]
-
     def _sample(self) -> Sequence[Reading]:
         return self.corpus[:: max(1, -(-len(self.corpus) // _MOST_CALIBRATION_DOCUMENTS))]
 
@@ -112,7 +103,7 @@ class Scorer:
         strengths = np.zeros((len(sample), len(unknown)))
         for row, reading in enumerate(sample):
             for column, evidence in find_evidence(reading, few).items():
-                if evidence.named:
+                if evidence.direct:
                     strengths[row, column] = evidence.strength + _LIKENESS * likeness[row, column]
         for column, position in enumerate(unknown):
             lower = index.profiles[position].whole
@@ -131,13 +122,13 @@ class Scorer:
 
     def _judge(self, text: str, evidence: Evidence, ratio: float, *, highlight: bool) -> Judgement:
         score = next((score for floor, score in _LEVELS if ratio >= floor), 0.0)
-        if not evidence.terms:
+        if not evidence.words:
             if score == 0.0:
                 return Judgement(0.0, "No keyword of the concept occurs.")
             return Judgement(0.25, "No keyword of the concept occurs, but words that go along with them do.")
-        if not evidence.named:
-            score = min(score, 0.75 if evidence.direct else 0.5)
-        words = self._words(text, evidence.terms)
+        if not evidence.direct:
+            score = min(score, 0.5)
+        words = self._words(text, evidence.words)
         if not evidence.direct:
             rationale = f"Only words of the concept's examples occur: {words}."
         elif score >= 0.5:
@@ -149,14 +140,14 @@ class Scorer:
         shown = text[evidence.start : evidence.end]
         return Judgement(score, rationale, shown, QuoteMatch.EXACT, shown)
 
-    def _words(self, text: str, terms: Sequence[str]) -> str:
-        """The words of the text that stand for the terms, in quotation marks."""
+    def _words(self, text: str, keys: Sequence[str]) -> str:
+        """The words of the text with these keys, in quotation marks."""
         reading = self.reader(text)
         forms: dict[str, str] = {}
         for token in reading.tokens():
             if token.content:
                 forms.setdefault(token.key, shown_word(text[token.start : token.end]))
-        shown = [forms.get(term) or self.statistics.surface(term) for term in terms[:_SHOWN_TERMS]]
+        shown = [forms.get(key) or self.statistics.surface(key) for key in keys[:_SHOWN_TERMS]]
         return ", ".join(f'"{word}"' for word in dict.fromkeys(shown))
 
 

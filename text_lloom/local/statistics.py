@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from itertools import pairwise
 from typing import NamedTuple
 
+from text_lloom.local.phrases import commonest_form, phrase_spans, phrases_of, show_run, shown_word
 from text_lloom.local.reading import Reading
 from text_lloom.local.stopwords import (
     ADJECTIVAL_LY,
-    CONNECTORS,
     DETERMINERS,
     OBJECTS,
     PREDICATIVE,
     SUBJECTS,
     WEAK_WORDS,
 )
-from text_lloom.local.words import Token, fold, key_of, root_of
+from text_lloom.local.words import fold, key_of, root_of
 
 __all__ = [
     "WEAK_KEYS",
     "CorpusStatistics",
-    "commonest_form",
-    "phrase_spans",
     "sample_evenly",
-    "show_run",
-    "shown_word",
 ]
 
 WEAK_KEYS = frozenset(key_of(word) for word in WEAK_WORDS)
 """Keys of words that say little by themselves."""
 
-_CONNECTOR_KEYS = frozenset(key_of(word) for word in CONNECTORS)
 _MOST_CHARACTERS = 6_000_000
 _WEAK_FACTOR = 0.35
 _SINGLE_FACTOR = 0.55
+_SMALL = 250
+_LONG = 80
+_PLURAL = 0.4
 _NOUN_ENDINGS = (
     "tion", "sion", "ment", "ments", "ness", "ity", "ities", "ism", "tions", "sions", "ship", "ance", "ence",
     "ists", "ist", "ers", "ors", "age", "ics", "ology", "hood",
@@ -52,30 +48,6 @@ def sample_evenly(texts: Sequence[str], *, characters: int = _MOST_CHARACTERS) -
     total = sum(len(text) for text in texts)
     step = max(1, math.ceil(total / characters))
     return list(texts[::step])
-
-
-def phrase_spans(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
-    """Runs `tokens[i:j]` of two to four words that can be a phrase.
-
-    Content words at both ends, at most three of them, nothing but a space or a hyphen between the
-    words, and inside no function words but connectors.
-    """
-    n = len(tokens)
-    for i in range(n - 1):
-        if not tokens[i].content:
-            continue
-        contents = 1
-        for j in range(i + 1, min(i + 4, n)):
-            token = tokens[j]
-            if not token.tight:
-                break
-            if token.content:
-                contents += 1
-                if contents > 3:
-                    break
-                yield i, j + 1
-            elif token.key not in _CONNECTOR_KEYS:
-                break
 
 
 class _Use(NamedTuple):
@@ -101,6 +73,11 @@ class CorpusStatistics:
         self._readings = readings
         self.n_documents = len(readings)
 
+    @property
+    def fewest(self) -> int:
+        """In how many documents a word has to occur to tell of a pattern."""
+        return 2 if self.n_documents < _SMALL else 3
+
     @cached_property
     def document_frequency(self) -> dict[str, int]:
         """Number of documents in which a key occurs as a word that carries meaning."""
@@ -114,7 +91,7 @@ class CorpusStatistics:
         """Number of documents in which a phrase occurs, for phrases in two or more."""
         counts: Counter[str] = Counter()
         for reading in self._readings:
-            counts.update(set(_phrases_of(reading)))
+            counts.update(set(phrases_of(reading)))
         return {phrase: n for phrase, n in counts.items() if n >= 2}
 
     def knows(self, key: str) -> bool:
@@ -153,19 +130,32 @@ class CorpusStatistics:
         return {}
 
     def cohesion(self, phrase: str) -> float:
-        """Whether the words of a phrase belong together: normalised PMI, between 0 and 1."""
+        """Whether the words of a phrase belong together: normalised PMI side by side, between 0 and 1."""
         frequency = self.phrase_frequency.get(phrase, 0)
-        n = self.n_documents
-        if frequency < 2 or n < 2:
+        n = self.n_tokens
+        keys = [key for key in phrase.split(" ") if key in self._occurrences]
+        if frequency < 2 or len(keys) < 2:
             return 0.0
-        keys = [key for key in phrase.split(" ") if key in self.document_frequency]
-        if len(keys) < 2:
-            return 0.0
-        expected = sum(math.log(self.document_frequency[key] / n) for key in keys)
         observed = math.log(frequency / n)
-        if observed == 0:
-            return 0.0
+        expected = sum(math.log(self._occurrences[key] / n) for key in keys)
         return max(0.0, min(1.0, (observed - expected) / (-observed * (len(keys) - 1))))
+
+    @cached_property
+    def n_tokens(self) -> int:
+        """Number of words, function words included."""
+        return sum(len(sentence.tokens) for reading in self._readings for sentence in reading.sentences)
+
+    @property
+    def long_texts(self) -> bool:
+        """Whether documents are mostly paragraphs rather than posts or comments."""
+        return self.n_tokens > _LONG * self.n_documents
+
+    @cached_property
+    def _occurrences(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for reading in self._readings:
+            counts.update(reading.content_keys())
+        return counts
 
     def surface(self, key: str) -> str:
         """The commonest written form of a key, in the letter case that it has inside sentences."""
@@ -201,6 +191,16 @@ class CorpusStatistics:
         against = use.verb + use.predicate + 0.7 * use.modifier
         return (use.head + prior) / (use.head + against + prior + 0.8)
 
+    def is_noun(self, key: str) -> bool:
+        """Whether the plain forms of a key are more often nouns than verbs where that can be told."""
+        head = verb = 0.0
+        for form in self._forms.get(key, ()):
+            if not _ending(form):
+                use = self._uses.get(fold(form), _NO_USE)
+                head += use.head + use.modifier
+                verb += use.verb + 0.5 * use.predicate
+        return head + 1 >= verb
+
     def is_modifier(self, word: str) -> float:
         """Between 0 and 1: whether a word can open a noun phrase, as a noun, adjective or participle."""
         folded = fold(word)
@@ -211,12 +211,6 @@ class CorpusStatistics:
         favour = use.head + use.modifier + use.predicate
         return (favour + prior) / (favour + use.verb + prior + 0.6)
 
-    def is_verb(self, word: str) -> bool:
-        """Whether a word was seen as a verb more often than in a noun phrase."""
-        folded = fold(word)
-        use = self._uses.get(folded, _NO_USE)
-        return use.verb > use.head + use.modifier or (folded.endswith("ed") and not use.head + use.modifier)
-
     def together(self, first: str, second: str) -> int:
         """Number of documents that have both keys."""
         return len(self.documents_with(first) & self.documents_with(second))
@@ -225,6 +219,33 @@ class CorpusStatistics:
         """The written forms of a key, commonest first."""
         forms = self._forms.get(key, Counter())
         return sorted(forms, key=lambda form: (-forms[form], form))
+
+    def form_share(self, key: str, form: str) -> float:
+        """How much of the use of a key is in a written form, singular and plural as one."""
+        forms = self._forms.get(key, Counter())
+        same = sum(count for other, count in forms.items() if _ending(other) == _ending(form))
+        return same / max(1, sum(forms.values()))
+
+    def plural(self, surface: str) -> str:
+        """A noun or noun phrase in the plural if the corpus uses that often enough, else as it is."""
+        key = " ".join(key_of(word) for word in surface.split(" "))
+        forms = self._phrase_forms.get(key) if " " in key else self._forms.get(key)
+        if not forms or surface.endswith("s"):
+            return surface
+        counts: Counter[str] = Counter()
+        for form, count in forms.items():
+            counts[form.lower()] += count
+        plain = surface.lower()
+        stem = plain[: plain.rfind(" ") + 1]
+        plurals = [
+            form
+            for form in counts
+            if form.startswith(stem) and form.endswith("s") and not form.endswith("ss") and form != plain
+        ]
+        best = max(plurals, key=lambda form: (counts[form], form), default="")
+        if counts[best] < _PLURAL * counts[plain] or self.is_head(best[best.rfind(" ") + 1 :]) < 0.45:
+            return surface
+        return commonest_form(Counter({form: n for form, n in forms.items() if form.lower() == best}))
 
     def documents_with(self, key: str) -> frozenset[int]:
         """Numbers of the documents in which a key occurs."""
@@ -321,14 +342,10 @@ class CorpusStatistics:
         return dict(forms)
 
 
-def show_run(text: str, run: Sequence[Token]) -> str:
-    """The words of a run as the text has them, one space or hyphen between two words."""
-    parts = [shown_word(text[run[0].start : run[0].end])]
-    for before, token in pairwise(run):
-        gap = text[before.end : token.start].strip(" \n\r\t#'’\u00a0")
-        parts.append("-" if gap else " ")
-        parts.append(shown_word(text[token.start : token.end]))
-    return "".join(parts)
+def _ending(form: str) -> str:
+    """What tells an activity or a participle from a noun; nothing for singular and plural."""
+    lowered = form.lower()
+    return next((ending for ending in ("ing", "ed") if lowered.endswith(ending)), "")
 
 
 def _noun_prior(folded: str) -> float:
@@ -337,28 +354,3 @@ def _noun_prior(folded: str) -> float:
     if folded.endswith(_VERBAL_ENDINGS):
         return 0.25
     return 0.35 if folded.endswith(_ADJECTIVAL_ENDINGS) else 0.8
-
-
-def shown_word(word: str) -> str:
-    """A word as it is shown: without the ending of a possessive, ligatures taken apart."""
-    word = unicodedata.normalize("NFKC", word)
-    return word[:-2] if word.endswith(("'s", "’s")) else word
-
-
-def _phrases_of(reading: Reading) -> Iterable[str]:
-    for sentence in reading.sentences:
-        tokens = sentence.tokens
-        for i, j in phrase_spans(tokens):
-            yield " ".join(token.key for token in tokens[i:j])
-
-
-def commonest_form(forms: Counter[str]) -> str:
-    """The commonest written form without regard to case, then the commonest case of that form."""
-    lowered: Counter[str] = Counter()
-    for form, count in forms.items():
-        lowered[form.lower()] += count
-    best = min(lowered, key=lambda form: (-lowered[form], form))
-    cased = {form: count for form, count in forms.items() if form.lower() == best}
-    # Two thirds have to agree on capitals, or the word is shown without.
-    top = min(cased, key=lambda form: (-cased[form], form))
-    return top if top == best or cased[top] >= 0.6 * lowered[best] else best

@@ -240,7 +240,8 @@ SCAFFOLD: Final = _words(
     relates related relating talk talks speak speaks contain contains include includes including address
     addresses focus focuses deal deals concern concerns involve involves example examples such term terms
     word words topic topics theme themes concept particular similar regarding author writer speaker whether
-    say states specifically matters e.g i.e
+    say says states complain complains report reports argue argues claim claims suggest suggests ask asks
+    specifically matters e.g i.e
 """
 )
 """Words that frame a criterion without being part of what it asks for."""

@@ -1,0 +1,51 @@
+"""The examples of the documentation run as they stand."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.fake_provider.fixtures import FakeProvider
+from text_lloom.llm.spending import allow_paid_calls
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", ["running.md"])
+def test_examples_run(
+    page: str,
+    comments: pd.DataFrame,
+    fake_provider: FakeProvider,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    allow_paid_calls(True)  # the fake provider on this machine is the only one that is reached
+    names: dict[str, Any] = {
+        "df": comments,
+        "base_url": fake_provider.base_url,
+        "api_key": fake_provider.api_key,
+    }
+    blocks = _BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))
+    assert blocks
+
+    async def run_all() -> None:
+        """As a notebook does: one loop for all cells, `await` at the top level."""
+        for number, block in enumerate(blocks, 1):
+            code = compile(block, f"{page}, example {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            result = eval(code, names)
+            if inspect.iscoroutine(result):
+                await result
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning)
+        asyncio.run(run_all())
