@@ -22,9 +22,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
     for name in (
         "OPENAI_API_KEY",
         "OPENAI_BASE_URL",
-        "LLOOM_REFUSE_PAID_CALLS",
-        "LLOOM_CACHE",
         "LLOOM_API_KEY",
+        "LLOOM_CACHE",
+        "LLOOM_REDIS_ON_OUTAGE",
+        "LLOOM_REDIS_SHARE",
+        "LLOOM_REDIS_URL",
+        "LLOOM_REFUSE_PAID_CALLS",
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -19,7 +19,9 @@ from text_lloom.llm.blocking import CallRunner
 from text_lloom.llm.gate import Gate
 from text_lloom.llm.limits import Limiter, RateLimit, RateLimitSpec, parse_rate_limit
 from text_lloom.llm.numeric import finite_number, whole_number
+from text_lloom.llm.portal import close_with
 from text_lloom.llm.pricing import Price, parse_cost
+from text_lloom.llm.redis_limits import SharedLimiter, shared_limiter
 from text_lloom.llm.tokens import Calibration, count_tokens
 
 if TYPE_CHECKING:
@@ -435,19 +437,25 @@ class Solver(ABC):
         """One answer per task, of the type that the task asks for."""
 
 
-_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, tuple[Limiter, Gate]]]
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, tuple[Limiter | SharedLimiter, Gate]]]
 _shared = WeakKeyDictionary()
 
 
-def limiter_of(model: Model | EmbedModel) -> tuple[Limiter, Gate]:
-    """The limiter and the gate that all requests to this model share, on the portal's loop."""
+def limiter_of(model: Model | EmbedModel) -> tuple[Limiter | SharedLimiter, Gate]:
+    """The limiter and the gate that all requests to this model share, on the portal's loop.
+
+    Other processes share the limiter, too, when `LLOOM_REDIS_URL` names a Redis.
+    """
     shared = _shared.setdefault(asyncio.get_running_loop(), {})
     key = model.limiter_key
     if key not in shared:
         concurrency = model.limit.concurrency
         if concurrency is None and model.limit.windows:
             concurrency = _MOST_IN_FLIGHT
-        shared[key] = (Limiter(model.limit.windows), Gate(concurrency))
+        between = shared_limiter(model.limit.windows, key=key[:3])
+        if between is not None:
+            close_with(between, between.aclose)
+        shared[key] = (between or Limiter(model.limit.windows), Gate(concurrency))
     limiter, gate = shared[key]
     runner = model._runner
     if runner is not None and runner.blocking:  # a granted start must find a thread at once

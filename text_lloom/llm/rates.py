@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from text_lloom.llm.engine import AnyModel
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.model import Embedder, EmbedModel, Model, limiter_of
+from text_lloom.llm.redis_limits import SharedLimiter
 
 __all__ = ["rate_status"]
 
@@ -20,7 +21,7 @@ async def rate_status(models: Iterable[AnyModel | Embedder]) -> list[dict[str, o
     for model in parts:
         limiter, gate = limiter_of(model)
         load = {"in_flight": gate.in_flight, "concurrency": gate.limit}
-        states = limiter.status(now)
+        states = await limiter.status() if isinstance(limiter, SharedLimiter) else limiter.status(now)
         if not states:
             rows.append({"model": model.label, **load})
         for state in states:
