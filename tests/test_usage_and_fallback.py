@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from text_lloom import workbench as wb
-from text_lloom.errors import AuthenticationFailed, BudgetReached
+from text_lloom.errors import AuthenticationFailed, BudgetReached, InputError
 from text_lloom.llm import GLOBAL_COSTS, Completion, Model, RetryPolicy, track_costs
 from text_lloom.llm.spending import allow_paid_calls
 from text_lloom.testing import FunctionModel, ScriptedModel
@@ -154,3 +154,32 @@ def test_a_model_answers_prompts_by_itself() -> None:
     replies = asyncio.run(model.call_many(["one", "two"]))
     assert [reply.text for reply in replies if isinstance(reply, Completion)] == ["ONE", "TWO"]
     assert isinstance(model, Model)
+
+
+def test_a_model_of_unknown_price_runs_under_a_token_budget(comments: pd.DataFrame) -> None:
+    allow_paid_calls(True)  # a scripted model without a price; nothing is really paid
+    model = FunctionModel(judge, cost=None, concurrency=1)
+    with pytest.raises(InputError, match="token_budget="):
+        scoring_session(comments, model, budget=1.0).sync.score()
+    session = scoring_session(comments, model, token_budget=3000)
+    with (
+        pytest.warns(UserWarning, match="tokens of the budget is left"),
+        pytest.raises(BudgetReached, match="token budget of 3,000 tokens"),
+    ):
+        session.sync.score()
+    totals = session.ledger.totals()
+    assert 0 < totals.in_tokens + totals.out_tokens <= 3000
+    session.token_budget = 100_000
+    frame = session.sync.resume()
+    assert frame is not None
+    assert frame["score"].notna().all()
+
+
+def test_waiting_for_a_start_can_be_limited(comments: pd.DataFrame) -> None:
+    model = FunctionModel(judge, rate_limit=(5, 60), wait_timeout=0.2)
+    session = scoring_session(comments, model)
+    with pytest.warns(UserWarning, match="could not be answered"):
+        frame = session.sync.score()
+    assert frame is not None
+    assert frame["score"].notna().sum() == 5
+    assert session.failures()["reason"].str.contains("wait_timeout=0.2").all()

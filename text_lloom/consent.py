@@ -6,13 +6,20 @@ import sys
 import warnings
 
 from text_lloom.errors import InputError
-from text_lloom.llm.budget import Budget
+from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.operators.estimate import Estimate
 
 __all__ = ["is_interactive", "may_spend"]
 
 
-def may_spend(estimate: Estimate, *, what: str, budget: Budget | None, confirm: bool | None) -> bool:
+def may_spend(
+    estimate: Estimate,
+    *,
+    what: str,
+    budget: Budget | None,
+    token_budget: TokenBudget | None = None,
+    confirm: bool | None,
+) -> bool:
     """Whether a paid step may start.
 
     Free steps always may. With a budget the step goes ahead and is stopped before it passes the budget.
@@ -21,26 +28,32 @@ def may_spend(estimate: Estimate, *, what: str, budget: Budget | None, confirm: 
     Args:
         estimate: What the step will cost.
         what: The step in words, such as `"generation"`.
-        budget: The session's budget.
+        budget: The session's budget in US dollars.
+        token_budget: The session's budget in tokens.
         confirm: `False` never asks, `True` asks whenever the step is not free, `None` as above.
 
     Raises:
-        InputError: When there is a budget in USD and a model's price is unknown.
+        InputError: When there is a budget in USD but none in tokens, and a model's price is unknown.
     """
     if estimate.is_free:
         return True
-    if budget is not None and confirm is not True:
-        if estimate.unpriced:
+    if (budget is not None or token_budget is not None) and confirm is not True:
+        if estimate.unpriced and token_budget is None:
             raise InputError(
                 f"The price of {', '.join(estimate.unpriced)} is unknown, so budget= cannot be kept. Pass "
-                f"cost=(USD per input token, USD per output token) to the model, or cost=0 if it is free."
+                f"token_budget= (tokens), or tell the model its price: cost=(USD per input token, USD per "
+                f"output token), cost=0 if it is free."
             )
-        if estimate.usd_high > budget.remaining:
-            warnings.warn(
-                f"{estimate.describe()}, but ${budget.remaining:,.2f} of the budget is left. "
-                f"{what.capitalize()} stops before the budget is passed and keeps what is done.",
-                stacklevel=3,
-            )
+        for left, needed, shown in (
+            (budget, estimate.usd_high, "${:,.2f}"),
+            (token_budget, estimate.tokens, "{:,.0f} tokens"),
+        ):
+            if left is not None and needed > left.remaining:
+                warnings.warn(
+                    f"{estimate.describe()}, but {shown.format(left.remaining)} of the budget is left. "
+                    f"{what.capitalize()} stops before the budget is passed and keeps what is done.",
+                    stacklevel=3,
+                )
         return True
     if confirm is False:
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Coroutine, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
@@ -12,22 +12,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from text_lloom.concept import Codebook, Concept
 from text_lloom.consent import may_spend
-from text_lloom.corpus import Corpus
+from text_lloom.corpus import Corpus, Document
 from text_lloom.errors import InputError, UnknownName
-from text_lloom.llm.budget import Budget
+from text_lloom.llm.batches import BatchJob, batch_model
+from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.defaults import Models
 from text_lloom.llm.engine import AnyModel
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.journal import open_journal
 from text_lloom.llm.model import Embedder, EmbedModel, Model
+from text_lloom.llm.numeric import finite_number
+from text_lloom.llm.providers.openai import OpenAIModel
 from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.run import Run
 from text_lloom.llm.usage import Ledger
+from text_lloom.operators.batch_book import BatchBook
 from text_lloom.operators.estimate import Estimate, estimate_gen, estimate_score
 from text_lloom.operators.generate import Generation, custom_templates, generate
 from text_lloom.operators.parameters import GenParameters, suggest_parameters
 from text_lloom.operators.review import select_concepts
 from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring, score_documents, summarize_concepts
+from text_lloom.operators.score_batch import BatchScoring
 from text_lloom.progress import StepProgress
 from text_lloom.quotes import locate_quote
 from text_lloom.scores import Judgement, ScoreTable
@@ -70,6 +75,7 @@ class Session:
         corpus: The documents.
         models: Who is asked; the documents go to these and nowhere else.
         budget: US dollars that the session may cost in all.
+        token_budget: Tokens that the session may take in all.
         random_state: Seed of everything that is random.
         debug: Print what the steps do.
         cache: Keep replies and use them again; a path says where.
@@ -82,6 +88,7 @@ class Session:
         models: Models,
         *,
         budget: float | None,
+        token_budget: int | None = None,
         random_state: int,
         debug: bool,
         cache: bool | str | Path = True,
@@ -102,9 +109,13 @@ class Session:
         self._support: dict[str, int] = {}
         self._generated: set[str] = set()
         journal = open_journal(cache) if any(_is_remote(model) for model in models) else None
+        self._batches = BatchBook(
+            None if journal is None else journal.path.with_name(f"{journal.path.name}-batches")
+        )
         self._run = Run(
             ledger=Ledger(),
             budget=None if budget is None else Budget(budget),
+            token_budget=None if token_budget is None else TokenBudget(token_budget),
             store=journal,
             vectors=journal,
             progress=StepProgress(lambda: self._run),
@@ -194,11 +205,17 @@ class Session:
         concepts_per_call: int = CONCEPTS_PER_CALL,
         score_on: str = "text",
         confirm: bool | None = None,
+        mode: str = "live",
+        wait: bool = True,
+        poll_seconds: float = 60.0,
     ) -> Coroutine[Any, Any, pd.DataFrame | None]:
+        in_batch = self._is_batch(mode)
+        _check_seconds("poll_seconds", poll_seconds)
         concepts = self._to_score(c_ids, score_all)
         table = self.table
         if df is not None:
             table = ScoreTable(self._other_corpus(df))
+        batches = self._batch_scoring(table, score_on)
         tasks = self._score_tasks(
             concepts,
             table=table,
@@ -207,12 +224,29 @@ class Session:
             ignore_existing=ignore_existing,
             concepts_per_call=concepts_per_call,
             score_on=score_on,
+            waiting=batches.waiting if in_batch and batches is not None else (),
         )
+        if batches is not None and not in_batch:
+            _warn_of_waiting(tasks, batches.waiting)
         scored = {i for task in tasks for i in task.concept_ids}
-        estimate = estimate_score(table.corpus, self.models.score, tasks, n_summaries=len(scored))
-        if not self._may_spend(estimate, "scoring", confirm):
+        estimate = estimate_score(
+            table.corpus, self.models.score, tasks, n_summaries=len(scored), in_batch=in_batch
+        )
+        if not self._may_spend(estimate, "scoring in a batch" if in_batch else "scoring", confirm):
             return _declined()
+        if in_batch and batches is not None:
+            return self._score_in_batch(concepts, tasks, table, batches, wait=wait, poll_seconds=poll_seconds)
         return self._score(concepts, tasks, table)
+
+    def _plan_cancel_batches(self) -> Coroutine[Any, Any, list[BatchJob]]:
+        batches = BatchScoring(
+            batch_model(self.models.score),
+            list(self.corpus),
+            list(self.concepts.values()),
+            book=self._batches,
+            run=self._run,
+        )
+        return batches.cancel()
 
     def _plan_add(
         self,
@@ -315,16 +349,33 @@ class Session:
         with self._timed("score"):
             await score_documents(tasks, self.models.score, table, run=self._run)
             _relocate(tasks, table)
-        asked = {i for task in tasks for i in task.concept_ids}
-        if own and (asked or any(not concept.summary for concept in concepts)):
-            with self._timed("summarize_concept"):
-                await summarize_concepts(
-                    [c for c in concepts if c.id in asked or not c.summary],
-                    self.models.score,
-                    table,
-                    run=self._run,
-                )
+        if own:
+            await self._summarize(concepts, {i for task in tasks for i in task.concept_ids})
         return table.to_frame(concepts)
+
+    async def _score_in_batch(
+        self,
+        concepts: Sequence[Concept],
+        tasks: Sequence[ScoreDocuments],
+        table: ScoreTable,
+        batches: BatchScoring,
+        *,
+        wait: bool,
+        poll_seconds: float,
+    ) -> pd.DataFrame:
+        with self._timed("score"):
+            outcome = await batches.score(tasks, table, wait=wait, poll_seconds=poll_seconds)
+            _relocate(outcome.answered, table)
+        if table is self.table and not outcome.under_way:
+            await self._summarize(concepts, {i for task in outcome.answered for i in task.concept_ids})
+        return table.to_frame(concepts)
+
+    async def _summarize(self, concepts: Sequence[Concept], scored: Collection[str]) -> None:
+        """Sum up the concepts that were scored just now, and those without a summary."""
+        due = [concept for concept in concepts if concept.id in scored or not concept.summary]
+        if due:
+            with self._timed("summarize_concept"):
+                await summarize_concepts(due, self.models.score, self.table, run=self._run)
 
     # Small things
 
@@ -362,7 +413,13 @@ class Session:
         )
 
     def _may_spend(self, estimate: Estimate, what: str, confirm: bool | None) -> bool:
-        allowed = may_spend(estimate, what=what, budget=self._run.budget, confirm=confirm)
+        allowed = may_spend(
+            estimate,
+            what=what,
+            budget=self._run.budget,
+            token_budget=self._run.token_budget,
+            confirm=confirm,
+        )
         if not allowed:
             print(f"Cancelled {what}.")
         return allowed
@@ -377,25 +434,19 @@ class Session:
         ignore_existing: bool = True,
         concepts_per_call: int = CONCEPTS_PER_CALL,
         score_on: str = "text",
+        waiting: Collection[tuple[Hashable, str]] = (),
     ) -> list[ScoreDocuments]:
         table = self.table if table is None else table
-        if score_on not in ("text", "quotes"):
-            raise UnknownName(score_on, ("text", "quotes"), what="score_on")
-        documents = list(table.corpus)
-        if score_on == "quotes":
-            if not self._quotes or table is not self.table:
-                raise InputError(
-                    "score_on='quotes' needs the quotes of the Distill step: run gen() first, and score the "
-                    "session's own documents."
-                )
-            documents = [
-                type(d)(d.id, "\n".join(self._quotes[d.id])) for d in documents if self._quotes.get(d.id)
-            ]
         due = {c.id: {table.corpus.ids[row] for row in table.unscored(c)} for c in concepts}
+
+        def is_wanted(doc_id: Hashable, concept: Concept) -> bool:
+            is_due = not ignore_existing or doc_id in due[concept.id]
+            return is_due and (doc_id, concept.id) not in waiting
+
         return plan_scoring(
-            documents,
+            self._texts_to_score(table, score_on),
             concepts,
-            wanted=(lambda doc_id, concept: doc_id in due[concept.id]) if ignore_existing else None,
+            wanted=is_wanted,
             texts={
                 i: self.corpus.text_of(i)
                 for c in concepts
@@ -406,6 +457,36 @@ class Session:
             concepts_per_call=concepts_per_call,
             get_highlights=get_highlights,
         )
+
+    def _texts_to_score(self, table: ScoreTable, score_on: str) -> list[Document]:
+        """The documents of a table, with the texts that are judged."""
+        if score_on not in ("text", "quotes"):
+            raise UnknownName(score_on, ("text", "quotes"), what="score_on")
+        documents = list(table.corpus)
+        if score_on == "text":
+            return documents
+        if not self._quotes or table is not self.table:
+            raise InputError(
+                "score_on='quotes' needs the quotes of the Distill step: run gen() first, and score the "
+                "session's own documents."
+            )
+        return [Document(d.id, "\n".join(self._quotes[d.id])) for d in documents if self._quotes.get(d.id)]
+
+    def _is_batch(self, mode: str) -> bool:
+        """Whether scoring goes through the Batch API; refuses models that have none."""
+        if mode not in ("live", "batch"):
+            raise UnknownName(mode, ("live", "batch"), what="mode")
+        if mode == "batch":
+            batch_model(self.models.score)
+        return mode == "batch"
+
+    def _batch_scoring(self, table: ScoreTable, score_on: str) -> BatchScoring | None:
+        """The batches that concern a table's documents, `None` if the model has none."""
+        model = self.models.score
+        if not isinstance(model, OpenAIModel):
+            return None
+        documents, concepts = self._texts_to_score(table, score_on), list(self.concepts.values())
+        return BatchScoring(model, documents, concepts, book=self._batches, run=self._run)
 
     def _other_corpus(self, df: IntoDataFrame) -> Corpus:
         """Other documents, with the session's columns; numbered again if the session's are."""
@@ -548,6 +629,23 @@ def check_count(name: str, value: object, *, least: int = 1) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise InputError(f"{name}={value!r} must be a whole number of at least {least}.")
+
+
+def _check_seconds(name: str, value: object) -> None:
+    seconds = finite_number(value)
+    if seconds is None or seconds <= 0:
+        raise InputError(f"{name}={value!r} must be a positive number of seconds.")
+
+
+def _warn_of_waiting(tasks: Sequence[ScoreDocuments], waiting: Collection[tuple[Hashable, str]]) -> None:
+    """Warn if questions are asked, at the full price, that a batch under way asks already."""
+    n = sum((i, j) in waiting for task in tasks for i in task.doc_ids for j in task.concept_ids)
+    if n:
+        warnings.warn(
+            f"{n:,} of these scores wait in a batch and are asked for again now, at the full price. Fetch "
+            f"the batch with score(mode='batch'), or stop it with cancel_batches().",
+            stacklevel=3,
+        )
 
 
 def _relocate(tasks: Sequence[ScoreDocuments], table: ScoreTable) -> None:

@@ -16,12 +16,13 @@ import json
 import time
 from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from text_lloom.concept import Concept
 from text_lloom.corpus import Corpus
 from text_lloom.errors import InputError, UnknownName
-from text_lloom.llm.budget import Budget
+from text_lloom.llm.batches import BatchJob
+from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.defaults import EmbedSpec, ModelSpec, resolve_models
 from text_lloom.llm.portal import run_async, run_sync
 from text_lloom.llm.rates import rate_status
@@ -63,6 +64,8 @@ class lloom(Session):
         score_model: Scores the documents and sums up concepts.
         debug: Print what the steps do.
         budget: US dollars that the session may cost in all; it stops before passing them.
+        token_budget: Tokens that the session may take in all; needed beside or instead of `budget` when a
+            model's price is unknown.
         cache: Keep replies of paid models on this machine, so that none is paid twice; `False` keeps
             none, a path says where. `LLOOM_CACHE=0` does the same for all sessions.
         random_state: Seed of everything that is random.
@@ -84,6 +87,7 @@ class lloom(Session):
         *,
         debug: bool = False,
         budget: float | None = None,
+        token_budget: int | None = None,
         cache: bool | str | Path = True,
         random_state: int = 0,
         retry: RetryPolicy | None = None,
@@ -100,6 +104,7 @@ class lloom(Session):
             corpus,
             models,
             budget=budget,
+            token_budget=token_budget,
             random_state=random_state,
             debug=debug,
             cache=cache,
@@ -126,6 +131,17 @@ class lloom(Session):
     def budget(self, usd: float | None) -> None:
         spent = self.ledger.totals().usd
         self._run.budget = None if usd is None else Budget(usd, spent=spent)
+
+    @property
+    def token_budget(self) -> int | None:
+        """Tokens that the session may take in all; can be raised to go on, `None` for no limit."""
+        return None if self._run.token_budget is None else int(self._run.token_budget.usd)
+
+    @token_budget.setter
+    def token_budget(self, tokens: int | None) -> None:
+        totals = self.ledger.totals()
+        spent = totals.in_tokens + totals.out_tokens
+        self._run.token_budget = None if tokens is None else TokenBudget(tokens, spent=spent)
 
     @property
     def in_df(self) -> pd.DataFrame:
@@ -330,6 +346,9 @@ class lloom(Session):
         concepts_per_call: int = CONCEPTS_PER_CALL,
         score_on: str = "text",
         confirm: bool | None = None,
+        mode: Literal["live", "batch"] = "live",
+        wait: bool = True,
+        poll_seconds: float = 60.0,
     ) -> pd.DataFrame | None:
         """Score every document on the selected concepts (on all of them when none is selected).
 
@@ -344,6 +363,11 @@ class lloom(Session):
             concepts_per_call: Concepts per request; 1 asks about each concept by itself.
             score_on: `"text"` judges the full document, `"quotes"` the quotes of the Distill step.
             confirm: As for `gen`.
+            mode: `"live"` asks at once. `"batch"` uses the provider's Batch API: half the price, within 24
+                hours, for `OpenAIModel` alone. Calling it again fetches the batches that were sent before,
+                also after a restart (see `docs/batch.md`).
+            wait: Wait for batches to end; `False` comes back at once.
+            poll_seconds: The longest time between two looks at a batch.
 
         Returns:
             One row per document and concept (see `ScoreTable.to_frame`); `NaN` where no score could be
@@ -364,8 +388,27 @@ class lloom(Session):
                 concepts_per_call=concepts_per_call,
                 score_on=score_on,
                 confirm=confirm,
+                mode=mode,
+                wait=wait,
+                poll_seconds=poll_seconds,
             )
         )
+
+    async def cancel_batches(self) -> list[BatchJob]:
+        """Stop the batches of this session's documents and concepts that the provider works on.
+
+        What they have answered by then is paid for, and `score(mode="batch")` fetches it. Batches that the
+        provider does not know (any more) are forgotten, so that their questions can be sent again.
+
+        Returns:
+            The batches with their new state.
+        """
+        return await run_async(self._plan_cancel_batches())
+
+    @property
+    def batch_jobs(self) -> list[BatchJob]:
+        """The batches that this session has sent or taken over, oldest first, as they were last seen."""
+        return self._batches.jobs
 
     def get_score_df(self) -> pd.DataFrame:
         """Scores of the selected concepts (of all scored ones when none is selected)."""
@@ -379,6 +422,7 @@ class lloom(Session):
         verbose: bool = False,
         *,
         concepts_per_call: int = CONCEPTS_PER_CALL,
+        mode: Literal["live", "batch"] = "live",
     ) -> Estimate:
         """Print and give what scoring will cost, as a range.
 
@@ -388,6 +432,7 @@ class lloom(Session):
             get_highlights: As for `score`.
             verbose: Print a line per step.
             concepts_per_call: As for `score`.
+            mode: As for `score`.
         """
         concepts = self.concepts.active or list(self.concepts.values())
         if n_concepts is None:
@@ -403,7 +448,13 @@ class lloom(Session):
             get_highlights=get_highlights,
             concepts_per_call=concepts_per_call,
         )
-        estimate = estimate_score(self.corpus, self.models.score, tasks, n_summaries=len(concepts))
+        estimate = estimate_score(
+            self.corpus,
+            self.models.score,
+            tasks,
+            n_summaries=len(concepts),
+            in_batch=self._is_batch(mode),
+        )
         print(f"Scoring {len(concepts)} concepts for {len(self.corpus)} documents")
         print(estimate.describe(verbose=verbose))
         return estimate
@@ -624,7 +675,11 @@ class lloom(Session):
             attempts=self.ledger.attempts,
             step_seconds=[(step, at, seconds) for (step, at), seconds in self.time.items()],
             failures=tuple(self._run.failures),
-            settings={"random_state": self.random_state, "generated": sorted(self._generated)},
+            settings={
+                "random_state": self.random_state,
+                "generated": sorted(self._generated),
+                "batches": self._batches.to_json(),
+            },
         )
         path = write_session(Path(folder) / f"{name.removesuffix('.lloom')}.lloom", state)
         print(f"Saved session to {path}")
@@ -652,6 +707,7 @@ class SyncMethods:
         self.add = _now(session._plan_add, session.add)
         self.edit = _now(session._plan_edit, session.edit)
         self.score = _now(session._plan_score, session.score)
+        self.cancel_batches = _now(session._plan_cancel_batches, session.cancel_batches)
         self.auto_eval = _now(session.auto_eval, session.auto_eval)
         self.retry_failures = _now(session._plan_retry, session.retry_failures)
         self.resume = _now(session._plan_score, session.resume)
@@ -703,6 +759,8 @@ def load(
     session._run.ledger = Ledger(state.attempts)
     session._run.failures.extend(state.failures)
     session.time = {(step, at): seconds for step, at, seconds in state.step_seconds}
+    if "batches" in state.settings:
+        session._batches.restore(state.settings["batches"])
     generated = state.settings.get("generated", [])
     session._generated = {str(i) for i in generated} if isinstance(generated, list) else set()
     return session

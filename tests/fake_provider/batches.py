@@ -125,17 +125,42 @@ class Batches:
         return web.json_response(answered)
 
     async def _run(self, batch: _Batch) -> None:
-        began, delay = time.monotonic(), self._provider.knobs.batch_delay
+        knobs = self._provider.knobs
+        if knobs.batch_end == "failed":
+            message = "Enqueued token limit reached for this model in organization org-test."
+            problem = {"code": "token_limit_exceeded", "message": message, "param": None, "line": None}
+            batch.body["errors"] = {"object": "list", "data": [problem]}
+            self._finish(batch, "failed")
+            return
+        began, delay = time.monotonic(), knobs.batch_delay
         batch.body |= {"status": "in_progress", "in_progress_at": int(time.time())}
+        wanted = len(batch.lines)
+        if knobs.batch_end == "expired":
+            wanted = int(wanted * knobs.batch_share)
         try:
             for step in range(1, _STEPS + 1):
                 await asyncio.sleep(max(0.0, began + delay * step / _STEPS - time.monotonic()))
                 done = len(batch.output) + len(batch.errors)
-                for number in range(done, len(batch.lines) * step // _STEPS):
+                for number in range(done, wanted * step // _STEPS):
                     self._answer(batch, batch.lines[number])
-            self._finish(batch, "completed")
+            if knobs.batch_end == "expired":
+                self._leave(batch, batch.lines[wanted:])
+            self._finish(batch, knobs.batch_end)
         except asyncio.CancelledError:
             self._finish(batch, "cancelled")
+
+    def _leave(self, batch: _Batch, lines: list[dict[str, Any]]) -> None:
+        message = "This request could not be executed before the completion window expired."
+        for line in lines:
+            batch.errors.append(
+                {
+                    "id": f"batch_req_{line.get('custom_id')}",
+                    "custom_id": line.get("custom_id"),
+                    "response": None,
+                    "error": {"code": "batch_expired", "message": message},
+                }
+            )
+        batch.body["request_counts"] |= {"failed": len(batch.errors)}
 
     def _answer(self, batch: _Batch, line: dict[str, Any]) -> None:
         log = self._provider.log

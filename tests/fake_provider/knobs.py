@@ -39,6 +39,8 @@ class Knobs:
         missing_models: Names that get 404.
         context_window: Longer prompts get 400, in tokens.
         batch_delay: Seconds until a batch is done.
+        batch_end: How a batch ends: `completed`, `expired` or `failed` (refused as a whole).
+        batch_share: Share of its requests that a batch answers before it expires.
         truth: Names of the concepts that a document meets, by its text; scores of these documents are A or E.
     """
 
@@ -65,6 +67,8 @@ class Knobs:
     missing_models: tuple[str, ...] = ()
     context_window: int | None = None
     batch_delay: float = 0.2
+    batch_end: Literal["completed", "expired", "failed"] = "completed"
+    batch_share: float = 1.0
     truth: Mapping[str, Sequence[str]] | None = field(default=None, repr=False)
 
     def changed(self, changes: Mapping[str, Any]) -> Knobs:
@@ -84,6 +88,10 @@ class Knobs:
             raise ValueError(f"Unknown malformed_kinds {sorted(wrong)}; there are {MALFORMED_KINDS}.")
         if knobs.fault_by not in ("prompt", "ordinal"):
             raise ValueError(f"fault_by is {knobs.fault_by!r}; it can be 'prompt' or 'ordinal'.")
+        if knobs.batch_end not in ("completed", "expired", "failed"):
+            raise ValueError(
+                f"batch_end is {knobs.batch_end!r}; it can be 'completed', 'expired' or 'failed'."
+            )
         if knobs.response_format not in ("any", "json_object", "none"):
             raise ValueError(f"response_format is {knobs.response_format!r}; any, json_object or none.")
         return knobs

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -23,12 +23,12 @@ __all__ = [
     "MOST_BYTES",
     "MOST_REQUESTS",
     "BatchEndpoint",
+    "BatchFile",
     "BatchJob",
     "BatchLine",
     "BatchResult",
     "BatchStatus",
     "batch_model",
-    "in_files",
 ]
 
 R = TypeVar("R")
@@ -139,6 +139,42 @@ def batch_model(model: object) -> OpenAIModel:
     )
 
 
+class BatchFile:
+    """The requests of one file, as far as the provider takes them.
+
+    Args:
+        most_requests: Per file.
+        most_bytes: Per file.
+    """
+
+    def __init__(self, *, most_requests: int = MOST_REQUESTS, most_bytes: int = MOST_BYTES) -> None:
+        self._most_requests, self._most_bytes = most_requests, most_bytes
+        self._lines: list[BatchLine] = []
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def add(self, line: BatchLine) -> bool:
+        """Add a request; whether there was room for it. An empty file takes any."""
+        is_full = len(self) >= self._most_requests or self._bytes + len(line.content) > self._most_bytes
+        if self._lines and is_full:
+            return False
+        self._lines.append(line)
+        self._bytes += len(line.content)
+        return True
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of its requests."""
+        return [line.key for line in self._lines]
+
+    @property
+    def content(self) -> bytes:
+        """What is uploaded."""
+        return b"".join(line.content for line in self._lines)
+
+
 class BatchEndpoint:
     """The files and batches of one model's provider.
 
@@ -244,8 +280,11 @@ class BatchEndpoint:
                 found += await asyncio.to_thread(lambda content=content: list(_results(content)))  # type: ignore[misc]
         return found
 
+    async def find(self, file_id: str) -> BatchStatus | None:
+        """The batch of a file, `None` if it is not among the latest two thousand ones."""
+        return await self._tried(lambda: self._find(file_id))
+
     async def _find(self, file_id: str) -> BatchStatus | None:
-        """The batch of a file, among the latest ones."""
         after = ""
         for _ in range(_MOST_PAGES):
             page = await self.model.client.get(f"/batches?limit={_PAGE}{after}")
@@ -272,28 +311,6 @@ class BatchEndpoint:
                     raise found from None
                 wait = found.retry_after or 0.0 if isinstance(found, RateLimited) else 0.0
                 await asyncio.sleep(wait + policy.backoff(failed, self._jitter))
-
-
-def in_files(
-    lines: Iterable[BatchLine], *, most_requests: int = MOST_REQUESTS, most_bytes: int = MOST_BYTES
-) -> Iterator[list[BatchLine]]:
-    """The lines in their order, parted into files that the provider takes.
-
-    Args:
-        lines: The requests.
-        most_requests: Per file.
-        most_bytes: Per file.
-    """
-    file: list[BatchLine] = []
-    size = 0
-    for line in lines:
-        if file and (len(file) >= most_requests or size + len(line.content) > most_bytes):
-            yield file
-            file, size = [], 0
-        file.append(line)
-        size += len(line.content)
-    if file:
-        yield file
 
 
 def _status(reply: Any) -> BatchStatus:

@@ -1,4 +1,4 @@
-"""A budget in US dollars that is never passed."""
+"""Budgets in US dollars or tokens that are never passed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from numbers import Real
 
 from text_lloom.errors import BudgetReached, InputError
 
-__all__ = ["Budget"]
+__all__ = ["Budget", "TokenBudget"]
 
 _ROUNDING = 1e-12
 
@@ -25,6 +25,8 @@ class Budget:
         usd: The budget in US dollars.
         spent: What has been spent of it already.
     """
+
+    _name = "budget"
 
     def __init__(self, usd: float, *, spent: float = 0.0) -> None:
         if not _is_amount(usd):
@@ -48,9 +50,9 @@ class Budget:
         likely = usd * self._underestimated
         if likely > 0 and likely > self.remaining + _ROUNDING:
             raise BudgetReached(
-                f"The budget of ${self.usd:,.2f} is reached: ${self.spent:,.4f} spent, and the next request "
-                f"may cost ${likely:,.4f}. What was answered is kept; raise the budget and call again to go "
-                f"on."
+                f"The {self._name} of {self._shown(self.usd, 2)} is reached: {self._shown(self.spent)} "
+                f"spent, and the next request may cost {self._shown(likely)}. What was answered is kept; "
+                f"raise the budget and call again to go on."
             )
         self._estimates += usd
 
@@ -65,3 +67,25 @@ class Budget:
     def _underestimated(self) -> float:
         """How many times more than estimated the attempts so far have cost, at least 1."""
         return max(1.0, self.spent / self._estimated) if self._estimated else 1.0
+
+    def _shown(self, amount: float, digits: int = 4) -> str:
+        return f"${amount:,.{digits}f}"
+
+
+class TokenBudget(Budget):
+    """Tokens that requests may take in all; the only budget for models whose price is unknown.
+
+    Args:
+        tokens: The budget in tokens, of prompts and replies together.
+        spent: What has been spent of it already.
+    """
+
+    _name = "token budget"
+
+    def __init__(self, tokens: float, *, spent: float = 0.0) -> None:
+        if not _is_amount(tokens):
+            raise InputError(f"token_budget={tokens!r} must be a number of tokens, 0 or more.")
+        super().__init__(tokens, spent=spent)
+
+    def _shown(self, amount: float, digits: int = 0) -> str:
+        return f"{amount:,.0f} tokens"

@@ -138,6 +138,10 @@ class _Callable:
         )
         self.cost: Price | None = parse_cost(cost)
         self.timeout = seconds
+        wait, self.redis_url = args.pop("wait_timeout", None), args.pop("redis_url", None)
+        self.wait_timeout = None if wait is None else finite_number(wait)
+        if wait is not None and (self.wait_timeout is None or self.wait_timeout <= 0):
+            raise InputError(f"wait_timeout={wait!r} must be a positive number of seconds.")
         self.args = args
         self.calibration = Calibration()
         limit = parse_rate_limit(rate_limit)
@@ -252,7 +256,9 @@ class Model(_Callable):
         cost: USD per token: `(input, output)`, or one number for both. `None` = unknown.
         concurrency: The largest number of calls in flight. `None` adapts to the provider.
         timeout: Seconds after which a call is given up and tried again.
-        **args: Kept in `model.args` for the call function.
+        **args: `wait_timeout` is the longest wait for a start under the rate limit, in seconds, and
+            `redis_url` names a Redis through which processes share the limit; all else is kept in
+            `model.args` for the call function.
     """
 
     keeps_replies: ClassVar[bool] = True

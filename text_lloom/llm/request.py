@@ -5,10 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from text_lloom.errors import BadAnswer, LloomError, ModelError, PermanentError, RateLimited, TransientError
+from text_lloom.errors import (
+    BadAnswer,
+    BudgetReached,
+    LloomError,
+    ModelError,
+    PermanentError,
+    RateLimited,
+    TransientError,
+)
+from text_lloom.llm.limits import Limiter, Slot
 from text_lloom.llm.model import Completion, EmbedModel, Model, limiter_of
+from text_lloom.llm.redis_limits import SharedLimiter, SharedSlot
 from text_lloom.llm.retry import FATAL, as_model_error
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import check_allowed
@@ -18,6 +28,13 @@ from text_lloom.llm.wire import on_sent
 __all__ = ["Request", "first_error", "re_asked", "with_retries"]
 
 R = TypeVar("R")
+
+
+class _Booked(NamedTuple):
+    """What an attempt takes from the budgets."""
+
+    usd: float
+    tokens: int
 
 
 class Request:
@@ -97,19 +114,32 @@ class Request:
         read: Callable[[Completion], R],
         problem: tuple[str, str] | None,
     ) -> R:
-        model, price, budget = self.model, self.model.cost, self.run.budget
+        model, price = self.model, self.model.cost
+        budget, token_budget = self.run.budget, self.run.token_budget
         in_tokens = 0
-        if budget is not None or any(window.unit == "tokens" for window in model.limit.windows):
+        if (
+            budget is not None
+            or token_budget is not None
+            or any(window.unit == "tokens" for window in model.limit.windows)
+        ):
             in_tokens = self._sent_tokens(problem)
         expected = 0.0 if price is None else price.of(in_tokens, self.out_tokens)
         limiter, gate = limiter_of(model)
         async with gate:
+            tokens = in_tokens + self.out_tokens
             if budget is not None:
                 budget.reserve(expected)
-            booked = 0.0
+            if token_budget is not None:
+                try:
+                    token_budget.reserve(tokens)
+                except BudgetReached:
+                    if budget is not None:
+                        budget.settle(expected, 0.0)
+                    raise
+            booked = _Booked(0.0, 0)
             try:
                 asked_for = time.perf_counter()
-                slot = await limiter.acquire(in_tokens + self.out_tokens)
+                slot = await self._start(limiter, tokens)
                 self.run.waited += time.perf_counter() - asked_for
                 self.attempts += 1
                 if self.begun is not None:
@@ -146,7 +176,20 @@ class Request:
                         slot.settle(self.reply.in_tokens + (self.reply.out_tokens or 0))
             finally:
                 if budget is not None:
-                    budget.settle(expected, booked)
+                    budget.settle(expected, booked.usd)
+                if token_budget is not None:
+                    token_budget.settle(tokens, booked.tokens)
+
+    async def _start(self, limiter: Limiter | SharedLimiter, tokens: int) -> Slot | SharedSlot:
+        """Wait for a start under the rate limit, but not longer than the model allows."""
+        try:
+            async with asyncio.timeout(self.model.wait_timeout):
+                return await limiter.acquire(tokens)
+        except TimeoutError:
+            raise PermanentError(
+                f"No start under the rate limit of model {self.model.label!r} came free within "
+                f"wait_timeout={self.model.wait_timeout:g} seconds."
+            ) from None
 
     def _sent_tokens(self, problem: tuple[str, str] | None) -> int:
         """Estimated tokens of the prompt, with what is added to ask again."""
@@ -160,7 +203,7 @@ class Request:
             calibration.learn(round(count / calibration.factor), reported)
         calibration.replies += 1
 
-    def _book(self, at: float, seconds: float, problem: tuple[str, str] | None, outcome: Outcome) -> float:
+    def _book(self, at: float, seconds: float, problem: tuple[str, str] | None, outcome: Outcome) -> _Booked:
         """Write the attempt down and give what it cost, estimated where the provider reports no tokens."""
         model, reply = self.model, self.reply
         if reply is None:
@@ -186,8 +229,8 @@ class Request:
             Attempt(self.step, model.label, at, seconds, in_tokens, out_tokens, usd, outcome, estimated)
         )
         if usd is None and model.cost is not None:
-            return model.cost.of(in_tokens, out_tokens)
-        return usd or 0.0
+            usd = model.cost.of(in_tokens, out_tokens)
+        return _Booked(usd or 0.0, in_tokens + out_tokens)
 
 
 async def with_retries(

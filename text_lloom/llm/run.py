@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from text_lloom.llm.budget import Budget
+from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.model import Completion
 from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.usage import Ledger
@@ -95,6 +95,7 @@ class Run:
     Attributes:
         ledger: Gets a row per attempt.
         budget: Never passed, if given.
+        token_budget: Never passed, if given.
         store: Replies kept from before, if given.
         vectors: Embeddings kept from before, if given.
         progress: Told how each step gets on, if given.
@@ -108,6 +109,7 @@ class Run:
 
     ledger: Ledger = field(default_factory=Ledger)
     budget: Budget | None = None
+    token_budget: TokenBudget | None = None
     store: ReplyStore | None = None
     vectors: VectorStore | None = None
     progress: Progress | None = None

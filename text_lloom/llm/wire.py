@@ -64,8 +64,19 @@ class JsonClient:
     def __repr__(self) -> str:
         return f"JsonClient({self._base_url!r})"
 
-    async def post(self, path: str, body: Mapping[str, object]) -> Any:
+    async def post(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        *,
+        on_headers: Callable[[Mapping[str, str]], object] | None = None,
+    ) -> Any:
         """The JSON value that the service replies with.
+
+        Args:
+            path: Appended to the base address.
+            body: Sent as JSON.
+            on_headers: Called with the headers of a reply.
 
         Raises:
             HttpError: For a status of 400 or more.
@@ -77,7 +88,10 @@ class JsonClient:
         async with self._session().post(
             self._base_url + path, data=data, proxy=self._proxy, trace_request_ctx=on_sent.get()
         ) as reply:
-            return json.loads(await _content(reply))
+            received = await _content(reply)
+            if on_headers is not None:
+                on_headers(reply.headers)
+            return json.loads(received)
 
     async def get(self, path: str) -> Any:
         """The JSON value at a path; raises as `post`."""

@@ -128,7 +128,7 @@ class BatchBook:
 
     def under_way(self, asker: str) -> list[BatchRecord]:
         """The batches whose answers were not fetched yet, of this session and of others on this machine."""
-        found = {i: record for i, record in self._under_way.items() if record.asker == asker}
+        found = {record.job.file_id: record for record in self.own(asker)}
         for path in self._files(asker):
             try:
                 record = BatchRecord.from_json(json.loads(path.read_bytes()))
@@ -141,12 +141,16 @@ class BatchBook:
                 found.setdefault(record.job.file_id, record)
         return sorted(found.values(), key=lambda record: (record.job.created, record.job.file_id))
 
+    def own(self, asker: str) -> list[BatchRecord]:
+        """The batches that this session has sent or taken over, and whose answers were not fetched yet."""
+        return [record for record in self._under_way.values() if record.asker == asker]
+
     def keep(self, record: BatchRecord) -> None:
         """Write a batch down that is about to be created, was created or was taken over."""
         self._under_way[record.job.file_id] = record
-        if self.folder is None:
-            return
         path = self._path(record)
+        if path is None:
+            return
         try:
             _write(path, json.dumps(record.to_json(), separators=(",", ":")).encode())
         except OSError as error:
@@ -166,9 +170,10 @@ class BatchBook:
         """The answers of a batch were fetched, or there will be none."""
         self._under_way.pop(record.job.file_id, None)
         self._ended[record.job.file_id] = record.job._replace(state=state)
-        if self.folder is not None:
+        path = self._path(record)
+        if path is not None:
             with contextlib.suppress(OSError):
-                self._path(record).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
 
     def to_json(self) -> dict[str, Any]:
         """The batches of this session as JSON values."""
@@ -199,8 +204,9 @@ class BatchBook:
             return []
         return sorted(self.folder.glob(f"{asker[:16]}-*.json"))
 
-    def _path(self, record: BatchRecord) -> Path:
-        assert self.folder is not None
+    def _path(self, record: BatchRecord) -> Path | None:
+        if self.folder is None:
+            return None
         return self.folder / f"{record.asker[:16]}-{text_hash(record.job.file_id)}.json"
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from text_lloom.concept import Concept
 from text_lloom.corpus import Corpus, Document
+from text_lloom.llm.batches import BATCH_PRICE
 from text_lloom.llm.engine import AnyModel
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
@@ -156,13 +157,26 @@ def estimate_gen(
 
 
 def estimate_score(
-    corpus: Corpus, model: AnyModel, tasks: Sequence[ScoreDocuments], *, n_summaries: int
+    corpus: Corpus,
+    model: AnyModel,
+    tasks: Sequence[ScoreDocuments],
+    *,
+    n_summaries: int,
+    in_batch: bool = False,
 ) -> Estimate:
-    """What scoring will cost, from the prompts of a sample of the questions."""
+    """What scoring will cost, from the prompts of a sample of the questions.
+
+    Args:
+        corpus: The documents.
+        model: Who is asked.
+        tasks: The questions.
+        n_summaries: Concepts that are summed up afterwards; always at the full price.
+        in_batch: Sent through the Batch API, at half the price.
+    """
     if not tasks:
         return Estimate(())
     step = max(1, len(tasks) // _SAMPLE)
-    steps = [_step(model, tasks[::step], len(tasks))]
+    steps = [_step(model, tasks[::step], len(tasks), share=BATCH_PRICE if in_batch else 1.0)]
     if n_summaries:
         passages = tuple(text[:200] for text in corpus.texts[:20])
         concept = Concept("Four words for it", "Does the text say that this is so?")
@@ -175,7 +189,8 @@ def _sample(corpus: Corpus) -> list[Document]:
     return documents[:: max(1, len(documents) // _SAMPLE)]
 
 
-def _step(model: AnyModel, sample: Sequence[Task[Any]], requests: int) -> StepEstimate:
+def _step(model: AnyModel, sample: Sequence[Task[Any]], requests: int, *, share: float = 1.0) -> StepEstimate:
+    """The estimate of a step, at a share of the model's price."""
     name = sample[0].step
     if isinstance(model, Solver):
         return StepEstimate(name, model.label, requests, 0, 0, 0, 0.0, 0.0)
@@ -183,7 +198,8 @@ def _step(model: AnyModel, sample: Sequence[Task[Any]], requests: int) -> StepEs
     in_tokens = round(sum(model.count_tokens(task.prompt()) for task in sample) * scale)
     expected = sum(task.expected_tokens * task.answer_units() for task in sample) * scale
     low, high = round(_SHORT * expected), round(_LONG * expected)
-    usd_low, usd_high = _priced(model, in_tokens, low), _priced(model, in_tokens, high)
+    usd_low = _priced(model, in_tokens, low, share)
+    usd_high = _priced(model, in_tokens, high, share)
     return StepEstimate(name, model.label, requests, in_tokens, low, high, usd_low, usd_high)
 
 
@@ -195,8 +211,10 @@ def _embedding_step(model: Embedder, tokens: int) -> StepEstimate:
     return StepEstimate("cluster", model.label, requests, tokens, 0, 0, usd, usd)
 
 
-def _priced(model: Model | EmbedModel | Fallbacks, in_tokens: int, out_tokens: int) -> float | None:
-    return None if model.cost is None else model.cost.of(in_tokens, out_tokens)
+def _priced(
+    model: Model | EmbedModel | Fallbacks, in_tokens: int, out_tokens: int, share: float = 1.0
+) -> float | None:
+    return None if model.cost is None else share * model.cost.of(in_tokens, out_tokens)
 
 
 def _usd(step: StepEstimate) -> str:

@@ -88,6 +88,8 @@ async def synthesize_concepts(
         for pattern in answer:
             cited = [task.items[i] for i in pattern.items]
             example_ids: list[Hashable] = list(dict.fromkeys(item.doc_id for item in cited))
+            if len(example_ids) == 1 < len(task.doc_ids):
+                continue  # several lines of one document are no pattern of the collection
             concept = Concept(
                 name=pattern.name,
                 criteria=pattern.criteria,

@@ -186,7 +186,18 @@ def read_json(text: str) -> object:
         import json_repair
 
         repaired: object = json_repair.loads(body)
-        value = repaired if isinstance(repaired, dict) else ""
+        value = _without_halves(repaired) if isinstance(repaired, dict) else ""
+    return value
+
+
+def _without_halves(value: object) -> object:
+    """Repaired JSON with its surrogate pairs joined, as a JSON parser joins them."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_halves(part) for part in value]
+    if isinstance(value, dict):
+        return {_without_halves(key): _without_halves(part) for key, part in value.items()}
     return value
 
 

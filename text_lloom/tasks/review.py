@@ -31,7 +31,7 @@ every document will be judged.
 
 Name the concepts to take out{{seeding_phrase}}. Take a concept out only if
 - nearly every document on the subject would meet its criterion, so that it tells nothing apart, or
-- it is about a single case, person or sentence rather than a pattern, or
+- it could apply to only one document of the collection, or
 - its criterion cannot be decided by reading a document.
 
 Keep everything else, rare concepts too. Overlap is dealt with elsewhere: it is no reason to take one out. \
@@ -57,10 +57,10 @@ You review a draft codebook: concepts found in a collection of documents, each w
 every document will be judged. They were drafted in several rounds, so the same idea can occur more than once.
 
 Group the concepts that should be one{{seeding_phrase}}. Two concepts belong in one group if a document \
-that meets one criterion nearly always meets the other: other words for one idea, a narrower version that \
-nobody would report separately, or worrying about a thing and warning of it. Do not group concepts that \
-only share a subject: opposite views of a matter, a problem and the remedy asked for, a demand and the \
-blame for its not being met stay apart. Never join criteria with "or" to make them fit.{{target_phrase}}
+that meets one criterion nearly always meets the other, or if one is a narrower version that nobody would \
+report separately. Do not group concepts that only share a subject: opposite views of a matter, a problem \
+and the remedy asked for, a demand and the blame for its not being met stay apart. Never join criteria \
+with "or" to make them fit.{{target_phrase}}
 
 For each group give
 - "concepts": two or more labels; each label in one group at most,
@@ -92,7 +92,7 @@ Choose the {{max_concepts}} concepts that together tell most about the collectio
 - specific and insightful rather than what one would have guessed beforehand,
 - never two that mean nearly the same, so that together they cover much,
 - decidable from the text,
-- of two equally telling ones, the one seen in more documents.
+- of two equally telling ones, the one seen in more documents (the figure in brackets, from a sample).
 
 {_DATA_NOTE}
 

@@ -27,8 +27,8 @@ Answers:
 A - clearly meets it: the text says so in its own words; the criterion's wording need not occur
 B - mostly meets it: one small inference is needed
 C - unclear: the text can be read in two ways, and one of them meets it
-D - hardly meets it: the same subject, but not what the criterion asks
-E - does not meet it
+D - comes close: a part of what the criterion asks is there, but not the whole
+E - does not meet it: another subject, the opposite view, or merely the same subject
 
 - Judge by what the text says, not by its subject, and each concept by itself. It is common that a document \
 meets none of them.

@@ -16,7 +16,7 @@ __all__ = ["SYNTHESIZE_TEMPLATE", "Item", "Pattern", "SynthesizeConcepts"]
 SYNTHESIZE_TEMPLATE = Template(
     """\
 You help an analyst who looks for patterns across many documents. The numbered lines below are short \
-points taken from different documents that were grouped because they seem related.
+points taken from documents of one collection.
 
 Find {n_concepts_phrase} that several of these lines share{seeding_phrase}.
 
@@ -25,7 +25,9 @@ For each one give:
 about a subject, not just the subject: "Fear of losing benefits", not "Benefits"; "Gesture input on \
 tables", not "Interaction".
 - "prompt": the criterion for including a document, as one question that starts with "Does the text" and \
-that two careful readers would answer alike. One claim: no list joined by "or", no "for example".
+that two careful readers would answer alike. One claim: no list joined by "or", no "for example". Use the \
+weakest verb that all chosen lines meet ("says that", "supports"; "demands" only if all demand), and no \
+word that needs a scale or a date ("recent", "serious").
 - "example_ids": the numbers of all lines that meet the criterion. Check each line against it, and leave \
 out those that need stretching. Two lines are the bare minimum; prefer what three or more share.
 
@@ -110,7 +112,12 @@ class SynthesizeConcepts(Task[list[Pattern]]):
 
     def prompt(self) -> str:
         lines = "\n".join(f"{n}. {' '.join(item.text.split())}" for n, item in enumerate(self.items, 1))
-        seeding = f", each of them about {self.seed} by its own criterion" if self.seed else ""
+        seeding = ""
+        if self.seed:
+            seeding = (
+                f", each of them about {self.seed} by its own criterion; lines with no bearing on that are "
+                "to be ignored, and one or two ideas are a good answer"
+            )
         return (self.custom or self.template).render(
             {"examples": lines, "n_concepts_phrase": self._how_many(), "seeding_phrase": seeding}
         )

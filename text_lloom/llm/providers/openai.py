@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from text_lloom.errors import AnswerRefused, InputError, ModelSetupError, PermanentError
 from text_lloom.llm.limits import RateLimitSpec
-from text_lloom.llm.model import Completion, Embeddings, EmbedModel, Model
+from text_lloom.llm.model import Completion, Embeddings, EmbedModel, Model, limiter_of
 from text_lloom.llm.portal import close_with
 from text_lloom.llm.pricing import known_context_window, known_price
 from text_lloom.llm.retry import as_model_error
@@ -33,6 +34,9 @@ _KEY_VARIABLE = "OPENAI_API_KEY"
 _URL_VARIABLE = "OPENAI_BASE_URL"
 _URL = "https://api.openai.com/v1"
 _SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST_PAUSE = 60.0
 _FORMATS = ("json_schema", "json_object", "none")
 _FORMAT_SIGNS = ("response_format", "json_schema", "json_object", "structured output")
 
@@ -109,7 +113,9 @@ class OpenAIModel(Model):
             known, refused = self._format, len(self._refused)
             try:
                 return read_completion(
-                    await self.client.post("/chat/completions", self.request_body(prompt, schema))
+                    await self.client.post(
+                        "/chat/completions", self.request_body(prompt, schema), on_headers=self._heed
+                    )
                 )
             except Exception as error:
                 found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
@@ -139,6 +145,16 @@ class OpenAIModel(Model):
         for name in self._refused:
             body.pop(name, None)
         return body | self.args
+
+    def _heed(self, headers: Mapping[str, str]) -> None:
+        """Hold all requests of this model back when the provider says that none is left for a while."""
+        if self.limit.windows:
+            return
+        for unit in ("requests", "tokens"):
+            if headers.get(f"x-ratelimit-remaining-{unit}") == "0":
+                seconds = seconds_of(headers.get(f"x-ratelimit-reset-{unit}", ""))
+                if seconds:
+                    limiter_of(self)[0].pause(min(seconds, _LONGEST_PAUSE))
 
     def _strict(self, schema: Mapping[str, object]) -> dict[str, Any]:
         """The strict form of a schema, made once per schema object."""
@@ -234,6 +250,14 @@ class OpenAIEmbedModel(EmbedModel):
         vectors = np.stack([_vector(row["embedding"]) for row in rows])
         tokens = (reply.get("usage") or {}).get("prompt_tokens")
         return Embeddings(vectors, tokens or None)
+
+
+def seconds_of(duration: str) -> float:
+    """Seconds in a duration as OpenAI's headers state it, such as `6m0s`, `1.5s` or `120ms`; 0 if unclear."""
+    parts = _DURATION.findall(duration.strip())
+    if not parts or "".join(f"{number}{unit}" for number, unit in parts) != duration.strip():
+        return 0.0
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
 def strict_schema(schema: Mapping[str, object]) -> dict[str, Any]:
