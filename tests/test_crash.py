@@ -21,7 +21,13 @@ _KILLS = 25
 def run(provider: FakeProvider, cache: Path, out: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.scoring_run", provider.base_url, provider.api_key]
     root = Path(__file__).resolve().parents[1]
-    return subprocess.Popen([*command, str(cache), str(out)], stdout=subprocess.PIPE, text=True, cwd=root)
+    return subprocess.Popen(
+        [*command, str(cache), str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=root,
+    )
 
 
 @pytest.mark.slow
@@ -54,3 +60,28 @@ def test_kill_9_at_random_moments(fake_provider: FakeProvider, tmp_path: Path) -
         pd.read_parquet(tmp_path / "resumed.parquet").drop(columns="concept_id"),
         pd.read_parquet(tmp_path / "undisturbed.parquet").drop(columns="concept_id"),
     )
+
+
+@pytest.mark.slow
+def test_an_interrupt_stops_within_a_second_and_keeps_what_was_answered(
+    fake_provider: FakeProvider, tmp_path: Path
+) -> None:
+    fake_provider.control(latency=0.3)
+    process = run(fake_provider, tmp_path / "cache", tmp_path / "never.parquet")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    while fake_provider.stats(log=False).paid < 3 * _CONCURRENCY:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    process.wait(timeout=20)
+    assert time.monotonic() - began < 2.0, "one second, and one more for a busy machine"
+    process.stdout.close()
+    before = fake_provider.stats(log=False).counters["requests"]
+    time.sleep(0.5)
+    assert fake_provider.stats(log=False).counters["requests"] == before, (
+        "requests went on after the interrupt"
+    )
+    last = run(fake_provider, tmp_path / "cache", tmp_path / "resumed.parquet")
+    output, _ = last.communicate(timeout=60)
+    assert int(output.split()[-1]) <= 601 - 2 * _CONCURRENCY
