@@ -33,6 +33,7 @@ from text_lloom.errors import (
 )
 from text_lloom.llm import Fallbacks, Model, OpenAIModel, RetryPolicy
 from text_lloom.llm.batches import BatchEndpoint, BatchFile, BatchLine
+from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import allow_paid_calls
 from text_lloom.llm.wire import HttpError
@@ -412,7 +413,7 @@ async def test_an_interrupt_leaves_the_batch_running(
     with pytest.raises(asyncio.CancelledError):
         await waiting
     shown = capsys.readouterr().out
-    assert "Stopped waiting. 12 requests go on at the provider" in shown
+    assert "Stopped. 12 requests go on at the provider" in shown
     assert "cancel_batches()" in shown
     [job] = await l.cancel_batches()
     assert job.state in ("cancelling", "cancelled")
@@ -675,6 +676,21 @@ async def test_the_budget_bounds_what_is_sent(sessions: Sessions) -> None:
     assert l.ledger.totals().usd <= 0.6 * usd
     assert len(l.batch_jobs) == 1
     assert np.count_nonzero(l.table.to_frame(list(l.concepts.values()))["score"].notna()) > 0
+
+
+async def test_a_token_budget_bounds_what_is_sent(sessions: Sessions) -> None:
+    l = sessions.new(cache=False)  # noqa: E741
+    concepts, table = list(l.concepts.values()), ScoreTable(l.corpus)
+    run = Run(budget=Budget(1.0), token_budget=TokenBudget(4000))
+    scoring = BatchScoring(
+        sessions.model(cost=None), list(l.corpus), concepts, book=BatchBook(None), run=run, say=str
+    )
+    with pytest.raises(BudgetReached, match="token budget of 4,000 tokens"):
+        await scoring.score(plan_scoring(list(l.corpus), concepts), table, poll_seconds=0.05)
+    totals = run.ledger.totals()
+    assert 2 <= totals.requests < 12
+    assert run.token_budget is not None
+    assert run.token_budget.spent == totals.in_tokens + totals.out_tokens <= 4000
 
 
 async def test_what_is_under_way_is_set_aside_in_the_budget(sessions: Sessions, tmp_path: Path) -> None:

@@ -24,8 +24,11 @@ import pytest
 
 from text_lloom.errors import InputError, LloomError, MissingPackage, PermanentError
 from text_lloom.llm import redis_limits
+from text_lloom.llm.engine import complete_all
 from text_lloom.llm.limits import Window
+from text_lloom.llm.model import limiter_of
 from text_lloom.llm.redis_limits import SharedLimiter, shared_limiter
+from text_lloom.testing import FunctionModel
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 30.0
@@ -613,3 +616,21 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch: pytest.
 if __name__ == "__main__":
     warnings.simplefilter("error")
     print(json.dumps(asyncio.run(_work(json.loads(sys.argv[1])))))
+
+
+async def test_models_with_the_same_name_share_a_limit_over_the_redis_that_they_name(
+    server: RedisServer,
+) -> None:
+    """As two processes would: two event loops have two limiters, and one Redis between them."""
+
+    async def ask(n: int) -> float:
+        model = FunctionModel(lambda prompt: prompt, name="shared", rate_limit=(3, 2), redis_url=server.url)
+        began = time.monotonic()
+        await complete_all(model, [f"{n}: {i}" for i in range(3)])
+        limiter, _ = limiter_of(model)
+        assert isinstance(limiter, SharedLimiter)
+        await limiter.aclose()
+        return time.monotonic() - began
+
+    seconds = [await asyncio.to_thread(asyncio.run, ask(n)) for n in range(2)]
+    assert seconds[0] < 1.5 < seconds[1], seconds

@@ -450,7 +450,8 @@ _shared = WeakKeyDictionary()
 def limiter_of(model: Model | EmbedModel) -> tuple[Limiter | SharedLimiter, Gate]:
     """The limiter and the gate that all requests to this model share, on the portal's loop.
 
-    Other processes share the limiter, too, when `LLOOM_REDIS_URL` names a Redis.
+    Other processes share the limiter, too, when the model's `redis_url` or `LLOOM_REDIS_URL` names a
+    Redis.
     """
     shared = _shared.setdefault(asyncio.get_running_loop(), {})
     key = model.limiter_key
@@ -458,7 +459,7 @@ def limiter_of(model: Model | EmbedModel) -> tuple[Limiter | SharedLimiter, Gate
         concurrency = model.limit.concurrency
         if concurrency is None and model.limit.windows:
             concurrency = _MOST_IN_FLIGHT
-        between = shared_limiter(model.limit.windows, key=key[:3])
+        between = shared_limiter(model.limit.windows, key=key[:3], url=model.redis_url)
         if between is not None:
             close_with(between, between.aclose)
         shared[key] = (between or Limiter(model.limit.windows), Gate(concurrency))

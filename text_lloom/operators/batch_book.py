@@ -20,7 +20,7 @@ from text_lloom.errors import FileProblem
 from text_lloom.llm.batches import BatchJob
 from text_lloom.llm.model import Model
 
-__all__ = ["Asked", "AskedConcept", "BatchBook", "BatchRecord", "asker_of", "text_hash"]
+__all__ = ["Asked", "AskedConcept", "BatchBook", "BatchCost", "BatchRecord", "asker_of", "text_hash"]
 
 _VERSION: Final = 1
 
@@ -49,6 +49,22 @@ class Asked(NamedTuple):
     concepts: tuple[int, ...]
 
 
+class BatchCost(NamedTuple):
+    """What requests take from the budgets.
+
+    Attributes:
+        usd: US dollars, at the price of batches.
+        tokens: Tokens of prompts and replies.
+    """
+
+    usd: float = 0.0
+    tokens: int = 0
+
+    def plus(self, other: BatchCost) -> BatchCost:
+        """Both together."""
+        return BatchCost(self.usd + other.usd, self.tokens + other.tokens)
+
+
 @dataclass(frozen=True, slots=True)
 class BatchRecord:
     """A batch and what it asks.
@@ -59,7 +75,7 @@ class BatchRecord:
         get_highlights: Whether quotes were asked for.
         concepts: The concepts of all questions.
         requests: By key of the request, the questions with that prompt.
-        usd: What it was expected to cost in US dollars; 0 if that was not looked at.
+        expected: What it was expected to cost; nothing if there was no budget.
     """
 
     job: BatchJob
@@ -67,7 +83,7 @@ class BatchRecord:
     get_highlights: bool
     concepts: tuple[AskedConcept, ...]
     requests: Mapping[str, tuple[Asked, ...]]
-    usd: float = 0.0
+    expected: BatchCost
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values."""
@@ -81,7 +97,7 @@ class BatchRecord:
                 [key, *([list(documents), list(concepts)] for documents, concepts in questions)]
                 for key, questions in self.requests.items()
             ],
-            "usd": self.usd,
+            "expected": list(self.expected),
         }
 
     @classmethod
@@ -102,7 +118,7 @@ class BatchRecord:
                 str(key): tuple(Asked(tuple(map(str, d)), tuple(map(int, c))) for d, c in questions)
                 for key, *questions in written["requests"]
             },
-            usd=float(written["usd"]),
+            expected=BatchCost(float(written["expected"][0]), int(written["expected"][1])),
         )
 
 
@@ -115,8 +131,8 @@ class BatchBook:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self.reserved: dict[str, float] = {}
-        """By file id, what is set aside in this session's budget."""
+        self.reserved: dict[str, BatchCost] = {}
+        """By file id, what is set aside in this session's budgets."""
         self._under_way: dict[str, BatchRecord] = {}
         self._ended: dict[str, BatchJob] = {}
 

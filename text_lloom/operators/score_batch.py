@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, cast
 
@@ -14,6 +15,7 @@ from text_lloom.corpus import Document
 from text_lloom.errors import (
     BadAnswer,
     BudgetReached,
+    ModelError,
     ModelNotFound,
     PermanentError,
     TransientError,
@@ -35,7 +37,15 @@ from text_lloom.llm.run import Run
 from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt
 from text_lloom.operators.batch_answers import BatchReader, KnownTexts, Reading, parsed_scores
-from text_lloom.operators.batch_book import Asked, AskedConcept, BatchBook, BatchRecord, asker_of, text_hash
+from text_lloom.operators.batch_book import (
+    Asked,
+    AskedConcept,
+    BatchBook,
+    BatchCost,
+    BatchRecord,
+    asker_of,
+    text_hash,
+)
 from text_lloom.scores import ScoreTable
 from text_lloom.tasks import ScoreDocuments
 
@@ -141,8 +151,8 @@ class BatchScoring:
         try:
             await self._send(tasks, table)
             await self._collect(table, wait=wait, longest=poll_seconds)
-        except asyncio.CancelledError:
-            self._say_how_to_go_on("Stopped waiting.")
+        except (asyncio.CancelledError, ModelError):
+            self._say_how_to_go_on("Stopped.")
             raise
         if self._out_of_budget is not None:
             raise self._out_of_budget
@@ -174,7 +184,7 @@ class BatchScoring:
                 self._book.keep(record)
                 jobs.append(record.job)
             else:
-                self._settle(record, 0.0)
+                self._settle(record, BatchCost())
                 self._close(record, state)
                 jobs.append(record.job._replace(state=state))
         return jobs
@@ -190,33 +200,30 @@ class BatchScoring:
     async def _send(self, tasks: Sequence[ScoreDocuments], table: ScoreTable) -> None:
         asked = await asyncio.to_thread(self._questions, tasks)
         questions = {q.key: q for q in asked if not self._answer_from_store(q, table)}
-        reserved: dict[str, float] = {}
+        due = list(questions.values())
+        if due:
+            self._out_of_budget = self._no_room
+        reserved: dict[str, BatchCost] = {}
         file = self._new_file()
-        budget, due = self._run.budget, list(questions.values())
         try:
             for at in range(0, len(due), _LINES_AT_ONCE):
-                for line, usd in await asyncio.to_thread(self._lines, due[at : at + _LINES_AT_ONCE]):
-                    if self._no_room is not None:
-                        self._out_of_budget = self._no_room
+                if self._out_of_budget is not None:
+                    break
+                for line, cost in await asyncio.to_thread(self._lines, due[at : at + _LINES_AT_ONCE]):
+                    try:
+                        self._set_aside(cost)
+                    except BudgetReached as error:
+                        self._out_of_budget = error
                         break
-                    if budget is not None:
-                        try:
-                            budget.reserve(usd)
-                        except BudgetReached as error:
-                            self._out_of_budget = error
-                            break
-                        reserved[line.key] = usd
+                    reserved[line.key] = cost
                     if not file.add(line):
                         await self._send_file(file, questions, reserved)
                         file = self._new_file()
                         file.add(line)
-                if self._out_of_budget is not None:
-                    break
             if len(file):
                 await self._send_file(file, questions, reserved)
         finally:
-            if budget is not None:
-                budget.settle(sum(reserved.values()), 0.0)
+            self._book_cost(_total(reserved.values()), BatchCost())
 
     def _questions(self, tasks: Sequence[ScoreDocuments]) -> list[_Question]:
         """Distinct prompts, in the order of the tasks."""
@@ -251,46 +258,48 @@ class BatchScoring:
         self._run.ledger.add(Attempt(_STEP, self._model.label, time.time(), 0.0, 0, 0, 0.0, "cached"))
         return True
 
-    def _lines(self, questions: Sequence[_Question]) -> list[tuple[BatchLine, float]]:
-        """The requests, each with what it may cost in US dollars if that is asked for."""
-        price = None if self._run.budget is None else self._model.cost
-        lines = []
+    def _lines(self, questions: Sequence[_Question]) -> list[tuple[BatchLine, BatchCost]]:
+        """The requests, each with what it may cost if there is a budget."""
+        price, lines = self._model.cost, []
+        has_budget = self._run.budget is not None or self._run.token_budget is not None
         for question in questions:
-            asked, usd = question.asked, 0.0
+            asked, cost = question.asked, BatchCost()
             prompt = asked.prompt()
-            if price is not None:
+            if has_budget:
+                in_tokens = self._model.count_tokens(prompt)
                 out_tokens = asked.expected_tokens * asked.answer_units()
-                usd = BATCH_PRICE * price.of(self._model.count_tokens(prompt), out_tokens)
-            lines.append((self._endpoint.line(question.key, prompt, asked.schema()), usd))
+                usd = 0.0 if price is None else BATCH_PRICE * price.of(in_tokens, out_tokens)
+                cost = BatchCost(usd, in_tokens + out_tokens)
+            lines.append((self._endpoint.line(question.key, prompt, asked.schema()), cost))
         return lines
 
     def _new_file(self) -> BatchFile:
         return BatchFile(most_requests=self._most_requests, most_bytes=self._most_bytes)
 
     async def _send_file(
-        self, file: BatchFile, questions: dict[str, _Question], reserved: dict[str, float]
+        self, file: BatchFile, questions: dict[str, _Question], reserved: dict[str, BatchCost]
     ) -> None:
         """Send a file, and have it answered; takes over what is reserved for its requests."""
         file_id = await self._endpoint.upload(file.content)
-        usd = sum(reserved.get(key, 0.0) for key in file.keys)
-        record = self._record(file_id, [questions[key] for key in file.keys], usd=usd)
+        expected = _total(reserved[key] for key in file.keys)
+        record = self._record(file_id, [questions[key] for key in file.keys], expected)
         # Written down before it is created: should this process end in between, the batch is looked for.
         self._book.keep(record)
         self._under_way[file_id] = record
         self._not_in_store.add(file_id)
         for key in file.keys:
-            reserved.pop(key, None)
-        self._book.reserved[file_id] = usd
+            del reserved[key]
+        self._book.reserved[file_id] = expected
         try:
             status = await self._endpoint.create(file_id)
         except PermanentError:
-            self._settle(record, 0.0)
+            self._settle(record, BatchCost())
             self._close(record, "failed")
             raise
         self._book.keep(self._noted(record, status))
         self._say(f"Sent batch {status.id}: {len(file):,} requests to {self._model.label}, at half price.")
 
-    def _record(self, file_id: str, sent: Sequence[_Question], *, usd: float) -> BatchRecord:
+    def _record(self, file_id: str, sent: Sequence[_Question], expected: BatchCost) -> BatchRecord:
         positions: dict[str, int] = {}
         concepts: list[AskedConcept] = []
         requests: dict[str, tuple[Asked, ...]] = {}
@@ -306,7 +315,7 @@ class BatchScoring:
             requests[question.key] = tuple(dict.fromkeys(asked))
         job = BatchJob("", file_id, self._model.name, time.time(), len(sent), "sent")
         highlights = sent[0].asked.get_highlights
-        return BatchRecord(job, self._asker, highlights, tuple(concepts), requests, usd)
+        return BatchRecord(job, self._asker, highlights, tuple(concepts), requests, expected)
 
     # Fetching
 
@@ -326,10 +335,9 @@ class BatchScoring:
                         if progress is not None:
                             progress.advance(done[file_id] - before)
                     reached = time.monotonic()
-                except TransientError as error:
+                except TransientError:
                     # A day's wait must outlast a network that is away for a while.
                     if not wait or time.monotonic() - reached > self._run.policy.deadline:
-                        self._say_how_to_go_on(f"The provider does not reply: {error}")
                         raise
                 if not self._under_way or not wait:
                     break
@@ -428,14 +436,15 @@ class BatchScoring:
         self, record: BatchRecord, readings: Sequence[Reading], table: ScoreTable, *, state: str
     ) -> None:
         """Book what the requests of a batch gave, and close it."""
-        spent, price = 0.0, self._model.cost
+        spent, price = BatchCost(), self._model.cost
         for reading in readings:
             row = reading.row
             if row is not None:
                 self._run.ledger.add(row)
+                usd = row.usd or 0.0
                 if row.usd is None and price is not None:
-                    spent += BATCH_PRICE * price.of(row.in_tokens, row.out_tokens)
-                spent += row.usd or 0.0
+                    usd = BATCH_PRICE * price.of(row.in_tokens, row.out_tokens)
+                spent = spent.plus(BatchCost(usd, row.in_tokens + row.out_tokens))
             for found in reading.found or ():
                 for concept in found.concepts:
                     for doc_id in found.doc_ids:
@@ -451,27 +460,48 @@ class BatchScoring:
 
     def _reserve(self, record: BatchRecord) -> None:
         """Set aside what a batch will cost that another session has sent."""
-        budget, file_id = self._run.budget, record.job.file_id
-        if budget is None or file_id in self._book.reserved:
+        file_id = record.job.file_id
+        if file_id in self._book.reserved:
             return
         try:
-            budget.reserve(record.usd)
+            self._set_aside(record.expected)
         except BudgetReached as error:
             self._no_room = error
         else:
-            self._book.reserved[file_id] = record.usd
+            self._book.reserved[file_id] = record.expected
 
-    def _settle(self, record: BatchRecord, spent: float) -> None:
-        reserved = self._book.reserved.pop(record.job.file_id, 0.0)
-        budget = self._run.budget
-        if budget is None:
-            return
-        if not reserved and spent:
+    def _settle(self, record: BatchRecord, spent: BatchCost) -> None:
+        reserved = self._book.reserved.pop(record.job.file_id, BatchCost())
+        if not reserved.tokens:
             # Nothing was set aside for it, which says nothing about how good estimates are.
             with contextlib.suppress(BudgetReached):
-                budget.reserve(spent)
+                self._set_aside(spent)
                 reserved = spent
-        budget.settle(reserved, spent)
+        self._book_cost(reserved, spent)
+
+    def _set_aside(self, cost: BatchCost) -> None:
+        """Reserve a cost in all budgets.
+
+        Raises:
+            BudgetReached: When it would pass one of them; nothing is set aside then.
+        """
+        budget, token_budget = self._run.budget, self._run.token_budget
+        if budget is not None:
+            budget.reserve(cost.usd)
+        if token_budget is not None:
+            try:
+                token_budget.reserve(cost.tokens)
+            except BudgetReached:
+                if budget is not None:
+                    budget.settle(cost.usd, 0.0)
+                raise
+
+    def _book_cost(self, reserved: BatchCost, spent: BatchCost) -> None:
+        """Book what was spent in place of what was set aside for it."""
+        if self._run.budget is not None:
+            self._run.budget.settle(reserved.usd, spent.usd)
+        if self._run.token_budget is not None:
+            self._run.token_budget.settle(reserved.tokens, spent.tokens)
 
     def _noted(self, record: BatchRecord, status: BatchStatus) -> BatchRecord:
         """The record with what the provider says about the batch."""
@@ -503,3 +533,7 @@ class _Question:
     key: str
     asked: ScoreDocuments
     tasks: list[ScoreDocuments] = field(default_factory=list)
+
+
+def _total(costs: Iterable[BatchCost]) -> BatchCost:
+    return functools.reduce(BatchCost.plus, costs, BatchCost())

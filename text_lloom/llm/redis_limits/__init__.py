@@ -233,8 +233,8 @@ class SharedLimiter:
             self._service.call_in(self._service.gap)
 
 
-def shared_limiter(windows: Sequence[Window], *, key: object) -> SharedLimiter | None:
-    """The shared limiter that the environment asks for; `None` when it names no Redis.
+def shared_limiter(windows: Sequence[Window], *, key: object, url: str | None = None) -> SharedLimiter | None:
+    """The shared limiter that a model or the environment asks for; `None` when neither names a Redis.
 
     `LLOOM_REDIS_URL` says where Redis is, `LLOOM_REDIS_ON_OUTAGE` (`local` or `fail`) and `LLOOM_REDIS_SHARE`
     are the arguments `on_outage` and `share` of `SharedLimiter`.
@@ -242,15 +242,16 @@ def shared_limiter(windows: Sequence[Window], *, key: object) -> SharedLimiter |
     Args:
         windows: The limits to keep.
         key: What shares the limit; its `repr` must be alike in all processes.
+        url: Where Redis is, in place of `LLOOM_REDIS_URL`.
 
     Raises:
         InputError: When one of these cannot be used.
         MissingPackage: Without the package `redis`.
     """
-    if not windows or not os.environ.get(_URL):
+    if not windows or not (url or os.environ.get(_URL)):
         return None
     share, on_outage = os.environ.get(_SHARE) or "1", os.environ.get(_ON_OUTAGE) or "local"
     if not share.isdecimal():
         raise InputError(f"{_SHARE}={share!r} must be a whole number of at least 1.")
     policy: Any = on_outage
-    return SharedLimiter(windows, key=repr(key), share=int(share), on_outage=policy)
+    return SharedLimiter(windows, key=repr(key), url=url, share=int(share), on_outage=policy)
