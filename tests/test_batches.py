@@ -34,6 +34,7 @@ from text_lloom.errors import (
 from text_lloom.llm import Fallbacks, Model, OpenAIModel, RetryPolicy
 from text_lloom.llm.batches import BatchEndpoint, BatchFile, BatchLine
 from text_lloom.llm.budget import Budget, TokenBudget
+from text_lloom.llm.portal import run_async
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import allow_paid_calls
 from text_lloom.llm.wire import HttpError
@@ -271,7 +272,7 @@ async def test_many_requests_go_in_several_batches(sessions: Sessions) -> None:
     scoring = BatchScoring(
         sessions.model(), list(l.corpus), concepts, book=book, run=run, say=said.append, most_requests=5
     )
-    outcome = await scoring.score(plan_scoring(list(l.corpus), concepts), table, poll_seconds=0.05)
+    outcome = await run_async(scoring.score(plan_scoring(list(l.corpus), concepts), table, poll_seconds=0.05))
     assert [job.requests for job in book.jobs] == [5, 5, 2]
     assert {job.state for job in book.jobs} == {"completed"}
     assert outcome.under_way == []
@@ -686,7 +687,7 @@ async def test_a_token_budget_bounds_what_is_sent(sessions: Sessions) -> None:
         sessions.model(cost=None), list(l.corpus), concepts, book=BatchBook(None), run=run, say=str
     )
     with pytest.raises(BudgetReached, match="token budget of 4,000 tokens"):
-        await scoring.score(plan_scoring(list(l.corpus), concepts), table, poll_seconds=0.05)
+        await run_async(scoring.score(plan_scoring(list(l.corpus), concepts), table, poll_seconds=0.05))
     totals = run.ledger.totals()
     assert 2 <= totals.requests < 12
     assert run.token_budget is not None
