@@ -480,3 +480,14 @@ def test_a_start_counts_from_the_moment_at_which_the_request_left() -> None:
         return [now() - began]
 
     assert in_virtual_time(main()) == pytest.approx([13])
+
+
+def test_the_ceiling_of_adaptation_can_be_set() -> None:
+    assert parse_rate_limit({"ceiling": 12}) == RateLimit((), None, 12)
+
+    async def main() -> int:
+        return Gate(ceiling=12).limit
+
+    assert in_virtual_time(main()) == 12
+    with pytest.raises(InputError, match="ceiling"):
+        parse_rate_limit({"ceiling": 0})

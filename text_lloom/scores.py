@@ -193,6 +193,19 @@ class ScoreTable:
         column = self._fresh(concept)
         return [""] * len(self.corpus) if column is None else list(column.highlight)
 
+    def judgement(self, concept: Concept, doc_id: Hashable) -> Judgement:
+        """What is recorded of one document on one concept; a score of `NaN` when nothing is."""
+        column, row = self._fresh(concept), self.corpus.position[doc_id]
+        if column is None:
+            return Judgement(float("nan"))
+        return Judgement(
+            float(column.score[row]),
+            column.rationale[row],
+            column.highlight[row],
+            column.match[row],
+            column.claimed[row],
+        )
+
     def rationales(self, concept: Concept) -> list[str]:
         """Rationales of all documents on a concept, `""` where there is none."""
         column = self._fresh(concept)

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Collection, Coroutine, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,7 +36,7 @@ from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring, score_do
 from text_lloom.operators.score_batch import BatchScoring
 from text_lloom.progress import StepProgress
 from text_lloom.quotes import locate_quote
-from text_lloom.scores import Judgement, ScoreTable
+from text_lloom.scores import ScoreTable
 from text_lloom.tasks import Candidate, ScoreDocuments
 
 if TYPE_CHECKING:
@@ -657,18 +658,8 @@ def _relocate(tasks: Sequence[ScoreDocuments], table: ScoreTable) -> None:
             if document.text == text or document.text in text:
                 continue
             for concept in task.concepts:
-                row = corpus.position[document.id]
-                highlight = table.highlights(concept)[row]
-                if highlight and highlight not in text:
-                    found = locate_quote(highlight, text)
-                    table.put(
-                        concept,
-                        document.id,
-                        Judgement(
-                            float(table.scores(concept)[row]),
-                            table.rationales(concept)[row],
-                            found.text,
-                            found.match,
-                            found.claimed,
-                        ),
-                    )
+                judgement = table.judgement(concept, document.id)
+                if judgement.highlight and judgement.highlight not in text:
+                    found = locate_quote(judgement.highlight, text)
+                    there = replace(judgement, highlight=found.text, match=found.match)
+                    table.put(concept, document.id, there)

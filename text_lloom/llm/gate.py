@@ -26,10 +26,11 @@ class Gate:
 
     Args:
         concurrency: A fixed number of holders, or `None` to adapt.
-        ceiling: The largest number when adapting.
+        ceiling: The largest number when adapting; 256 when not given.
     """
 
-    def __init__(self, concurrency: int | None = None, *, ceiling: int = _CEILING) -> None:
+    def __init__(self, concurrency: int | None = None, *, ceiling: int | None = None) -> None:
+        ceiling = _CEILING if ceiling is None else ceiling
         self.limit = concurrency if concurrency is not None else min(_START, ceiling)
         self.ceiling = concurrency if concurrency is not None else ceiling
         self._adapts = concurrency is None

@@ -30,11 +30,11 @@ __all__ = [
 
 RateLimitSpec: TypeAlias = object
 """`(n, seconds)`, `"300/10 seconds; 5000 per hour"`, items of the `limits` package, a list of these, or a
-mapping with the keys `requests`, `tokens` and `concurrency`."""
+mapping with the keys `requests`, `tokens`, `concurrency` and `ceiling`."""
 
 _MARGIN = 0.005
 _MARGIN_SHARE = 0.01
-_KEYS = ("requests", "tokens", "concurrency")
+_KEYS = ("requests", "tokens", "concurrency", "ceiling")
 _ZERO = re.compile(r"(?<![\d.])0+(?![\d.])")
 
 
@@ -52,11 +52,13 @@ class RateLimit:
 
     Attributes:
         windows: Every window limit; all are kept.
-        concurrency: The largest number of requests in flight, `None` when not limited.
+        concurrency: A fixed number of requests in flight; `None` adapts to the provider.
+        ceiling: The largest number of requests in flight when adapting.
     """
 
     windows: tuple[Window, ...] = ()
     concurrency: int | None = None
+    ceiling: int | None = None
 
 
 class RateStatus(NamedTuple):
@@ -92,10 +94,11 @@ def parse_rate_limit(spec: RateLimitSpec) -> RateLimit:
         if unknown:
             raise InputError(f"rate_limit: unknown key {unknown[0]!r}; known are {', '.join(_KEYS)}.")
         windows = _windows(spec.get("requests"), "requests") + _windows(spec.get("tokens"), "tokens")
-        concurrency = spec.get("concurrency")
-        return RateLimit(
-            tuple(windows), None if concurrency is None else whole_number(concurrency, what="concurrency")
-        )
+        bounds = {
+            name: None if spec.get(name) is None else whole_number(spec.get(name), what=name)
+            for name in ("concurrency", "ceiling")
+        }
+        return RateLimit(tuple(windows), bounds["concurrency"], bounds["ceiling"])
     return RateLimit(tuple(_windows(spec, "requests")))
 
 

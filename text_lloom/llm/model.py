@@ -10,7 +10,7 @@ import threading
 import types
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -146,7 +146,7 @@ class _Callable:
         self.calibration = Calibration()
         limit = parse_rate_limit(rate_limit)
         if concurrency is not None:
-            limit = RateLimit(limit.windows, whole_number(concurrency, what="concurrency"))
+            limit = replace(limit, concurrency=whole_number(concurrency, what="concurrency"))
         self.limit = limit
         self._key = _Secret(api_key)
         self._client: Any = None
@@ -386,7 +386,7 @@ class EmbedModel(_Callable, Embedder):
         self.fn = fn
         self.batch_size = whole_number(batch_size, what="batch_size")
         threads = self.limit.concurrency or _EMBED_THREADS
-        self.limit = RateLimit(self.limit.windows, threads)
+        self.limit = RateLimit(self.limit.windows, threads, self.limit.ceiling)
         self._runner: CallRunner[Any] | None = None if fn is None else CallRunner(fn, threads=threads)
         self._one_by_one = False
 
@@ -462,7 +462,10 @@ def limiter_of(model: Model | EmbedModel) -> tuple[Limiter | SharedLimiter, Gate
         between = shared_limiter(model.limit.windows, key=key[:3], url=model.redis_url)
         if between is not None:
             close_with(between, between.aclose)
-        shared[key] = (between or Limiter(model.limit.windows), Gate(concurrency))
+        shared[key] = (
+            between or Limiter(model.limit.windows),
+            Gate(concurrency, ceiling=model.limit.ceiling),
+        )
     limiter, gate = shared[key]
     runner = model._runner
     if runner is not None and runner.blocking:  # a granted start must find a thread at once
