@@ -23,7 +23,7 @@ from text_lloom.errors import FileProblem, InputError
 from text_lloom.llm.journal import Journal, open_journal
 from text_lloom.llm.journal import keeper as keeper_room
 from text_lloom.llm.journal import schema as schema_room
-from text_lloom.llm.model import Completion
+from text_lloom.llm.returned import Completion
 
 REPLY = Completion('{"answer": "A", "quote": "the 40 bus is late — 遅い"}', 812, 64, "stop", 0.0003)
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=200)

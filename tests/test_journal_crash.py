@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from text_lloom.llm.journal import Journal
-from text_lloom.llm.model import Completion
+from text_lloom.llm.returned import Completion
 
 WRITER = """
 import asyncio, sys
 from text_lloom.llm.journal import Journal
-from text_lloom.llm.model import Completion
+from text_lloom.llm.returned import Completion
 
 async def main():
     journal = Journal(sys.argv[1])
@@ -159,7 +159,7 @@ def test_a_disk_that_really_refuses_costs_no_reply(tmp_path: Path) -> None:
     program = """
 import asyncio, resource, sys, warnings
 from text_lloom.llm.journal import Journal
-from text_lloom.llm.model import Completion
+from text_lloom.llm.returned import Completion
 journal = Journal(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
 async def main():

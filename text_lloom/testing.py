@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
-from text_lloom.llm.model import Completion, Embeddings, EmbedModel, Model, Solver
+from text_lloom.llm.model import EmbedModel, Model, Solver
+from text_lloom.llm.returned import Completion, Embeddings
 from text_lloom.llm.spending import allow_paid_calls
 from text_lloom.tasks import Task
 

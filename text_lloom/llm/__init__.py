@@ -7,10 +7,11 @@
 from text_lloom.llm.costs import GLOBAL_COSTS, CostTracker, track_costs
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.limits import RateLimit, RateStatus
-from text_lloom.llm.model import Completion, Embeddings, EmbedModel, Model, Solver
+from text_lloom.llm.model import EmbedModel, Model, Solver
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
 from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
 from text_lloom.llm.retry import RetryPolicy
+from text_lloom.llm.returned import Completion, Embeddings
 from text_lloom.llm.run import Failure
 from text_lloom.llm.usage import Attempt, Ledger, Totals
 

@@ -27,9 +27,10 @@ from text_lloom.errors import (
 )
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.fit import fit_task, halved
-from text_lloom.llm.model import Completion, Model, Solver
+from text_lloom.llm.model import Model, Solver
 from text_lloom.llm.request import Request, first_error, re_asked
 from text_lloom.llm.retry import FATAL
+from text_lloom.llm.returned import Completion
 from text_lloom.llm.run import Failure, Run
 from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt, Ledger

@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import hashlib
 import inspect
 import threading
-import types
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from weakref import WeakKeyDictionary
 
 from text_lloom.errors import BadAnswer, InputError, LloomError, ModelSetupError
 from text_lloom.llm.blocking import CallRunner
 from text_lloom.llm.gate import Gate
+from text_lloom.llm.identity import identity_of
 from text_lloom.llm.limits import Limiter, RateLimit, RateLimitSpec, parse_rate_limit
 from text_lloom.llm.numeric import finite_number, whole_number
 from text_lloom.llm.portal import close_with
 from text_lloom.llm.pricing import Price, parse_cost
 from text_lloom.llm.redis_limits import SharedLimiter, shared_limiter
+from text_lloom.llm.returned import Completion, Embeddings, as_completion, as_embeddings
 from text_lloom.llm.tokens import Calibration, count_tokens
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from text_lloom.llm.usage import Ledger
     from text_lloom.tasks import Task
 
 __all__ = [
-    "Completion",
     "EmbedModel",
     "Embedder",
-    "Embeddings",
     "Model",
     "OneTextAtATime",
     "Solver",
-    "Tokens",
     "limiter_of",
 ]
 
@@ -50,46 +44,6 @@ EmbedFunction: TypeAlias = Callable[["EmbedModel", list[str]], Any | Awaitable[A
 _BLOCKING_THREADS = 64
 _EMBED_THREADS = 1
 _MOST_IN_FLIGHT = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """A model's reply to one prompt.
-
-    Attributes:
-        text: The reply.
-        in_tokens: Tokens of the prompt, `None` when the provider reports none.
-        out_tokens: Tokens of the reply, `None` when the provider reports none.
-        finish_reason: Why the reply ended: `"stop"`, `"length"`, ..., or `None` when unknown.
-        usd: The cost in US dollars, when the provider itself reports it.
-    """
-
-    text: str
-    in_tokens: int | None = None
-    out_tokens: int | None = None
-    finish_reason: str | None = None
-    usd: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Embeddings:
-    """Vectors of one call.
-
-    Attributes:
-        vectors: Shape `(texts, dimensions)`, float32.
-        in_tokens: Tokens of all texts, `None` when the provider reports none.
-    """
-
-    vectors: NDArray[np.float32]
-    in_tokens: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Token counts as reported by a call function; `None` for a count that was not reported."""
-
-    input: int | None
-    output: int | None
 
 
 class _Secret:
@@ -325,7 +279,7 @@ class Model(_Callable):
     @property
     def provider_key(self) -> str:
         fn = self.fn
-        return super().provider_key if fn is None else _identity(fn)
+        return super().provider_key if fn is None else identity_of(fn)
 
 
 class OneTextAtATime(LloomError):
@@ -421,7 +375,7 @@ class EmbedModel(_Callable, Embedder):
     @property
     def provider_key(self) -> str:
         fn = self.fn
-        return super().provider_key if fn is None else _identity(fn)
+        return super().provider_key if fn is None else identity_of(fn)
 
 
 class Solver(ABC):
@@ -471,97 +425,3 @@ def limiter_of(model: Model | EmbedModel) -> tuple[Limiter | SharedLimiter, Gate
     if runner is not None and runner.blocking:  # a granted start must find a thread at once
         gate.cap(runner.threads)
     return limiter, gate
-
-
-def as_completion(returned: object) -> Completion:
-    """A completion from what a call function may return.
-
-    Raises:
-        BadAnswer: When there is no text.
-    """
-    if isinstance(returned, Completion):
-        return returned
-    text, tokens = returned, None
-    if isinstance(returned, (tuple, list)) and len(returned) == 2:
-        text, tokens = returned
-    if not isinstance(text, str):
-        raise BadAnswer(
-            f"The call function returned {type(text).__name__} where text was expected; it must return "
-            f"(text, (in_tokens, out_tokens))."
-        )
-    counts = as_tokens(tokens)
-    return Completion(text, counts.input, counts.output)
-
-
-def as_tokens(reported: object) -> Tokens:
-    """Token counts from a pair, a number or nothing. Zeros mean that nothing was reported."""
-    listed: Any = reported.tolist() if hasattr(reported, "tolist") else reported
-    parts = list(listed) if isinstance(listed, (tuple, list)) else [listed]
-    numbers = [int(finite_number(part) or 0) for part in parts[:2]]
-    if not any(numbers):
-        return Tokens(None, None)
-    return Tokens(numbers[0], numbers[1] if len(numbers) > 1 else 0)
-
-
-def as_embeddings(returned: object, n: int) -> Embeddings | None:
-    """Embeddings of `n` texts from what a call function may return; `None` if they are not `n` vectors.
-
-    Raises:
-        BadAnswer: When a vector has a value that is no finite number.
-    """
-    import numpy as np
-
-    if isinstance(returned, Embeddings):
-        array, tokens = _as_vectors(returned.vectors, n), returned.in_tokens
-    else:
-        array, tokens = _as_vectors(returned, n), None
-        if isinstance(returned, (tuple, list)) and len(returned) == 2:
-            paired = _as_vectors(returned[0], n)
-            if paired is not None:
-                array, tokens = paired, as_tokens(returned[1]).input
-    if array is None:
-        return None
-    if not np.isfinite(array).all():
-        raise BadAnswer("The vectors contain values that are not finite numbers (NaN or infinity).")
-    return Embeddings(array, tokens)
-
-
-def _as_vectors(value: object, n: int) -> NDArray[np.float32] | None:
-    """`n` vectors as rows, or `None` if the value is something else."""
-    import numpy as np
-
-    try:
-        array = np.asarray(value, dtype=np.float32)
-    except (TypeError, ValueError):
-        return None
-    if array.ndim == 1 and n == 1 and len(array):
-        array = array[np.newaxis]
-    return array if array.ndim == 2 and len(array) == n and array.shape[1] else None
-
-
-def _identity(fn: object) -> str:
-    """What tells a call function from others: its name, its bound arguments and what it does.
-
-    Alike in every process, and different after the function was changed.
-    """
-    if isinstance(fn, functools.partial):
-        return f"{_identity(fn.func)}{fn.args!r}{fn.keywords!r}"
-    named = fn if hasattr(fn, "__qualname__") else type(fn)
-    code = getattr(fn, "__code__", None) or getattr(getattr(fn, "__call__", None), "__code__", None)  # noqa: B004
-    digest = ""
-    if type(code) is types.CodeType:  # that of a mock says it is one
-        digest = hashlib.sha256(_instructions(code)).hexdigest()[:16]
-    return f"{named.__module__}.{named.__qualname__}:{digest}"
-
-
-def _instructions(code: types.CodeType) -> bytes:
-    """What a function does, without the file and the lines where it stands."""
-    constants = [_constant(part) for part in code.co_consts]
-    return b"|".join([code.co_code, *constants, *(name.encode() for name in code.co_names)])
-
-
-def _constant(value: object) -> bytes:
-    if isinstance(value, types.CodeType):
-        return _instructions(value)
-    ordered = sorted(map(repr, value)) if isinstance(value, frozenset) else value
-    return repr(ordered).encode("utf-8", "replace")

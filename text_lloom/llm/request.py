@@ -17,9 +17,10 @@ from text_lloom.errors import (
     TransientError,
 )
 from text_lloom.llm.limits import Limiter, Slot
-from text_lloom.llm.model import Completion, EmbedModel, Model, limiter_of
+from text_lloom.llm.model import EmbedModel, Model, limiter_of
 from text_lloom.llm.redis_limits import SharedLimiter, SharedSlot
 from text_lloom.llm.retry import FATAL, as_model_error
+from text_lloom.llm.returned import Completion
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt, Outcome

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from text_lloom.llm.budget import Budget, TokenBudget
-from text_lloom.llm.model import Completion
 from text_lloom.llm.retry import RetryPolicy
+from text_lloom.llm.returned import Completion
 from text_lloom.llm.usage import Ledger
 
 if TYPE_CHECKING:

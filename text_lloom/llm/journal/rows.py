@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple, TypeAlias
 
-from text_lloom.llm.model import Completion
+from text_lloom.llm.returned import Completion
 
 __all__ = ["EntryId", "ReplyRow", "Row", "Stored", "VectorRow", "as_stored", "as_text", "entry_id"]
 

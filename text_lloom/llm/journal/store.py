@@ -27,7 +27,7 @@ from text_lloom.llm.journal.flight import Flights
 from text_lloom.llm.journal.keeper import Keeper
 from text_lloom.llm.journal.rows import ReplyRow, Row, VectorRow, as_stored, as_text
 from text_lloom.llm.journal.writer import Writer
-from text_lloom.llm.model import Completion
+from text_lloom.llm.returned import Completion
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,10 +10,11 @@ from typing import Any, Final, NamedTuple
 
 from text_lloom.errors import AnswerRefused, InputError, ModelSetupError, PermanentError
 from text_lloom.llm.limits import RateLimitSpec
-from text_lloom.llm.model import Completion, Embeddings, EmbedModel, Model, limiter_of
+from text_lloom.llm.model import EmbedModel, Model, limiter_of
 from text_lloom.llm.portal import close_with
 from text_lloom.llm.pricing import known_context_window, known_price
 from text_lloom.llm.retry import as_model_error
+from text_lloom.llm.returned import Completion, Embeddings
 from text_lloom.llm.wire import JsonClient
 
 __all__ = ["DEFAULT_MODELS", "DefaultModels", "OpenAIEmbedModel", "OpenAIModel", "read_completion"]

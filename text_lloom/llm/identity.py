@@ -1,0 +1,37 @@
+"""What tells one call function from another, alike in every process."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import types
+
+__all__ = ["identity_of"]
+
+
+def identity_of(fn: object) -> str:
+    """What tells a call function from others: its name, its bound arguments and what it does.
+
+    Alike in every process, and different after the function was changed.
+    """
+    if isinstance(fn, functools.partial):
+        return f"{identity_of(fn.func)}{fn.args!r}{fn.keywords!r}"
+    named = fn if hasattr(fn, "__qualname__") else type(fn)
+    code = getattr(fn, "__code__", None) or getattr(getattr(fn, "__call__", None), "__code__", None)  # noqa: B004
+    digest = ""
+    if type(code) is types.CodeType:  # that of a mock says it is one
+        digest = hashlib.sha256(_instructions(code)).hexdigest()[:16]
+    return f"{named.__module__}.{named.__qualname__}:{digest}"
+
+
+def _instructions(code: types.CodeType) -> bytes:
+    """What a function does, without the file and the lines where it stands."""
+    constants = [_constant(part) for part in code.co_consts]
+    return b"|".join([code.co_code, *constants, *(name.encode() for name in code.co_names)])
+
+
+def _constant(value: object) -> bytes:
+    if isinstance(value, types.CodeType):
+        return _instructions(value)
+    ordered = sorted(map(repr, value)) if isinstance(value, frozenset) else value
+    return repr(ordered).encode("utf-8", "replace")

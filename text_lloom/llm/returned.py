@@ -1,0 +1,121 @@
+"""What a model gives back, in the forms that call functions may return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from text_lloom.errors import BadAnswer
+from text_lloom.llm.numeric import finite_number
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Completion", "Embeddings", "Tokens", "as_completion", "as_embeddings", "as_tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A model's reply to one prompt.
+
+    Attributes:
+        text: The reply.
+        in_tokens: Tokens of the prompt, `None` when the provider reports none.
+        out_tokens: Tokens of the reply, `None` when the provider reports none.
+        finish_reason: Why the reply ended: `"stop"`, `"length"`, ..., or `None` when unknown.
+        usd: The cost in US dollars, when the provider itself reports it.
+    """
+
+    text: str
+    in_tokens: int | None = None
+    out_tokens: int | None = None
+    finish_reason: str | None = None
+    usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Vectors of one call.
+
+    Attributes:
+        vectors: Shape `(texts, dimensions)`, float32.
+        in_tokens: Tokens of all texts, `None` when the provider reports none.
+    """
+
+    vectors: NDArray[np.float32]
+    in_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Token counts as reported by a call function; `None` for a count that was not reported."""
+
+    input: int | None
+    output: int | None
+
+
+def as_completion(returned: object) -> Completion:
+    """A completion from what a call function may return.
+
+    Raises:
+        BadAnswer: When there is no text.
+    """
+    if isinstance(returned, Completion):
+        return returned
+    text, tokens = returned, None
+    if isinstance(returned, (tuple, list)) and len(returned) == 2:
+        text, tokens = returned
+    if not isinstance(text, str):
+        raise BadAnswer(
+            f"The call function returned {type(text).__name__} where text was expected; it must return "
+            f"(text, (in_tokens, out_tokens))."
+        )
+    counts = as_tokens(tokens)
+    return Completion(text, counts.input, counts.output)
+
+
+def as_tokens(reported: object) -> Tokens:
+    """Token counts from a pair, a number or nothing. Zeros mean that nothing was reported."""
+    listed: Any = reported.tolist() if hasattr(reported, "tolist") else reported
+    parts = list(listed) if isinstance(listed, (tuple, list)) else [listed]
+    numbers = [int(finite_number(part) or 0) for part in parts[:2]]
+    if not any(numbers):
+        return Tokens(None, None)
+    return Tokens(numbers[0], numbers[1] if len(numbers) > 1 else 0)
+
+
+def as_embeddings(returned: object, n: int) -> Embeddings | None:
+    """Embeddings of `n` texts from what a call function may return; `None` if they are not `n` vectors.
+
+    Raises:
+        BadAnswer: When a vector has a value that is no finite number.
+    """
+    import numpy as np
+
+    if isinstance(returned, Embeddings):
+        array, tokens = _as_vectors(returned.vectors, n), returned.in_tokens
+    else:
+        array, tokens = _as_vectors(returned, n), None
+        if isinstance(returned, (tuple, list)) and len(returned) == 2:
+            paired = _as_vectors(returned[0], n)
+            if paired is not None:
+                array, tokens = paired, as_tokens(returned[1]).input
+    if array is None:
+        return None
+    if not np.isfinite(array).all():
+        raise BadAnswer("The vectors contain values that are not finite numbers (NaN or infinity).")
+    return Embeddings(array, tokens)
+
+
+def _as_vectors(value: object, n: int) -> NDArray[np.float32] | None:
+    """`n` vectors as rows, or `None` if the value is something else."""
+    import numpy as np
+
+    try:
+        array = np.asarray(value, dtype=np.float32)
+    except (TypeError, ValueError):
+        return None
+    if array.ndim == 1 and n == 1 and len(array):
+        array = array[np.newaxis]
+    return array if array.ndim == 2 and len(array) == n and array.shape[1] else None
