@@ -32,8 +32,8 @@ RateLimitSpec: TypeAlias = object
 """`(n, seconds)`, `"300/10 seconds; 5000 per hour"`, items of the `limits` package, a list of these, or a
 mapping with the keys `requests`, `tokens`, `concurrency` and `ceiling`."""
 
-_MARGIN = 0.005
-_MARGIN_SHARE = 0.01
+_MARGIN_SHARE = 0.03
+_LONGEST_MARGIN = 0.05
 _KEYS = ("requests", "tokens", "concurrency", "ceiling")
 _ZERO = re.compile(r"(?<![\d.])0+(?![\d.])")
 
@@ -204,7 +204,7 @@ class Limiter:
     Args:
         windows: The limits to keep.
         margin: Seconds by which a window is taken longer than stated, because requests take differently
-            long to arrive; 5 ms and a hundredth of the window when not given.
+            long to arrive; 3 % of the window, at most 50 ms, when not given.
     """
 
     def __init__(self, windows: Sequence[Window], *, margin: float | None = None) -> None:
@@ -320,7 +320,7 @@ class Limiter:
 
     def _expiry(self, usage: _Usage, now: float) -> float:
         seconds = usage.window.seconds
-        margin = _MARGIN + _MARGIN_SHARE * seconds if self._margin is None else self._margin
+        margin = min(_MARGIN_SHARE * seconds, _LONGEST_MARGIN) if self._margin is None else self._margin
         return now + seconds + margin
 
     def _stamp(self, waiter: _Waiter) -> Slot:

@@ -7,6 +7,7 @@ models cost 1 to 4 ms of CPU per call, a bare `aiohttp` session about 0.2 ms (`d
 from __future__ import annotations
 
 import asyncio
+import importlib
 import io
 import json
 import weakref
@@ -60,6 +61,7 @@ class JsonClient:
         self._proxy = _proxy_for(self._base_url)
         self._sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession]
         self._sessions = weakref.WeakKeyDictionary()
+        importlib.import_module("aiohttp")  # now, so that the first request does not wait for it
 
     def __repr__(self) -> str:
         return f"JsonClient({self._base_url!r})"
