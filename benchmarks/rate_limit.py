@@ -2,9 +2,9 @@
 
     python -m benchmarks.rate_limit [--requests 2100] [--limit 300 1] [--latency 0.8] [--sigma 0.5]
 
-All requests go to the fake server, which draws log-normal latencies and logs when each one arrived; window
-violations are counted from that log, with the requests that came less than the window after the n-th one
-before them. LLooM's scheme: batch i sleeps i * seconds, then all of its requests start at once. The minimum
+All requests go to the fast server of the tests (a bare asyncio protocol in a process of its own), which draws
+log-normal latencies and logs when each one arrived; window violations are counted from that log, with the
+requests that came less than the window after the n-th one before them. LLooM's scheme: batch i sleeps i * seconds, then all of its requests start at once. The minimum
 for requests in order of arrival is the largest of floor(i / n) * seconds + latency_i.
 """
 
@@ -16,11 +16,13 @@ import time
 from collections.abc import Sequence
 
 from tests.fake_provider.fixtures import FakeProvider, running_fake_provider
+from text_lloom.concept import Concept
+from text_lloom.corpus import Document
 from text_lloom.llm import OpenAIModel
 from text_lloom.llm.engine import ask_all
 from text_lloom.llm.portal import run_sync
 from text_lloom.llm.run import Run
-from text_lloom.tasks import SummarizeDocument
+from text_lloom.tasks import ScoreDocuments
 
 _SLACK = 0.002
 
@@ -34,15 +36,22 @@ def main() -> None:
     options.add_argument("--sigma", type=float, default=0.5, help="of the log-normal latencies")
     given = options.parse_args()
     n, seconds = int(given.limit[0]), float(given.limit[1])
-    tasks = [SummarizeDocument(i, f"Comment {i}: the bus was late again.", 1) for i in range(given.requests)]
+    concepts = tuple(Concept(f"Reason {i}", f"Does the text give reason {i}?", id=str(i)) for i in range(4))
+    tasks = [
+        ScoreDocuments((Document(i, f"Comment {i}: the bus was late again."),), concepts)
+        for i in range(given.requests)
+    ]
     print(
         f"{given.requests} requests, limit ({n}, {seconds:g} s), log-normal latency of mean {given.latency} s"
     )
-    with running_fake_provider(latency=given.latency, latency_sigma=given.sigma, seed=1) as provider:
+    with running_fake_provider(
+        fast=True, latency=given.latency, latency_sigma=given.sigma, seed=1
+    ) as provider:
         for name, work in (("ours", _ours), ("LLooM's scheme", _sleeping_batches)):
             provider.reset()
+            model = _model(provider, n, seconds)
             began = time.perf_counter()
-            run_sync(work(_model(provider, n, seconds), tasks, n, seconds))
+            run_sync(work(model, tasks, n, seconds))
             took = time.perf_counter() - began
             stats = provider.stats()
             chat = sorted((e for e in stats.requests if e.endpoint == "chat"), key=lambda e: e.arrived)
@@ -61,7 +70,7 @@ def _model(provider: FakeProvider, n: int, seconds: float) -> OpenAIModel:
     return model
 
 
-async def _ours(model: OpenAIModel, tasks: Sequence[SummarizeDocument], n: int, seconds: float) -> None:
+async def _ours(model: OpenAIModel, tasks: Sequence[ScoreDocuments], n: int, seconds: float) -> None:
     del n, seconds
     run = Run()
     await ask_all(model, tasks, run=run)
@@ -69,9 +78,9 @@ async def _ours(model: OpenAIModel, tasks: Sequence[SummarizeDocument], n: int, 
 
 
 async def _sleeping_batches(
-    model: OpenAIModel, tasks: Sequence[SummarizeDocument], n: int, seconds: float
+    model: OpenAIModel, tasks: Sequence[ScoreDocuments], n: int, seconds: float
 ) -> None:
-    async def one(position: int, task: SummarizeDocument) -> None:
+    async def one(position: int, task: ScoreDocuments) -> None:
         await asyncio.sleep(position // n * seconds)
         task.parse((await model.complete(task.prompt(), schema=task.schema())).text)
 

@@ -522,6 +522,19 @@ async def test_the_fast_server_answers_scores(processes: int) -> None:
             assert await answer(client, SummarizeDocument("a", POST))
 
 
+async def test_the_fast_server_logs_when_requests_came_and_went() -> None:
+    task = ScoreDocuments((Document("a", POST),), (PARKING, BUSES))
+    with running_fake_provider(fast=True, latency=0.05, latency_sigma=0.5, seed=1) as fast:
+        async with client_of(fast) as client:
+            await asyncio.gather(*(answer(client, task) for _ in range(8)))
+            took = [entry.left - entry.arrived for entry in fast.stats().requests]
+            assert len(took) == 8
+            assert len({round(seconds, 3) for seconds in took}) > 4
+            assert fast.stats(log=False).requests == []
+            fast.reset()
+            assert fast.stats().requests == []
+
+
 def test_the_server_ends_with_its_parent() -> None:
     code = (
         "from tests.fake_provider.fixtures import running_fake_provider\n"

@@ -34,7 +34,7 @@ def main() -> None:
         threading.Thread(target=_exit_with_stdin, daemon=True).start()
     knobs = Knobs().changed(json.loads(options.knobs))
     if options.fast:
-        serve_fast(_HOST, options.port, knobs.latency, options.processes, _say)
+        serve_fast(_HOST, options.port, knobs, options.processes, _say)
     else:
         asyncio.run(_serve(knobs, options.port))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import random
 import re
 import socket
 import subprocess
@@ -11,6 +13,7 @@ import sys
 from collections.abc import Callable
 
 from .knobs import Knobs
+from .log import Entry, Log
 from .protocol import ApiError
 from .provider import Provider
 
@@ -22,14 +25,44 @@ _ENTRIES = re.compile(rb"\((\d+) in all\)")
 _TAIL = 4_000
 
 _replies: dict[tuple[int, bytes, bool], bytes] = {}
-_served = 0
+
+
+class _Service:
+    """What all connections share: how long replies take, and the log of arrivals.
+
+    Args:
+        knobs: Latency, its sigma, and the seed; the others play no part here.
+    """
+
+    def __init__(self, knobs: Knobs) -> None:
+        self._mean, self._sigma, self._seed = knobs.latency, knobs.latency_sigma, knobs.seed
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all requests, and draw the same latencies again."""
+        self.log, self._random = Log(), random.Random(self._seed)
+
+    def latency(self) -> float:
+        """Seconds that the next reply takes."""
+        if not self._sigma:
+            return self._mean
+        return self._random.lognormvariate(math.log(self._mean) - self._sigma**2 / 2, self._sigma)
+
+    def control(self, request: bytes) -> bytes:
+        """The reply to a request that is not for a model."""
+        if request.startswith(b"POST /_reset"):
+            self.reset()
+            return _http(b"{}")
+        entries = [] if b"log=0" in request.partition(b"\r\n")[0] else self.log.as_json()
+        seen = {"counters": {"requests": len(self.log.entries)}, "requests": entries}
+        return _http(json.dumps(seen).encode())
 
 
 class _Connection(asyncio.Protocol):
     """One connection; reads a request at a time and answers it after the latency."""
 
-    def __init__(self, latency: float) -> None:
-        self._latency = latency
+    def __init__(self, service: _Service) -> None:
+        self._service = service
         self._loop = asyncio.get_running_loop()
         self._buffer = b""
         self._wanted = -1
@@ -52,18 +85,27 @@ class _Connection(asyncio.Protocol):
                 return
             request, self._buffer = self._buffer[: self._wanted], self._buffer[self._wanted :]
             self._wanted = -1
+            if not request.startswith(b"POST /v1/"):
+                self._write(self._service.control(request))
+                continue
+            entry = self._service.log.arrive("chat")
+            latency = self._service.latency()
             reply = _reply(request)
-            if self._latency and request.startswith(b"POST"):
-                self._loop.call_later(self._latency, self._write, reply)
+            if latency:
+                self._loop.call_at(entry.arrived + latency, self._answer, entry, reply)
             else:
-                self._write(reply)
+                self._answer(entry, reply)
+
+    def _answer(self, entry: Entry, reply: bytes) -> None:
+        self._service.log.leave(entry)
+        self._write(reply)
 
     def _write(self, reply: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(reply)
 
 
-def serve_fast(host: str, port: int, latency: float, processes: int, say: Callable[[int], None]) -> None:
+def serve_fast(host: str, port: int, knobs: Knobs, processes: int, say: Callable[[int], None]) -> None:
     """Run until stopped; further processes listen on the same port and end with this one."""
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -71,28 +113,25 @@ def serve_fast(host: str, port: int, latency: float, processes: int, say: Callab
     listening.bind((host, port))
     port = listening.getsockname()[1]
     command = [sys.executable, "-m", __package__ or "", "--fast", "--watch-stdin", "--port", str(port)]
-    command += ["--knobs", json.dumps({"latency": latency})]
+    timing = {"latency": knobs.latency, "latency_sigma": knobs.latency_sigma, "seed": knobs.seed}
+    command += ["--knobs", json.dumps(timing)]
     helpers = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(processes - 1)
     ]
     for helper in helpers:
         assert helper.stdout is not None
         helper.stdout.readline()
-    asyncio.run(_listen(listening, latency, port, say))
+    asyncio.run(_listen(listening, knobs, port, say))
 
 
-async def _listen(listening: socket.socket, latency: float, port: int, say: Callable[[int], None]) -> None:
-    loop = asyncio.get_running_loop()
-    await loop.create_server(lambda: _Connection(latency), sock=listening, backlog=1024)
+async def _listen(listening: socket.socket, knobs: Knobs, port: int, say: Callable[[int], None]) -> None:
+    loop, service = asyncio.get_running_loop(), _Service(knobs)
+    await loop.create_server(lambda: _Connection(service), sock=listening, backlog=1024)
     say(port)
     await asyncio.Event().wait()
 
 
 def _reply(request: bytes) -> bytes:
-    global _served
-    if not request.startswith(b"POST"):
-        return _http(json.dumps({"counters": {"requests": _served}}).encode())
-    _served += 1
     entries = _ENTRIES.search(request, max(0, len(request) - _TAIL))
     shape = (
         request.count(_DOCUMENT),

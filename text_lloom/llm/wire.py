@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpError", "JsonClient", "on_sent"]
 
-on_sent: ContextVar[Callable[[], object] | None] = ContextVar("on_sent", default=None)
-"""Called when a request of the current task has left."""
+on_sent: ContextVar[Callable[[bool], object] | None] = ContextVar("on_sent", default=None)
+"""Called when a request of the current task has left, with whether it is the first on its connection."""
 
 _CONNECT_SECONDS = 30.0
 _FILE_SECONDS = 1800.0
@@ -144,6 +144,7 @@ class JsonClient:
             import aiohttp
 
             trace = aiohttp.TraceConfig()
+            trace.on_connection_create_end.append(_note_fresh)
             trace.on_request_headers_sent.append(_tell)
             session = self._sessions[loop] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
@@ -167,10 +168,14 @@ def _for_files() -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=_FILE_SECONDS, sock_connect=_CONNECT_SECONDS)
 
 
+async def _note_fresh(_: object, context: SimpleNamespace, __: object) -> None:
+    context.is_fresh = True
+
+
 async def _tell(_: object, context: SimpleNamespace, __: object) -> None:
     told = context.trace_request_ctx
     if told is not None:
-        told()
+        told(getattr(context, "is_fresh", False))
 
 
 def _proxy_for(url: str) -> str | None:
