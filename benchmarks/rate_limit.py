@@ -3,9 +3,10 @@
     python -m benchmarks.rate_limit [--requests 2100] [--limit 300 1] [--latency 0.8] [--sigma 0.5]
 
 All requests go to the fast server of the tests (a bare asyncio protocol in a process of its own), which draws
-log-normal latencies and logs when each one arrived; window violations are counted from that log, with the
-requests that came less than the window after the n-th one before them. LLooM's scheme: batch i sleeps i * seconds, then all of its requests start at once. The minimum
-for requests in order of arrival is the largest of floor(i / n) * seconds + latency_i.
+log-normal latencies and logs when each one arrived. Window violations are counted from that log: requests
+that came less than the window after the n-th one before them. LLooM's scheme: batch i sleeps i * seconds,
+then all of its requests start at once. The minimum for requests in order of arrival is the largest of
+floor(i / n) * seconds + latency_i.
 """
 
 from __future__ import annotations
