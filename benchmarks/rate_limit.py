@@ -22,6 +22,7 @@ from text_lloom.corpus import Document
 from text_lloom.llm import OpenAIModel
 from text_lloom.llm.engine import ask_all
 from text_lloom.llm.portal import run_sync
+from text_lloom.llm.posing import request_for
 from text_lloom.llm.run import Run
 from text_lloom.tasks import ScoreDocuments
 
@@ -83,7 +84,7 @@ async def _sleeping_batches(
 ) -> None:
     async def one(position: int, task: ScoreDocuments) -> None:
         await asyncio.sleep(position // n * seconds)
-        task.parse((await model.complete(task.prompt(), schema=task.schema())).text)
+        task.parse((await model.complete(request_for(model, task))).text)
 
     await asyncio.gather(*(one(position, task) for position, task in enumerate(tasks)))
 
