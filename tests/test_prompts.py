@@ -52,8 +52,8 @@ ITEMS = (
 PROMPTS: dict[str, Task[Any]] = {
     "distill_filter": FilterQuotes("a", COMMENT, 3),
     "distill_filter_seed": FilterQuotes("a", COMMENT, 3, seed="reliability"),
-    "distill_summarize": SummarizeDocument("a", COMMENT, 3, "up to 10"),
-    "distill_summarize_seed": SummarizeDocument("a", COMMENT, 1, "up to 10", seed="reliability"),
+    "distill_summarize": SummarizeDocument("a", COMMENT, 3, "up to 12"),
+    "distill_summarize_seed": SummarizeDocument("a", COMMENT, 1, "up to 12", seed="reliability"),
     "synthesize": SynthesizeConcepts(ITEMS, 3),
     "synthesize_seed": SynthesizeConcepts(ITEMS, 1, seed="reliability"),
     "review_remove": ReviewRemove(CANDIDATES),
@@ -63,7 +63,10 @@ PROMPTS: dict[str, Task[Any]] = {
     "auto_eval": MatchConcepts(CANDIDATES[:2], (Candidate(NO_SHOW), Candidate(TOPIC))),
     "score": ScoreDocuments((Document("a", COMMENT), Document("b", REPLY)), (LATE, UNSAFE)),
     "score_no_highlights": ScoreDocuments((Document("a", COMMENT),), (LATE,), get_highlights=False),
-    "summarize_concept": SummarizeConcept(LATE, (COMMENT, "Twenty minutes in the rain, again.")),
+    "summarize_concept": SummarizeConcept(
+        LATE, (COMMENT, "Twenty minutes in the rain, again."), ("", "Waited long for the bus")
+    ),
+    "review_remove_seed": ReviewRemove(CANDIDATES, seed="reliability"),
 }
 
 

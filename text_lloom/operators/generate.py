@@ -35,7 +35,7 @@ CUSTOM_STEPS: Final[Mapping[str, Template]] = {
 """The steps whose prompts can be replaced, with their own prompts."""
 
 _EXCERPT = 600
-_BULLET_WORDS = "up to 10"
+_BULLET_WORDS = "up to 12"
 _LATER_SHARE = 0.75
 
 

@@ -124,7 +124,8 @@ async def summarize_concepts(
         spread = rows[np.unique(np.linspace(0, len(rows) - 1, min(_PASSAGES, len(rows))).astype(int))]
         highlights = table.highlights(concept)
         passages = tuple((highlights[row] or texts[row])[:_PASSAGE_LENGTH] for row in spread)
-        tasks.append(SummarizeConcept(concept, passages))
+        rationales = table.rationales(concept)
+        tasks.append(SummarizeConcept(concept, passages, tuple(rationales[row] for row in spread)))
         about.append(concept)
 
     def keep(position: int, answer: str | Failure) -> None:

@@ -29,9 +29,9 @@ REMOVE_TEMPLATE = Template(
 You review a draft codebook: concepts found in a collection of documents, each with a criterion by which \
 every document will be judged.
 
-Name the concepts to take out{{seeding_phrase}}. Take a concept out only if
-- nearly every document on the subject would meet its criterion, so that it tells nothing apart, or
-- it could apply to only one document of the collection, or
+Name the concepts to take out. Take a concept out only if
+{{seeding_phrase}}- nearly every document on the subject would meet its criterion, so that it tells nothing apart, or
+- it names a single person, place, day or event, so that hardly more than one document could meet it, or
 - its criterion cannot be decided by reading a document.
 
 Keep everything else, rare concepts too. Overlap is dealt with elsewhere: it is no reason to take one out. \
@@ -226,7 +226,7 @@ class ReviewRemove(Task[list[Removal]]):
         return _ids(self.candidates)
 
     def prompt(self) -> str:
-        seeding = f", and those that have nothing to do with {self.seed}" if self.seed else ""
+        seeding = f"- it has nothing to do with {self.seed}, or\n" if self.seed else ""
         return self.template.render({"concepts": _listed(self.candidates), "seeding_phrase": seeding})
 
     def read(self, reply: Reply) -> list[Removal]:

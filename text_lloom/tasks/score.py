@@ -27,11 +27,11 @@ Answers:
 A - clearly meets it: the text says so in its own words; the criterion's wording need not occur
 B - mostly meets it: one small inference is needed
 C - unclear: the text can be read in two ways, and one of them meets it
-D - comes close: a part of what the criterion asks is there, but not the whole
-E - does not meet it: another subject, the opposite view, or merely the same subject
+D - comes close: a part of what the criterion asks is there, such as the same demand for somebody else
+E - does not meet it: another subject, the opposite view, or the subject without what is asked about it
 
-- Judge by what the text says, not by its subject, and each concept by itself. It is common that a document \
-meets none of them.
+- Judge by what the text says, not by its subject, and each concept by itself. Take the criterion's words in \
+their everyday sense. It is common that a document meets none of them.
 - "rationale": up to 20 words on what in the text decides it; "" is enough for E.
 {quote_rule}
 
@@ -51,7 +51,7 @@ Answer with this JSON object and nothing else, one entry for each document and c
 )
 
 _QUOTE_RULE = (
-    '- "quote": for A, B and C the passage that shows it, at most 30 words, copied word for word from '
+    '- "quote": for A, B and C the passage that shows it, at most 40 words, copied word for word from '
     'the document, nothing left out, added or corrected; "" for D and E.'
 )
 _LETTER = re.compile(r"\s*\(?([A-Ea-e])(?![A-Za-z])")

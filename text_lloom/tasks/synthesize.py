@@ -29,7 +29,7 @@ that two careful readers would answer alike. One claim: no list joined by "or", 
 weakest verb that all chosen lines meet ("says that", "supports"; "demands" only if all demand), and no \
 word that needs a scale or a date ("recent", "serious").
 - "example_ids": the numbers of all lines that meet the criterion. Check each line against it, and leave \
-out those that need stretching. Two lines are the bare minimum; prefer what three or more share.
+out those that need stretching. At least two; where only two say the same, both have to say it outright.
 
 They have to differ: none may be a part or another wording of another one. Give fewer rather than weak \
 ones, and none that nearly any text on the subject would meet. Lines that merely share a word have nothing \
@@ -115,9 +115,11 @@ class SynthesizeConcepts(Task[list[Pattern]]):
         seeding = ""
         if self.seed:
             seeding = (
-                f", each of them about {self.seed} by its own criterion; lines with no bearing on that are "
-                "to be ignored, and one or two ideas are a good answer"
+                f". The study is about {self.seed}: ignore lines with no bearing on that, and have each "
+                f"criterion name what in particular is said instead of repeating these words"
             )
+            if self.n_concepts != 1:
+                seeding += ". One or two ideas are a good answer"
         return (self.custom or self.template).render(
             {"examples": lines, "n_concepts_phrase": self._how_many(), "seeding_phrase": seeding}
         )
