@@ -30,7 +30,8 @@ You review a draft codebook: concepts found in a collection of documents, each w
 every document will be judged.
 
 Name the concepts to take out. Take a concept out only if
-{{seeding_phrase}}- nearly every document on the subject would meet its criterion, so that it tells nothing apart, or
+{{seeding_phrase}}- nearly every document on the subject would meet its criterion, so that it tells \
+nothing apart, or
 - it names a single person, place, day or event, so that hardly more than one document could meet it, or
 - its criterion cannot be decided by reading a document.
 
