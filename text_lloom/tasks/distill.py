@@ -23,9 +23,9 @@ author claims, wants, experiences, argues or does.
 
 - Copy word for word: keep the spelling, punctuation, emoji and capitals as they are, mistakes included. \
 Never shorten with "...", correct, translate or join two places into one.
-- A passage is a clause or a sentence that can be understood by itself, of at most 40 words. Where "this", \
-"it" or "they" leaves open what is meant, take the sentence before it along if the two stand next to each \
-other, or prefer another passage.
+- A passage is a clause, a sentence or two neighbouring sentences, of at most 40 words, that can be \
+understood without the rest. Where "this", "it" or "they" leaves open what is meant, take the sentence \
+before it along or prefer another passage; where the whole document leaves it open, copy it as it is.
 - Prefer what is particular to this document over links, hashtags, set phrases and greetings, unless only \
 they name the subject.
 - Take different points rather than one point twice. If the document says little, give fewer passages.
@@ -51,11 +51,11 @@ bullet points, and the bullet points of all documents are compared.
 Write {n_bullets} of {n_words} words each for the text below{seeding_phrase}.
 
 - Each bullet point says one thing that this text says, with its reason if there is room.
-- Begin with the stance where there is one (calls for, wants, fears, blames, thanks, opposes, doubts); for \
-findings, systems and events begin with the thing itself. Never "discusses", "mentions" or "the author".
+- Begin with the stance where there is one (calls for, wants, fears, blames, mocks, thanks, opposes, asks); \
+for findings, systems and events begin with the thing itself. Never "discusses", "mentions" or "the author".
 - Keep the particular, above all whom or what it is about: "fears losing his job to automation" rather \
 than "worries about technology".
-- Report hostile or offensive content plainly and without euphemism.
+- Report hostile or offensive content plainly and without euphemism, insults in their own words.
 - Add nothing that the text does not say: no sums, and no names, offices or places filled in from knowledge. \
 Where the text leaves open what it is about, keep its own words. {few_rule}
 

@@ -25,13 +25,13 @@ meets the concept's criterion.
 
 Answers:
 A - clearly meets it: the text says so in its own words; the criterion's wording need not occur
-B - mostly meets it: one small inference is needed
-C - unclear: the text can be read in two ways, and one of them meets it
-D - comes close: a part of what the criterion asks is there, such as the same demand for somebody else
+B - mostly meets it: one small inference is needed, such as whom a word stands for
+C - unclear: hedged, or it can be read in two ways, and one of them meets it
+D - comes close: with one thing changed, such as whom a demand is for, the text would meet it
 E - does not meet it: another subject, the opposite view, or the subject without what is asked about it
 
 - Judge by what the text says, not by its subject, and each concept by itself. Take the criterion's words in \
-their everyday sense. It is common that a document meets none of them.
+their everyday sense; one clear instance is enough. It is common that a document meets none of them.
 - "rationale": up to 20 words on what in the text decides it; "" is enough for E.
 {quote_rule}
 

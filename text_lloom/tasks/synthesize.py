@@ -28,8 +28,9 @@ tables", not "Interaction".
 that two careful readers would answer alike. One claim: no list joined by "or", no "for example". Use the \
 weakest verb that all chosen lines meet ("says that", "supports"; "demands" only if all demand), and no \
 word that needs a scale or a date ("recent", "serious").
-- "example_ids": the numbers of all lines that meet the criterion. Check each line against it, and leave \
-out those that need stretching. At least two; where only two say the same, both have to say it outright.
+- "example_ids": the numbers of all lines that meet the criterion. Check each line against it, and leave out \
+those that need stretching. At least two; where only two say the same, both have to say it outright. A line \
+may show several ideas.
 
 They have to differ: none may be a part or another wording of another one. Give fewer rather than weak \
 ones, and none that nearly any text on the subject would meet. Lines that merely share a word have nothing \
