@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +124,8 @@ class _JsonSchema(_Json):
     def __init__(self, schema: Mapping[str, object]) -> None:
         import jsonschema
         from referencing import Registry
+        from referencing.exceptions import Unresolvable
+        from referencing.jsonschema import DRAFT202012, specification_with
 
         given = dict(schema)
         kind = jsonschema.validators.validator_for(given, default=jsonschema.Draft202012Validator)
@@ -134,6 +136,15 @@ class _JsonSchema(_Json):
             raise InputError(f"schema is no JSON schema: {error.message} (at {error.json_path}).") from None
         except (TypeError, ValueError) as error:
             raise InputError(f"schema is no JSON schema: {error}.") from None
+        draft = specification_with(str(given.get("$schema", "")), default=DRAFT202012)
+        resolver = Registry().with_resource("", draft.create_resource(given)).resolver()
+        for reference in _references(given):
+            try:
+                resolver.lookup(reference)
+            except Unresolvable:
+                raise InputError(
+                    f"schema refers to {reference!r}, which is not in it; put the definition under $defs."
+                ) from None
         super().__init__(given)
         # With a registry of its own, a reference to another address is an error and never fetched.
         self._validator = kind(given, registry=Registry(), format_checker=kind.FORMAT_CHECKER)
@@ -214,6 +225,18 @@ def _wrapped(schema: Mapping[str, object]) -> Mapping[str, object]:
         "additionalProperties": False,
     }
     return outer | ({"$defs": schema["$defs"]} if "$defs" in schema else {})
+
+
+def _references(schema: object) -> Iterator[str]:
+    """What a schema refers to."""
+    if isinstance(schema, Mapping):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"]
+        for value in schema.values():
+            yield from _references(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _references(value)
 
 
 def _told(problems: Any) -> str:
