@@ -26,6 +26,7 @@ from text_lloom.llm.portal import close_with
 from text_lloom.llm.pricing import Price, parse_cost
 from text_lloom.llm.redis_limits import SharedLimiter, shared_limiter
 from text_lloom.llm.returned import Completion, Embeddings, as_completion, as_embeddings
+from text_lloom.llm.scout import Scout
 from text_lloom.llm.tokens import Calibration, count_tokens
 
 if TYPE_CHECKING:
@@ -236,6 +237,8 @@ class Model(_Callable, CallMethods):
     """Whether `complete` calls `request.on_chunk`."""
     stays_on_loop: ClassVar[bool] = False
     """`complete` is async and never blocks, so that nothing needs to watch it."""
+    learns: ClassVar[bool] = False
+    """`complete` remembers what the server refuses, so a first request of each kind goes ahead."""
     generation_params: frozenset[str] | None = None
     """Names that `request.params` may have; `None` for any."""
     system_prompt: str | None = None
@@ -265,6 +268,7 @@ class Model(_Callable, CallMethods):
                 "A Model needs fn=, a function of (model, prompt), or a subclass with complete()."
             )
         self.fn = fn
+        self._scout = Scout()
         self._around = surroundings_of(fn)
         threads = self.limit.concurrency or _BLOCKING_THREADS
         self._runner: CallRunner[Any] | None = None if fn is None else CallRunner(fn, threads=threads)
@@ -297,6 +301,12 @@ class Model(_Callable, CallMethods):
 
     async def reply_to(self, request: ModelRequest) -> Completion:
         """What `complete` gives, however a subclass has defined it."""
+        if self.learns:
+            kind = (request.schema is None, request.regex is None, frozenset(request.params))
+            return await self._scout.ahead(kind, lambda: self._reply_to(request))
+        return await self._reply_to(request)
+
+    async def _reply_to(self, request: ModelRequest) -> Completion:
         if self._completing is None:
             return await self.complete(request)
         reply = await self._completing(self, request)
