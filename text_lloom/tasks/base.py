@@ -6,20 +6,20 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Annotated, ClassVar, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
 from text_lloom.errors import BadAnswer, PromptError
 from text_lloom.quotes import encodable
 
-__all__ = ["Answer", "Label", "LineNumber", "Reply", "Task", "Template", "label_number"]
+__all__ = ["Answer", "Label", "LineNumber", "Reply", "Task", "Template", "label_number", "read_json"]
 
 Answer = TypeVar("Answer")
 
-_FIELD = re.compile(r"\{\{|\}\}|\{([a-z_]+)\}")
+_FIELD = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}")
 _FENCE = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 _LABEL = re.compile(r"\d+")
 
@@ -52,13 +52,18 @@ class Template:
 
         return encodable(_FIELD.sub(replacement, self.text))
 
+    @staticmethod
+    def names_in(text: str) -> list[str]:
+        """The names in braces in a text, in order."""
+        return list(dict.fromkeys(match.group(1) for match in _FIELD.finditer(text) if match.group(1)))
+
     def customised(self, text: str, *, step: str) -> Template:
         """This template with the user's text.
 
         Raises:
             PromptError: When the text lacks a required field; names it and all required fields.
         """
-        found = {match.group(1) for match in _FIELD.finditer(text)}
+        found = self.names_in(text)
         missing = [name for name in self.required if name not in found]
         if missing:
             raise PromptError(
@@ -106,9 +111,21 @@ class Task(ABC, Generic[Answer]):
     expected_tokens: ClassVar[int]
     """Rough length of an answer, in tokens, per `answer_units()`."""
 
-    @abstractmethod
+    custom: Template | None = None
+    """A template to use instead of the task's own."""
+
+    def fields(self) -> Mapping[str, str]:
+        """The values of the template's fields."""
+        return {}
+
     def prompt(self) -> str:
         """The whole question as text."""
+        return (self.custom or self.template).render(self.fields())
+
+    def with_template(self, template: Template) -> Self:
+        """The same question, put in other words."""
+        same: Self = replace(cast("Any", self), custom=template)
+        return same
 
     @abstractmethod
     def read(self, reply: Reply) -> Answer:
@@ -141,9 +158,14 @@ class Task(ABC, Generic[Answer]):
         """How many pieces of about `expected_tokens` an answer has."""
         return 1
 
-    def schema(self) -> Mapping[str, object]:
-        """JSON schema of the reply; the same object for all tasks of a kind."""
+    def schema(self) -> Mapping[str, object] | None:
+        """JSON schema of the reply, `None` if it is no JSON; the same object for all tasks of a kind."""
         return _schema(self.reply)
+
+    @property
+    def regex(self) -> str | None:
+        """A pattern that the whole reply must match."""
+        return None
 
     def parse(self, text: str) -> Answer:
         """The answer in a model's reply.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import ClassVar, cast
@@ -59,23 +60,22 @@ class SummarizeConcept(Task[str]):
     passages: tuple[str, ...]
     reasons: tuple[str, ...] = ()
     """Per passage, why its document was coded so; `""` for none."""
+    custom: Template | None = None
 
     @property
     def concept_ids(self) -> tuple[str, ...]:
         return (self.concept.id,)
 
-    def prompt(self) -> str:
+    def fields(self) -> Mapping[str, str]:
         passages = "\n".join(
             f"- {' '.join(passage.split())}" + (f" [{' '.join(reason.split())}]" if reason else "")
             for passage, reason in zip_longest(self.passages, self.reasons, fillvalue="")
         )
-        return self.template.render(
-            {
-                "concept_name": self.concept.name,
-                "concept_prompt": self.concept.criteria,
-                "examples": passages,
-            }
-        )
+        return {
+            "concept_name": self.concept.name,
+            "concept_prompt": self.concept.criteria,
+            "examples": passages,
+        }
 
     def read(self, reply: Reply) -> str:
         summary = " ".join(cast("SummaryReply", reply).summary.split())
