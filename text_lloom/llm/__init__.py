@@ -4,6 +4,7 @@
 `OpenAIEmbedModel` are ready to use; `LocalModel` and `LocalEmbedModel` need neither key nor network.
 """
 
+from text_lloom.llm.asked import Message, ModelRequest
 from text_lloom.llm.costs import GLOBAL_COSTS, CostTracker, track_costs
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.limits import RateLimit, RateStatus
@@ -28,7 +29,9 @@ __all__ = [
     "Ledger",
     "LocalEmbedModel",
     "LocalModel",
+    "Message",
     "Model",
+    "ModelRequest",
     "OpenAIEmbedModel",
     "OpenAIModel",
     "RateLimit",
