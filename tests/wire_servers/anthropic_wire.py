@@ -74,7 +74,7 @@ class AnthropicWire(Dialect):
         for name in sorted(self.refuses & set(body)):
             raise _error(400, "invalid_request_error", f"`{name}` is deprecated for this model.")
         if any(message["role"] not in ("user", "assistant") for message in body["messages"]):
-            raise _error(400, "invalid_request_error", "messages: Unexpected role \"system\".")
+            raise _error(400, "invalid_request_error", 'messages: Unexpected role "system".')
         schema = ((body.get("output_config") or {}).get("format") or {}).get("schema")
         if schema is not None and self.structured != "native":
             raise _error(400, "invalid_request_error", "output_config.format: not supported by this model")

@@ -26,7 +26,11 @@ _ERRORS = {
         "RESOURCE_EXHAUSTED",
         "You exceeded your current quota, please check your plan and billing details.",
     ),
-    "rate limited": (429, "RESOURCE_EXHAUSTED", "Quota exceeded for metric: generate_content_requests, limit: 10"),
+    "rate limited": (
+        429,
+        "RESOURCE_EXHAUSTED",
+        "Quota exceeded for metric: generate_content_requests, limit: 10",
+    ),
     "overloaded": (503, "UNAVAILABLE", "The model is overloaded. Please try again later."),
     "server error": (500, "INTERNAL", "An internal error has occurred."),
     "too long": (
@@ -77,7 +81,7 @@ class GeminiWire(Dialect):
             return Asked(model, texts=texts, format="embeddings")
         config = body.get("generationConfig") or {}
         for name in sorted(set(config) - _CONFIG):
-            raise _error(400, "INVALID_ARGUMENT", f"Invalid JSON payload received. Unknown name \"{name}\"")
+            raise _error(400, "INVALID_ARGUMENT", f'Invalid JSON payload received. Unknown name "{name}"')
         for name in sorted(self.refuses & set(config)):
             raise _error(400, "INVALID_ARGUMENT", f"{name} is not supported for this model.")
         if config.get("responseJsonSchema") and config.get("responseMimeType") != "application/json":
@@ -123,7 +127,9 @@ class GeminiWire(Dialect):
                 for piece in pieces(text):
                     content = {"parts": [{"text": piece}], "role": "model"}
                     usage = {"promptTokenCount": asked.in_tokens, "totalTokenCount": asked.in_tokens}
-                    yield _data({"candidates": [{"content": content, "index": index}], "usageMetadata": usage})
+                    yield _data(
+                        {"candidates": [{"content": content, "index": index}], "usageMetadata": usage}
+                    )
             for candidate in full["candidates"]:
                 candidate["content"] = {"parts": [{"text": ""}], "role": "model"}
         yield _data(full)
@@ -142,8 +148,13 @@ class GeminiWire(Dialect):
         details: list[dict[str, Any]] = []
         if fault.kind == "forbidden":
             message = f"{message} ({key})"
-            domain = {"domain": "googleapis.com", "metadata": {"service": "generativelanguage.googleapis.com"}}
-            details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID", **domain}]
+            domain = {
+                "domain": "googleapis.com",
+                "metadata": {"service": "generativelanguage.googleapis.com"},
+            }
+            details = [
+                {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID", **domain}
+            ]
         if fault.retry_after is not None:
             delay = f"{fault.retry_after:g}s"
             details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}]

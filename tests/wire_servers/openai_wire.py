@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.fake_provider.protocol import ApiError, check_format, chat_completion, messages_text, schema_of
+from tests.fake_provider.protocol import ApiError, chat_completion, check_format, messages_text, schema_of
 from tests.fake_provider.protocol import user_text as user_text_of
 
 from .server import Asked, Dialect, Fault, Received, Refusal, Reply, pieces
@@ -110,7 +110,9 @@ class OpenAIWire(Dialect):
         known = {"model", "input", "instructions", "text", "max_output_tokens", "temperature", "top_p"}
         known |= {"stream", "reasoning", "store", "metadata"}
         if unknown := sorted(set(body) - known):
-            raise ApiError(400, f"Unknown parameter: '{unknown[0]}'.", param=unknown[0], code="unknown_parameter")
+            raise ApiError(
+                400, f"Unknown parameter: '{unknown[0]}'.", param=unknown[0], code="unknown_parameter"
+            )
         wanted = (body.get("text") or {}).get("format") or {}
         if wanted.get("type") == "json_schema":
             nested = {"type": "json_schema", "json_schema": {**wanted}}
@@ -183,12 +185,17 @@ class OpenAIWire(Dialect):
             message = f"Incorrect API key provided: {key}. You can find your API key at https://platform.openai.com."
             code = "invalid_api_key"
         elif fault.kind == "not found":
-            message, code = f"The model `{model}` does not exist or you do not have access to it.", "model_not_found"
+            message, code = (
+                f"The model `{model}` does not exist or you do not have access to it.",
+                "model_not_found",
+            )
         elif fault.kind == "no credit":
             message = "You exceeded your current quota, please check your plan and billing details."
             kind = code = "insufficient_quota"
         elif fault.kind == "rate limited":
-            message = f"Rate limit reached for {model} in organization org-test on requests per min (RPM): Limit 3."
+            message = (
+                f"Rate limit reached for {model} in organization org-test on requests per min (RPM): Limit 3."
+            )
             kind, code = "requests", "rate_limit_exceeded"
         elif fault.kind == "filtered":
             message = (
@@ -206,7 +213,10 @@ class OpenAIWire(Dialect):
             message = "The server had an error while processing your request. Sorry about that!"
             kind = "server_error"
         if fault.retry_after is not None:
-            headers |= {"retry-after": f"{fault.retry_after:g}", "retry-after-ms": f"{1000 * fault.retry_after:g}"}
+            headers |= {
+                "retry-after": f"{fault.retry_after:g}",
+                "retry-after-ms": f"{1000 * fault.retry_after:g}",
+            }
         body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
         return Refusal(_STATUSES[fault.kind], body, headers)
 
@@ -226,7 +236,10 @@ def _unsupported(name: str, value: object) -> Refusal:
         )
         code = "unsupported_value"
     else:
-        message, code = f"Unsupported parameter: '{name}' is not supported with this model.", "unsupported_parameter"
+        message, code = (
+            f"Unsupported parameter: '{name}' is not supported with this model.",
+            "unsupported_parameter",
+        )
     error = {"message": message, "type": "invalid_request_error", "param": name, "code": code}
     return Refusal(400, {"error": error})
 

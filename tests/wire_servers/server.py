@@ -289,7 +289,9 @@ def running(dialect: Dialect) -> Iterator[WireServer]:
         await stop.wait()
         await runner.cleanup()
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), name="wire-server", daemon=True)
+    thread = threading.Thread(
+        target=lambda: loop.run_until_complete(serve()), name="wire-server", daemon=True
+    )
     thread.start()
     assert ready.wait(10)
     try:
