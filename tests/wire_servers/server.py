@@ -281,9 +281,9 @@ def running(dialect: Dialect) -> Iterator[WireServer]:
     async def serve() -> None:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_route("*", "/{path:.*}", server.respond)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024, shutdown_timeout=1).start()
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
         server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         ready.set()
         await stop.wait()

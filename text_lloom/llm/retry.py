@@ -29,12 +29,32 @@ FATAL = (AuthenticationFailed, ModelNotFound, ModelSetupError)
 """Errors that every further request to the same model would meet."""
 
 _MISTAKES = (NameError, ImportError, SyntaxError, TypeError, AttributeError, NotImplementedError)
-_OVERFLOW_SIGNS = ("context_length", "context length", "maximum context", "context window", "too many tokens")
-_REFUSAL_SIGNS = ("content_filter", "content_policy", "content policy", "responsibleai", "safety", "blocked")
+_OVERFLOW_SIGNS = (
+    "context_length",
+    "context length",
+    "maximum context",
+    "context window",
+    "too many tokens",
+    "prompt is too long",
+    "maximum number of tokens allowed",
+)
+_REFUSAL_SIGNS = (
+    "content_filter",
+    "content filter",
+    "content_policy",
+    "content policy",
+    "content management policy",
+    "responsibleai",
+    "safety",
+    "blocked",
+)
 _QUOTA_SIGNS = ("insufficient_quota", "billing", "exceeded your current quota", "credit balance")
+_CREDIT_SIGNS = ("insufficient_quota", "credit balance is too low")
 _KEY_SIGNS = ("api key not valid", "api_key_invalid", "invalid api key", "incorrect api key")
 _WAIT = re.compile(
-    r"(?:retry|try again) (?:in|after) (?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)(ms|s))?", re.IGNORECASE
+    r"(?:(?:retry|try again) (?:in|after) |retrydelay['\"]: ?['\"])"
+    r"(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)(ms|s))?",
+    re.IGNORECASE,
 )
 _NETWORK_SIGNS = ("connect", "timeout", "network", "protocolerror", "readerror", "disconnected", "payload")
 _MESSAGE_LIMIT = 300
@@ -102,13 +122,15 @@ def _from_status(status: int, error: Exception, text: str, model: str) -> ModelE
         )
     if status == 404:
         return ModelNotFound(f"The provider knows no model {model!r} ({status}): {text}. Check the name.")
-    if status == 402:
+    if status == 402 or (status == 400 and any(sign in lowered for sign in _CREDIT_SIGNS)):
         return AuthenticationFailed(f"The account of model {model!r} has no credit left: {text}.")
     if status == 429:
         wait = _retry_after(error)
         if wait is None and any(sign in lowered for sign in _QUOTA_SIGNS):
             return AuthenticationFailed(f"The account of model {model!r} has no quota left: {text}.")
         return RateLimited(f"Model {model!r} is rate limited: {text}.", retry_after=wait)
+    if status in (503, 529) and (wait := _retry_after(error)) is not None:
+        return RateLimited(f"Model {model!r} is overloaded ({status}): {text}.", retry_after=wait)
     if status in (408, 409, 425) or status >= 500:
         return TransientError(f"Model {model!r} had a server error ({status}): {text}.")
     if status == 413 or any(sign in lowered for sign in _OVERFLOW_SIGNS):

@@ -24,6 +24,7 @@ from text_lloom.llm.providers.compatible import (
     server_named,
 )
 from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS, read_completion
+from text_lloom.llm.providers.refusals import refused_parameter, refuses_form
 from text_lloom.llm.retry import as_model_error
 from text_lloom.llm.returned import Completion, Embeddings
 from text_lloom.llm.wire import JsonClient
@@ -55,27 +56,8 @@ _SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is aske
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST_PAUSE = 60.0
-_FORMAT_SIGNS = (
-    "response_format",
-    "text.format",
-    "json_schema",
-    "json_object",
-    "structured output",
-    "structured_outputs",
-)
-_REFUSED_SIGNS = (
-    "unsupported",
-    "not support",
-    "unrecognized",
-    "unknown",
-    "unexpected",
-    "extra",
-    "not permitted",
-    "not allowed",
-    "not available",
-    "deprecated",
-    "forbidden",
-)
+_COMPLETION_TOKENS = 2048
+"""The largest number of tokens of a plain completion; servers cut after 16 when none is stated."""
 _NEVER_LEFT_OUT = frozenset({"model", "messages", "input", "prompt", "instructions", "stream", "n"})
 _LONGEST_NAMES = ("max_tokens", "max_completion_tokens")
 
@@ -179,6 +161,8 @@ class OpenAIModel(Presets, Model):
     ) -> None:
         if endpoint not in FORMATS:
             raise UnknownName(endpoint, FORMATS, what="endpoint")
+        if endpoint == "completions":
+            args.setdefault("max_tokens", _COMPLETION_TOKENS)
         self._service = service = _Service(server, name, api_key, base_url, api_version)
         self.endpoint, self._format = endpoint, FORMATS[endpoint]
         self.many_generations = self._format.many
@@ -298,17 +282,17 @@ class OpenAIModel(Presets, Model):
             sent: What was sent; what the model sends in every request when not given.
             parameter: The parameter that the server named by itself.
         """
-        lowered = message.lower()
-        if schema is not None and any(sign in lowered for sign in _FORMAT_SIGNS):
+        if schema is not None and refuses_form(message):
             self._answer_format = max(self._answer_format, min(known + 1, len(ANSWER_FORMATS) - 1))
             return known + 1 < len(ANSWER_FORMATS)
         body = self.params if sent is None else sent
-        refused = _refused(lowered, [name for name in body if name not in _NEVER_LEFT_OUT], parameter)
+        removable = [name for name in body if name not in _NEVER_LEFT_OUT]
+        refused = refused_parameter(message, removable, named=parameter)
         if refused is None or refused in self.extra_body:
             return False
         if refused in _LONGEST_NAMES and self.endpoint == "chat":
             other = _LONGEST_NAMES[1 - _LONGEST_NAMES.index(refused)]
-            if self._longest == refused and (other in lowered or refused == "max_completion_tokens"):
+            if self._longest == refused and (other in message or refused == "max_completion_tokens"):
                 self._longest = other
             return True
         self._left_out.add(refused)
@@ -397,16 +381,6 @@ def seconds_of(duration: str) -> float:
     if not parts or "".join(f"{number}{unit}" for number, unit in parts) != duration.strip():
         return 0.0
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
-
-
-def _refused(lowered: str, sent: Sequence[str], parameter: str | None) -> str | None:
-    """The parameter that a server says it does not take, if that is what it says."""
-    if not any(sign in lowered for sign in _REFUSED_SIGNS):
-        return None
-    if parameter is not None and parameter.partition(".")[0] in sent:
-        return parameter.partition(".")[0]
-    named = [name for name in sent if re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", lowered)]
-    return max(named, key=len, default=None)
 
 
 def _pattern(server: str, regex: str) -> dict[str, Any]:
