@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +24,47 @@ from text_lloom.errors import (
     RateLimited,
     TransientError,
 )
-from text_lloom.llm import Completion, Failure, ModelRequest, RetryPolicy
+from text_lloom.llm import Completion, Failure, Model, ModelRequest, RetryPolicy
 from text_lloom.llm.asked import as_messages
 from text_lloom.llm.embedding import embed_all
 from text_lloom.llm.engine import ask_all
 from text_lloom.llm.portal import run_async
+from text_lloom.llm.posing import StepSettings, pose
 from text_lloom.llm.run import Run
 from text_lloom.tasks import SummarizeDocument
 
 __all__ = ["stand"]
 
 QUESTION = "Which of the buses in the north of the town are late, and who says so?"
-ECHO = f"You wrote: {QUESTION}"
 SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"answer": {"type": "string", "enum": ["", "A", "B"]}, "n": {"type": "integer"}},
-    "required": ["answer", "n"],
+    "properties": {
+        "label": {"type": "string", "enum": ["A", "B"]},
+        "found": {"type": "array", "items": {"$ref": "#/$defs/Found"}},
+    },
+    "required": ["label", "found"],
+    "$defs": {
+        "Found": {
+            "type": "object",
+            "properties": {"quote": {"type": "string"}, "n": {"type": "integer", "minimum": 0}},
+            "required": ["quote", "n"],
+        }
+    },
 }
+FOLLOWING = {"label": "B", "found": [{"quote": "words", "n": 0}]}
 
 
-def asked(prompt: str = QUESTION, **fields: Any) -> ModelRequest:
-    return ModelRequest(as_messages(prompt), **fields)
+def asked(model: Model, prompt: object = QUESTION, **fields: Any) -> ModelRequest:
+    """A request as the engine makes it, with the model's parameters and system message."""
+    params = fields.pop("params", {})
+    posed = pose(model, as_messages(prompt), settings=StepSettings(params))
+    return replace(posed, **fields)
 
 
-async def ask(stand: Stand, request: ModelRequest | None = None, **settings: Any) -> Completion:
+async def ask(stand: Stand, prompt: object = QUESTION, **fields: Any) -> Completion:
     """One attempt."""
-    return await run_async(stand.model(**settings).complete(request or asked()))
+    model = stand.model()
+    return await run_async(model.complete(asked(model, prompt, **fields)))
 
 
 def quick(**settings: Any) -> Run:
@@ -88,7 +104,8 @@ async def test_the_whole_pipeline_runs(stand: Stand, corpora: Path) -> None:
 
 async def test_a_reply_comes_with_its_tokens(stand: Stand) -> None:
     reply = await ask(stand)
-    assert reply.text.startswith(ECHO[:60])
+    assert reply.text.startswith("You wrote")
+    assert QUESTION[:40] in reply.text
     assert (reply.in_tokens, reply.out_tokens) == (stand.server.in_tokens, stand.server.out_tokens)
     assert reply.finish_reason == "stop"
     assert reply.others == ()
@@ -101,7 +118,7 @@ async def test_the_system_message_arrives_apart_from_the_prompt(stand: Stand) ->
         {"role": "assistant", "content": "The 40."},
         {"role": "user", "content": "And which one comes?"},
     ]
-    reply = await ask(stand, ModelRequest(as_messages(messages)))
+    reply = await ask(stand, messages)
     assert "And which one comes?" in reply.text
     assert "French" in json.dumps(stand.server.last.body)
 
@@ -109,7 +126,7 @@ async def test_the_system_message_arrives_apart_from_the_prompt(stand: Stand) ->
 async def test_a_reply_in_pieces_is_the_same_reply(stand: Stand) -> None:
     whole = await ask(stand)
     pieces: list[str] = []
-    reply = await ask(stand, asked(on_chunk=pieces.append))
+    reply = await ask(stand, on_chunk=pieces.append)
     assert "".join(pieces) == reply.text == whole.text
     assert len(pieces) > 2
     assert (reply.in_tokens, reply.out_tokens, reply.finish_reason) == (
@@ -123,38 +140,33 @@ async def test_several_replies_count_as_one_request(stand: Stand) -> None:
     model = stand.model()
     if not model.many_generations:
         pytest.skip("this provider gives one reply to a request")
-    reply = await run_async(model.complete(asked(n=3)))
+    reply = await run_async(model.complete(asked(model, n=3)))
     assert reply.others == (reply.text, reply.text)
     assert len(stand.server.received) == 1
     assert reply.out_tokens == stand.server.out_tokens
 
 
 async def test_a_reply_follows_a_schema(stand: Stand) -> None:
-    reply = await ask(stand, asked(schema=SCHEMA))
+    reply = await ask(stand, schema=SCHEMA)
     if stand.case.id != "openai-completions":
-        assert json.loads(reply.text) == {"answer": "", "n": 0}
+        assert json.loads(reply.text) == FOLLOWING
     pieces: list[str] = []
-    streamed = await ask(stand, asked(schema=SCHEMA, on_chunk=pieces.append))
+    streamed = await ask(stand, schema=SCHEMA, on_chunk=pieces.append)
     assert streamed.text == "".join(pieces)
 
 
 async def test_parameters_reach_the_server(stand: Stand) -> None:
-    reply = await ask(
-        stand,
-        asked(
-            params={"max_tokens": 5, "stop": ["nothing of the kind"]}
-            if "stop" in (stand.model().generation_params or ())
-            else {"max_tokens": 5}
-        ),
-    )
+    reply = await ask(stand, params={"max_tokens": 5})
     assert reply.finish_reason == "length"
     assert len(reply.text) <= 20
+    if "stop" in (stand.model().generation_params or ()):
+        assert (await ask(stand, params={"stop": ["buses"]})).text.endswith("Which of the ")
 
 
 async def test_what_a_model_refuses_is_left_out_from_then_on(stand: Stand) -> None:
     stand.server.dialect.refuses.add("temperature")  # type: ignore[attr-defined]
     model = stand.model(temperature=None) if "openai" in stand.case.id else stand.model()
-    request = asked(params={"temperature": 0.2})
+    request = asked(model, params={"temperature": 0.2})
     with pytest.warns(UserWarning, match="refuses the parameter 'temperature'"):
         reply = await run_async(model.complete(request))
     assert reply.text.startswith("You wrote")
@@ -200,7 +212,7 @@ async def test_a_wrong_key_is_told_and_not_shown(stand: Stand) -> None:
     key = "sk-wrong-4f3e2d1c0b9a8877"
     model = stand.model(api_key=key)
     with pytest.raises(AuthenticationFailed, match="Check the API key") as raised:
-        await run_async(model.complete(asked()))
+        await run_async(model.complete(asked(model)))
     assert key in json.dumps(stand.server.last.headers)
     shown = f"{raised.value} {raised.value!r} {model!r} {model.client!r} {raised.value.__cause__!r}"
     assert key not in shown
@@ -217,7 +229,7 @@ async def test_a_stream_that_breaks_is_no_reply(stand: Stand) -> None:
     stand.go_wrong(Fault("broken stream"))
     pieces: list[str] = []
     with pytest.raises(TransientError):
-        await ask(stand, asked(on_chunk=pieces.append))
+        await ask(stand, on_chunk=pieces.append)
     assert pieces
 
 
@@ -250,7 +262,8 @@ def embedding_stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
 
 async def test_embeddings_come_in_order_and_batches(embedding_stand: Stand) -> None:
     stand = embedding_stand
-    texts = [f"Bus line {n} was late" for n in range(9)] + ["", "Bus line 3 was late"]
+    subjects = ["bus", "bike", "fare", "tram", "lane", "ticket", "driver", "station", "bridge"]
+    texts = [f"The {subject} was discussed" for subject in subjects] + ["", "The tram was discussed"]
     run = quick()
     stand.go_wrong(Fault("server error"), Fault("rate limited", retry_after=0.02))
     vectors = await run_async(embed_all(stand.embed(batch_size=4), texts, run=run))

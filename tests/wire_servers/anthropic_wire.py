@@ -59,7 +59,8 @@ class AnthropicWire(Dialect):
     structured: str = "native"
 
     def key(self, received: Received) -> str:
-        return received.headers.get("x-api-key", "")
+        bearer = received.headers.get("authorization", "").removeprefix("Bearer ")
+        return received.headers.get("x-api-key") or bearer
 
     def asked(self, received: Received) -> Asked:
         body = received.body
@@ -86,22 +87,27 @@ class AnthropicWire(Dialect):
             raise _error(400, "invalid_request_error", f"output_config.format.schema: {problem}")
         return Asked(
             body["model"],
-            body.get("system") or "",
+            _text(body.get("system") or ""),
             "\n\n".join(_text(m["content"]) for m in body["messages"] if m["role"] == "user"),
             schema,
             1,
             body["max_tokens"],
             bool(body.get("stream")),
             tuple(body.get("stop_sequences") or ()),
-            format="tool" if body.get("tools") else "text",
+            format=f"tool {body['tools'][0]['name']}" if body.get("tools") else "text",
         )
 
     def reply(self, asked: Asked, reply: Reply) -> dict[str, Any]:
         message = _message(asked, reply)
         content: dict[str, Any] = {"type": "text", "text": reply.texts[0], "citations": None}
-        if asked.format == "tool" and not reply.declined and not reply.cut:
+        if asked.format.startswith("tool") and not reply.declined and not reply.cut:
             answer = json.loads(reply.texts[0])
-            content = {"type": "tool_use", "id": "toolu_1", "name": "answer", "input": answer}
+            content = {
+                "type": "tool_use",
+                "id": "toolu_1",
+                "name": asked.format.removeprefix("tool "),
+                "input": answer,
+            }
         thinking = {"type": "thinking", "thinking": "Let me see.", "signature": "c2ln"}
         message["content"] = [thinking, content]
         message["stop_reason"] = _reason(asked, reply)
@@ -113,10 +119,15 @@ class AnthropicWire(Dialect):
         start = _message(asked, reply)
         start["usage"] |= {"output_tokens": 1}
         yield _event("message_start", message=start)
-        tool = asked.format == "tool" and not reply.declined
+        tool = asked.format.startswith("tool") and not reply.declined
         block: dict[str, Any] = {"type": "text", "text": ""}
         if tool:
-            block = {"type": "tool_use", "id": "toolu_1", "name": "answer", "input": {}}
+            block = {
+                "type": "tool_use",
+                "id": "toolu_1",
+                "name": asked.format.removeprefix("tool "),
+                "input": {},
+            }
         yield _event("content_block_start", index=0, content_block=block)
         yield _event("ping")
         for piece in pieces(reply.texts[0]):
@@ -169,7 +180,7 @@ def _reason(asked: Asked, reply: Reply) -> str:
         return "refusal"
     if reply.cut:
         return "max_tokens"
-    return "tool_use" if asked.format == "tool" else "end_turn"
+    return "tool_use" if asked.format.startswith("tool") else "end_turn"
 
 
 def _event(kind: str, **fields: Any) -> str:

@@ -66,7 +66,7 @@ class OpenAIWire(Dialect):
             if endpoint == "responses":
                 return self._responses(body, model)
             if endpoint == "embeddings":
-                return Asked(model, texts=tuple(body["input"]), format="embeddings")
+                return Asked(model, texts=tuple(body["input"]), format=body.get("encoding_format") or "float")
         except ApiError as error:
             raise Refusal(error.status, error.body, error.headers) from None
         raise Refusal(404, {"error": {"message": f"Invalid URL (POST {received.path})", "code": None}})
@@ -172,8 +172,10 @@ class OpenAIWire(Dialect):
         yield "data: [DONE]\n\n"
 
     def vectors(self, asked: Asked, vectors: Sequence[Sequence[float]]) -> dict[str, Any]:
-        packed = [base64.b64encode(np.asarray(v, "<f4").tobytes()).decode() for v in vectors]
-        data = [{"object": "embedding", "index": i, "embedding": text} for i, text in enumerate(packed)]
+        found: list[Any] = [[float(value) for value in vector] for vector in vectors]
+        if asked.format == "base64":
+            found = [base64.b64encode(np.asarray(v, "<f4").tobytes()).decode() for v in vectors]
+        data = [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(found)]
         usage = {"prompt_tokens": asked.in_tokens, "total_tokens": asked.in_tokens}
         return {"object": "list", "data": data, "model": asked.model, "usage": usage}
 

@@ -237,7 +237,7 @@ class WireServer:
         for number, event in enumerate(events):
             if fault is not None and fault.kind == "broken stream" and number >= len(events) // 2:
                 assert request.transport is not None
-                request.transport.abort()
+                request.transport.close()
                 break
             await streamed.write(event.encode())
         return streamed
@@ -252,7 +252,7 @@ def _thought(asked: Asked, fault: Fault | None) -> Reply:
     if found is not None:
         text = json.dumps(conform(found, asked.schema) if asked.schema else found, ensure_ascii=False)
     elif asked.schema is not None:
-        text = json.dumps(conform({}, asked.schema))
+        text = json.dumps(_example(asked.schema, asked.schema))
     else:
         text = f"You wrote: {' '.join(question.prompt.split())[:200]}"
     for stop in asked.stop:
@@ -268,6 +268,22 @@ def pieces(text: str, size: int = 24) -> Iterator[str]:
     """A text in the pieces in which it is streamed."""
     for at in range(0, len(text), size):
         yield text[at : at + size]
+
+
+def _example(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+    """A value that follows a schema, as constrained decoding would write one."""
+    if "$ref" in schema:
+        return _example(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
+    if "const" in schema or "enum" in schema:
+        return schema.get("const", schema.get("enum", [None])[-1])
+    if options := schema.get("anyOf"):
+        return _example(options[0], root)
+    kind = schema.get("type")
+    if kind == "object":
+        return {name: _example(part, root) for name, part in schema.get("properties", {}).items()}
+    if kind == "array":
+        return [_example(schema.get("items", {}), root)] * int(schema.get("minItems", 1))
+    return {"integer": 0, "number": 0.5, "boolean": True, "null": None}.get(kind or "", "words")
 
 
 @contextmanager

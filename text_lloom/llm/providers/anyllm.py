@@ -211,10 +211,10 @@ class _Provider:
             settings = {"api_key": key, "api_base": self._base_url, **self._client_args}
             try:  # trying again is ours to do
                 return any_llm.AnyLLM.create(
-                    self.provider, unified_exceptions=False, max_retries=0, **settings
+                    self.provider, unified_exceptions=True, max_retries=0, **settings
                 )
             except exceptions.UnsupportedParameterError:
-                return any_llm.AnyLLM.create(self.provider, unified_exceptions=False, **settings)
+                return any_llm.AnyLLM.create(self.provider, unified_exceptions=True, **settings)
         except ImportError as error:
             raise ModelSetupError(
                 f"{purpose}({self.provider}:{self.model}): {error}. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +23,8 @@ __all__ = ["Deployment", "LiteLLMEmbedModel", "LiteLLMModel", "deployments_of"]
 
 _SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
 _MALICIOUS: Final = frozenset({"1.82.7", "1.82.8"})
+_ABOUT_ITSELF: Final = "Item .* on TypedDict class .* is using the `ReadOnly` qualifier"
+"""What pydantic says about LiteLLM's own types, and users can do nothing about."""
 _ENVIRONMENT: Final = "os.environ/"
 _CONFIG_KEYS: Final = (
     "fallbacks",
@@ -99,7 +102,6 @@ class LiteLLMModel(SdkModel):
     """
 
     ways = len(ANSWER_FORMATS)
-    many_generations = True
     generation_params = _PARAMS
 
     def __init__(
@@ -398,6 +400,7 @@ def _litellm(purpose: str) -> Any:
         )
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else importing it fetches a price list
     litellm: Any = imported("litellm", extra="litellm", purpose=purpose)
+    warnings.filterwarnings("ignore", message=_ABOUT_ITSELF, category=UserWarning)
     litellm.suppress_debug_info = True
     litellm.telemetry = False
     return litellm

@@ -56,6 +56,7 @@ _SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is aske
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST_PAUSE = 60.0
+_TEMPERATURE: Final = 0.0
 _COMPLETION_TOKENS = 2048
 """The largest number of tokens of a plain completion; servers cut after 16 when none is stated."""
 _NEVER_LEFT_OUT = frozenset({"model", "messages", "input", "prompt", "instructions", "stream", "n"})
@@ -150,7 +151,7 @@ class OpenAIModel(Presets, Model):
         cost: object = None,
         *,
         system_prompt: str = _SYSTEM_PROMPT,
-        temperature: float | None = 0.0,
+        temperature: float | None = _TEMPERATURE,
         endpoint: Endpoint = "chat",
         server: str = "openai",
         api_version: str | None = None,
@@ -296,7 +297,7 @@ class OpenAIModel(Presets, Model):
                 self._longest = other
             return True
         self._left_out.add(refused)
-        if refused in self.params and refused != "temperature":
+        if refused in body and (refused, body[refused]) != ("temperature", _TEMPERATURE):
             warnings.warn(
                 f"Model {self.label!r} refuses the parameter {refused!r}, so it is left out.", stacklevel=2
             )
