@@ -5,6 +5,7 @@
 `LocalEmbedModel` need neither key nor network.
 """
 
+from text_lloom.llm import calling, journal  # noqa: F401 - now, so that a first call does not wait
 from text_lloom.llm.asked import Message, ModelRequest
 from text_lloom.llm.costs import GLOBAL_COSTS, CostTracker, track_costs
 from text_lloom.llm.fallback import Fallbacks

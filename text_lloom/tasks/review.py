@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, cast
 
@@ -220,14 +220,15 @@ class ReviewRemove(Task[list[Removal]]):
 
     candidates: tuple[Candidate, ...]
     seed: str | None = None
+    custom: Template | None = None
 
     @property
     def concept_ids(self) -> tuple[str, ...]:
         return _ids(self.candidates)
 
-    def prompt(self) -> str:
+    def fields(self) -> Mapping[str, str]:
         seeding = f", and those that have nothing to do with {self.seed}" if self.seed else ""
-        return self.template.render({"concepts": _listed(self.candidates), "seeding_phrase": seeding})
+        return {"concepts": _listed(self.candidates), "seeding_phrase": seeding}
 
     def read(self, reply: Reply) -> list[Removal]:
         found = cast("RemoveReply", reply).remove
@@ -253,6 +254,7 @@ class ReviewMerge(Task[list[MergeGroup]]):
     candidates: tuple[Candidate, ...]
     target: int | None = None
     seed: str | None = None
+    custom: Template | None = None
 
     @property
     def concept_ids(self) -> tuple[str, ...]:
@@ -261,7 +263,7 @@ class ReviewMerge(Task[list[MergeGroup]]):
     def answer_units(self) -> int:
         return max(1, len(self.candidates) // 2)
 
-    def prompt(self) -> str:
+    def fields(self) -> Mapping[str, str]:
         target = ""
         if self.target is not None:
             target = (
@@ -270,13 +272,11 @@ class ReviewMerge(Task[list[MergeGroup]]):
                 "documents meet. Missing this number is better than a group that breaks a rule above."
             )
         seeding = f" (the study is about {self.seed})" if self.seed else ""
-        return self.template.render(
-            {
-                "concepts": _listed(self.candidates),
-                "target_phrase": target,
-                "seeding_phrase": seeding,
-            }
-        )
+        return {
+            "concepts": _listed(self.candidates),
+            "target_phrase": target,
+            "seeding_phrase": seeding,
+        }
 
     def read(self, reply: Reply) -> list[MergeGroup]:
         taken: set[int] = set()
@@ -309,6 +309,7 @@ class SelectConcepts(Task[list[str]]):
     candidates: tuple[Candidate, ...]
     max_concepts: int
     seed: str | None = None
+    custom: Template | None = None
 
     @property
     def concept_ids(self) -> tuple[str, ...]:
@@ -317,15 +318,13 @@ class SelectConcepts(Task[list[str]]):
     def answer_units(self) -> int:
         return self.max_concepts
 
-    def prompt(self) -> str:
+    def fields(self) -> Mapping[str, str]:
         seeding = f" with regard to {self.seed}" if self.seed else ""
-        return self.template.render(
-            {
-                "concepts": _listed(self.candidates),
-                "max_concepts": str(self.max_concepts),
-                "seeding_phrase": seeding,
-            }
-        )
+        return {
+            "concepts": _listed(self.candidates),
+            "max_concepts": str(self.max_concepts),
+            "seeding_phrase": seeding,
+        }
 
     def read(self, reply: Reply) -> list[str]:
         labels = list(dict.fromkeys(cast("SelectReply", reply).select))
@@ -349,6 +348,7 @@ class MatchConcepts(Task[dict[str, str]]):
 
     found: tuple[Candidate, ...]
     known: tuple[Candidate, ...]
+    custom: Template | None = None
 
     @property
     def concept_ids(self) -> tuple[str, ...]:
@@ -357,10 +357,8 @@ class MatchConcepts(Task[dict[str, str]]):
     def answer_units(self) -> int:
         return len(self.found)
 
-    def prompt(self) -> str:
-        return self.template.render(
-            {"items": _listed(self.known, prefix="K"), "concepts": _listed(self.found)}
-        )
+    def fields(self) -> Mapping[str, str]:
+        return {"items": _listed(self.known, prefix="K"), "concepts": _listed(self.found)}
 
     def read(self, reply: Reply) -> dict[str, str]:
         matches = cast("MatchesReply", reply).matches

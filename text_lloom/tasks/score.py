@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, NamedTuple, Self, cast
 
@@ -103,6 +103,7 @@ class ScoreDocuments(Task[list[Scored]]):
     get_highlights: bool = True
     examples: tuple[tuple[str, ...], ...] = ()
     """Texts that show each concept. Prompts do not include them; models that learn from examples use them."""
+    custom: Template | None = None
 
     @property
     def doc_ids(self) -> tuple[Hashable, ...]:
@@ -123,7 +124,7 @@ class ScoreDocuments(Task[list[Scored]]):
     def answer_units(self) -> int:
         return len(self.documents) * len(self.concepts)
 
-    def prompt(self) -> str:
+    def fields(self) -> Mapping[str, str]:
         concepts = "\n".join(
             f"C{n}. {' '.join(c.name.split())}: {' '.join(c.criteria.split())}"
             for n, c in enumerate(self.concepts, 1)
@@ -137,15 +138,13 @@ class ScoreDocuments(Task[list[Scored]]):
             '{"results": [{"document": "<D label>", "concept": "<C label>", "rationale": "<why>", '
             f'"answer": "<A, B, C, D or E>"{quote}}}]}}'
         )
-        return self.template.render(
-            {
-                "quote_rule": _QUOTE_RULE if self.get_highlights else "- Leave out quotes.",
-                "concepts": concepts,
-                "documents": documents,
-                "n_entries": str(self.answer_units()),
-                "answer_form": form,
-            }
-        )
+        return {
+            "quote_rule": _QUOTE_RULE if self.get_highlights else "- Leave out quotes.",
+            "concepts": concepts,
+            "documents": documents,
+            "n_entries": str(self.answer_units()),
+            "answer_form": form,
+        }
 
     def read(self, reply: Reply) -> list[Scored]:
         judged: dict[tuple[int, int], EntryReply] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -54,20 +55,19 @@ class SummarizeConcept(Task[str]):
 
     concept: Concept
     passages: tuple[str, ...]
+    custom: Template | None = None
 
     @property
     def concept_ids(self) -> tuple[str, ...]:
         return (self.concept.id,)
 
-    def prompt(self) -> str:
+    def fields(self) -> Mapping[str, str]:
         passages = "\n".join(f"- {' '.join(passage.split())}" for passage in self.passages)
-        return self.template.render(
-            {
-                "concept_name": self.concept.name,
-                "concept_prompt": self.concept.criteria,
-                "examples": passages,
-            }
-        )
+        return {
+            "concept_name": self.concept.name,
+            "concept_prompt": self.concept.criteria,
+            "examples": passages,
+        }
 
     def read(self, reply: Reply) -> str:
         summary = " ".join(cast("SummaryReply", reply).summary.split())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Self, cast
 
@@ -110,7 +110,7 @@ class SynthesizeConcepts(Task[list[Pattern]]):
     def answer_units(self) -> int:
         return self.n_concepts or 5
 
-    def prompt(self) -> str:
+    def fields(self) -> Mapping[str, str]:
         lines = "\n".join(f"{n}. {' '.join(item.text.split())}" for n, item in enumerate(self.items, 1))
         seeding = ""
         if self.seed:
@@ -118,9 +118,7 @@ class SynthesizeConcepts(Task[list[Pattern]]):
                 f", each of them about {self.seed} by its own criterion; lines with no bearing on that are "
                 "to be ignored, and one or two ideas are a good answer"
             )
-        return (self.custom or self.template).render(
-            {"examples": lines, "n_concepts_phrase": self._how_many(), "seeding_phrase": seeding}
-        )
+        return {"examples": lines, "n_concepts_phrase": self._how_many(), "seeding_phrase": seeding}
 
     def read(self, reply: Reply) -> list[Pattern]:
         patterns = []
