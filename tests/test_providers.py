@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import text_lloom.workbench as wb
-from tests.wire_servers.fixtures import CASES, Stand, stand, standing
+from tests.wire_servers.fixtures import CASES, Stand, as_params, stand, standing
 from tests.wire_servers.server import KEY, Fault
 from text_lloom.errors import (
     AnswerRefused,
@@ -94,7 +94,7 @@ async def test_the_whole_pipeline_runs(stand: Stand, corpora: Path) -> None:
     assert table["score"].notna().all()
     exported = l.export_df()
     assert list(exported["concept"]) == [concept.name for concept in chosen]
-    assert not l.failures
+    assert len(l.failures()) == 0
     totals = l.ledger.totals()
     assert (totals.in_tokens, totals.out_tokens) == (stand.server.in_tokens, stand.server.out_tokens)
 
@@ -254,7 +254,7 @@ async def test_a_table_is_complete_in_spite_of_faults(stand: Stand) -> None:
 # --- embeddings ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=[case for case in CASES if case.embed], ids=lambda case: case.id)
+@pytest.fixture(params=as_params(case for case in CASES if case.embed))
 def embedding_stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
     with standing(request.param) as found:
         yield found

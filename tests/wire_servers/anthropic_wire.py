@@ -83,7 +83,7 @@ class AnthropicWire(Dialect):
             if self.structured == "none":
                 raise _error(400, "invalid_request_error", "tools: this model does not support tool use")
             schema = body["tools"][0]["input_schema"]
-        if schema is not None and (problem := _not_closed(schema)):
+        elif schema is not None and (problem := _not_closed(schema)):
             raise _error(400, "invalid_request_error", f"output_config.format.schema: {problem}")
         return Asked(
             body["model"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +18,7 @@ from .gemini_wire import GeminiWire
 from .openai_wire import OpenAIWire
 from .server import KEY, Dialect, Fault, WireServer, running
 
-__all__ = ["CASES", "Case", "Stand", "stand", "standing"]
+__all__ = ["CASES", "Case", "Stand", "as_params", "stand", "standing"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Case:
         model: Makes a model, from the server's address and settings.
         embed: Makes an embedding model; `None` if the provider has none.
         needs: Packages that must be there.
+        noisy: The package uses what other packages have deprecated.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Case:
     model: Callable[..., Model]
     embed: Callable[..., EmbedModel] | None = None
     needs: tuple[str, ...] = ()
+    noisy: bool = False
 
 
 def _openai(url: str, name: str = "gpt-test", **settings: Any) -> Model:
@@ -148,8 +150,8 @@ CASES = (
     Case("vertex", GeminiWire, _vertex, None, ("google.genai",)),
     Case("any-openai", OpenAIWire, _any_openai, _any_embed, ("any_llm",)),
     Case("any-anthropic", AnthropicWire, _any_anthropic, None, ("any_llm",)),
-    Case("litellm-openai", OpenAIWire, _litellm, _litellm_embed, ("litellm",)),
-    Case("litellm-anthropic", AnthropicWire, _litellm_anthropic, None, ("litellm",)),
+    Case("litellm-openai", OpenAIWire, _litellm, _litellm_embed, ("litellm",), noisy=True),
+    Case("litellm-anthropic", AnthropicWire, _litellm_anthropic, None, ("litellm",), noisy=True),
 )
 
 
@@ -195,7 +197,13 @@ def standing(case: Case) -> Iterator[Stand]:
         yield Stand(case, server)
 
 
-@pytest.fixture(params=CASES, ids=lambda case: case.id)
+def as_params(cases: Iterable[Case]) -> list[Any]:
+    """Parameters of a test, one per case."""
+    ignored = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+    return [pytest.param(case, id=case.id, marks=[ignored] if case.noisy else []) for case in cases]
+
+
+@pytest.fixture(params=as_params(CASES))
 def stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
     """Each provider's stand-in in turn."""
     with standing(request.param) as found:

@@ -19,6 +19,7 @@ __all__ = ["AnyEmbedModel", "AnyModel"]
 
 _SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
 _NO_KEY: Final = "EMPTY"
+_ANTHROPIC_TOKENS: Final = 8192
 
 
 class AnyModel(SdkModel):
@@ -60,6 +61,8 @@ class AnyModel(SdkModel):
         self._provider = _Provider(name, api_key, base_url, client_args or {})
         provider, model = self._provider.provider, self._provider.model
         listed = base_url is None
+        if provider == "anthropic":
+            args.setdefault("max_tokens", _ANTHROPIC_TOKENS)  # else any-llm logs a warning per request
         super().__init__(
             name,
             api_key,
