@@ -6,10 +6,15 @@
 
 from text_lloom.llm.costs import GLOBAL_COSTS, CostTracker, track_costs
 from text_lloom.llm.fallback import Fallbacks
+from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.limits import RateLimit, RateStatus
-from text_lloom.llm.model import EmbedModel, Model, Solver
+from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
+from text_lloom.llm.providers.hidden_states import TransformersEmbedModel
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
+from text_lloom.llm.providers.model2vec import Model2VecEmbedModel
 from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
+from text_lloom.llm.providers.sentence_transformers import SentenceTransformerEmbedModel
+from text_lloom.llm.providers.sparse import SparseEmbedModel
 from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.returned import Completion, Embeddings
 from text_lloom.llm.run import Failure
@@ -22,19 +27,25 @@ __all__ = [
     "Completion",
     "CostTracker",
     "EmbedModel",
+    "Embedder",
     "Embeddings",
     "Failure",
     "Fallbacks",
+    "HybridEmbedModel",
     "Ledger",
     "LocalEmbedModel",
     "LocalModel",
     "Model",
+    "Model2VecEmbedModel",
     "OpenAIEmbedModel",
     "OpenAIModel",
     "RateLimit",
     "RateStatus",
     "RetryPolicy",
+    "SentenceTransformerEmbedModel",
     "Solver",
+    "SparseEmbedModel",
     "Totals",
+    "TransformersEmbedModel",
     "track_costs",
 ]
