@@ -19,6 +19,7 @@ from tests.fake_provider.fixtures import FakeProvider, running_fake_provider
 from text_lloom.llm import OpenAIModel
 from text_lloom.llm.engine import ask_all
 from text_lloom.llm.portal import run_sync
+from text_lloom.llm.posing import request_for
 from text_lloom.llm.run import Run
 from text_lloom.tasks import SummarizeDocument
 
@@ -73,7 +74,7 @@ async def _sleeping_batches(
 ) -> None:
     async def one(position: int, task: SummarizeDocument) -> None:
         await asyncio.sleep(position // n * seconds)
-        task.parse((await model.complete(task.prompt(), schema=task.schema())).text)
+        task.parse((await model.complete(request_for(model, task))).text)
 
     await asyncio.gather(*(one(position, task) for position, task in enumerate(tasks)))
 

@@ -629,7 +629,7 @@ def test_mistakes_on_results_leave_them_as_they_are(
         pytest.param({"budget": "2"}, "budget='2'", id="budget-text"),
         pytest.param({"random_state": "a"}, "random_state='a'", id="random-state"),
         pytest.param({"distill_model": 3}, "distill_model=3", id="model-number"),
-        pytest.param({"distill_model": "opnai:gpt-4o"}, "openai:<name>", id="model-text"),
+        pytest.param({"distill_model": "opnai:gpt-4o"}, "Did you mean 'openai'?", id="model-text"),
         pytest.param({"score_model": HashEmbedModel()}, "score_model=HashEmbedModel", id="embedder-scores"),
         pytest.param({"cluster_model": OpenAIModel("m", api_key="k")}, "EmbedModel", id="chat-model-embeds"),
     ],

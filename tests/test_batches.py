@@ -32,9 +32,11 @@ from text_lloom.errors import (
     TransientError,
 )
 from text_lloom.llm import Fallbacks, Model, OpenAIModel, RetryPolicy
+from text_lloom.llm.asked import ModelRequest, as_messages
 from text_lloom.llm.batches import BatchEndpoint, BatchFile, BatchLine
 from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.portal import run_async
+from text_lloom.llm.posing import request_for
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import allow_paid_calls
 from text_lloom.llm.wire import HttpError
@@ -162,7 +164,7 @@ async def test_requests_are_sent_as_they_are_live(
     assert {line["method"] for line in lines} == {"POST"}
     assert len({line["custom_id"] for line in lines}) == len(lines)
     tasks = plan_scoring(list(l.corpus), list(l.concepts.values()))
-    bodies = [model.request_body(task.prompt(), task.schema()) for task in tasks]
+    bodies = [model.request_body(request_for(model, task)) for task in tasks]
     assert [line["body"] for line in lines] == bodies
     assert bodies[0]["response_format"]["json_schema"]["strict"] is True
     assert bodies[0]["max_tokens"] == 900
@@ -284,7 +286,7 @@ async def test_many_requests_go_in_several_batches(sessions: Sessions) -> None:
 def test_lines_end_only_where_they_end(sessions: Sessions) -> None:
     endpoint = BatchEndpoint(sessions.model(), policy=RetryPolicy(), jitter=random.Random(0))
     prompt = "one\u2028two\u2029three\x85four\nfive \U0001f68c {braces}"
-    line = endpoint.line("k", prompt, {}).content.decode()
+    line = endpoint.line("k", ModelRequest(as_messages(prompt))).content.decode()
     assert line.splitlines() == [line.rstrip("\n")]
     assert json.loads(line)["body"]["messages"][-1]["content"] == prompt
 

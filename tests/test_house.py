@@ -191,7 +191,7 @@ def test_what_is_public_is_documented(module: str) -> None:
 def documented_arguments(doc: str) -> list[str]:
     """Names in the `Args:` section of a docstring."""
     section = re.search(r"^Args:\n((?:[ ]{4}.*\n|\n)+)", f"{doc}\n", re.MULTILINE)
-    return re.findall(r"^ {4}\*?(\w+):", section[1], re.MULTILINE) if section else []
+    return re.findall(r"^ {4}\*{0,2}(\w+):", section[1], re.MULTILINE) if section else []
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from text_lloom.errors import BadAnswer, InputError, ModelSetupError
-from text_lloom.llm import Completion, EmbedModel, Model, OpenAIEmbedModel, OpenAIModel
+from text_lloom.llm import Completion, EmbedModel, Model, ModelRequest, OpenAIEmbedModel, OpenAIModel
 from text_lloom.llm.budget import Budget
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import allow_paid_calls
@@ -222,8 +222,8 @@ async def test_models_that_come_from_one_maker_share_nothing_but_their_limits() 
 
 async def test_a_model_can_be_a_subclass() -> None:
     class Shouting(Model):
-        async def complete(self, prompt: str, *, schema: Any = None) -> Completion:
-            return Completion(prompt.upper(), 1, 1)
+        async def complete(self, request: ModelRequest) -> Completion:
+            return Completion(request.prompt.upper(), 1, 1)
 
     (reply,) = await Shouting("loud", cost=0).call_many(["late"])
     assert reply == Completion("LATE", 1, 1)

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from text_lloom.errors import TransientError
-from text_lloom.llm import Completion, Model
+from text_lloom.llm import Completion, Model, ModelRequest
+from text_lloom.llm.asked import as_messages
 from text_lloom.llm.portal import run_async, run_sync
 
 asking = contextvars.ContextVar("asking", default="nobody")
@@ -53,7 +54,7 @@ async def test_a_synchronous_call_works_inside_a_running_loop() -> None:
     model = model_of_a_loop_bound_client()
 
     async def work() -> str:
-        return (await model.complete("a question")).text
+        return (await model.complete(ModelRequest(as_messages("a question")))).text
 
     assert run_sync(work()) == "Answer to a question"
     assert await run_async(work()) == "Answer to a question"

@@ -9,7 +9,7 @@ import pytest
 
 from text_lloom import workbench as wb
 from text_lloom.errors import AuthenticationFailed, BudgetReached, InputError
-from text_lloom.llm import GLOBAL_COSTS, Completion, Model, RetryPolicy, track_costs
+from text_lloom.llm import GLOBAL_COSTS, Completion, Model, ModelRequest, RetryPolicy, track_costs
 from text_lloom.llm.spending import allow_paid_calls
 from text_lloom.testing import FunctionModel, ScriptedModel
 
@@ -38,8 +38,8 @@ class Priced(FunctionModel):
         super().__init__(function, **args)
         self.usd = 0.01
 
-    async def complete(self, prompt: str, *, schema: Any = None) -> Completion:
-        reply = await super().complete(prompt, schema=schema)
+    async def complete(self, request: ModelRequest) -> Completion:
+        reply = await super().complete(request)
         return Completion(reply.text, 100, 20, "stop", self.usd)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.model import EmbedModel, Model, Solver
 from text_lloom.llm.returned import Completion, Embeddings
 from text_lloom.llm.spending import allow_paid_calls
@@ -38,19 +39,26 @@ class FunctionModel(Model):
         **args: As for `Model`.
 
     Attributes:
-        prompts: Every prompt that was received, in order.
+        requests: Every request that was received, in order.
+        prompts: The text of each.
     """
 
     keeps_replies = False
 
     def __init__(self, function: Callable[[str], object], *, name: str = "scripted", **args: Any) -> None:
         args.setdefault("cost", 0)
-        super().__init__(name, None, self._reply, **args)
+        super().__init__(name, **args)
         self.function = function
-        self.prompts: list[str] = []
+        self.requests: list[ModelRequest] = []
 
-    async def _reply(self, _: Model, prompt: str) -> Completion:
-        self.prompts.append(prompt)
+    @property
+    def prompts(self) -> list[str]:
+        """The text of every request that was received, in order."""
+        return [request.text for request in self.requests]
+
+    async def complete(self, request: ModelRequest) -> Completion:
+        self.requests.append(request)
+        prompt = request.text
         reply = self.function(prompt)
         if isinstance(reply, Completion):
             return reply

@@ -4,6 +4,7 @@
 `OpenAIEmbedModel` are ready to use; `LocalModel` and `LocalEmbedModel` need neither key nor network.
 """
 
+from text_lloom.llm.asked import Message, ModelRequest
 from text_lloom.llm.costs import GLOBAL_COSTS, CostTracker, track_costs
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.hybrid import HybridEmbedModel
@@ -35,8 +36,10 @@ __all__ = [
     "Ledger",
     "LocalEmbedModel",
     "LocalModel",
+    "Message",
     "Model",
     "Model2VecEmbedModel",
+    "ModelRequest",
     "OpenAIEmbedModel",
     "OpenAIModel",
     "RateLimit",

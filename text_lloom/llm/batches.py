@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from text_lloom.errors import InputError, ModelNotFound, PermanentError, RateLimited, TransientError
+from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.providers.openai import OpenAIModel
 from text_lloom.llm.retry import RetryPolicy, as_model_error
 
@@ -187,15 +188,15 @@ class BatchEndpoint:
     def __init__(self, model: OpenAIModel, *, policy: RetryPolicy, jitter: random.Random) -> None:
         self.model, self._policy, self._jitter = model, policy, jitter
 
-    def line(self, key: str, prompt: str, schema: Mapping[str, object]) -> BatchLine:
-        """The line that asks a prompt as `OpenAIModel.complete` would."""
-        request = {
+    def line(self, key: str, request: ModelRequest) -> BatchLine:
+        """The line that asks a request as `OpenAIModel.complete` would."""
+        content = {
             "custom_id": key,
             "method": "POST",
             "url": _PATH,
-            "body": self.model.request_body(prompt, schema),
+            "body": self.model.request_body(request),
         }
-        text = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         for character, escaped in _LINE_ENDS.items():
             text = text.replace(character, escaped)
         return BatchLine(key, text.encode("utf-8", "replace") + b"\n")

@@ -6,7 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from text_lloom.errors import InputError, UnknownName
+from text_lloom.errors import InputError
+from text_lloom.llm.catalogue import embedder_from, model_from
 from text_lloom.llm.engine import AnyModel
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.model import Embedder, Model, Solver
@@ -17,8 +18,6 @@ __all__ = ["EmbedSpec", "ModelSpec", "Models", "resolve_models"]
 
 ModelSpec: TypeAlias = Model | Solver | Fallbacks | str | Sequence[Model | Solver | str] | None
 EmbedSpec: TypeAlias = Embedder | str | None
-
-_PROVIDERS = ("local", "openai")
 
 
 class Models(NamedTuple):
@@ -41,7 +40,7 @@ def resolve_models(
     """The models to use for what a user passed.
 
     What is left out is OpenAI's default for that operator if `OPENAI_API_KEY` is set, and the local
-    engine otherwise. Strings are `"local"` or `"openai:<name>"`.
+    engine otherwise. Strings are `"provider:name"`; see `llm.catalogue`.
 
     Args:
         distill: Reads the documents.
@@ -67,12 +66,11 @@ def resolve_models(
         if spec is None:
             return OpenAIModel(default) if has_key else local
         if isinstance(spec, str):
-            provider, name = _parse(spec, role)
-            return local if provider == "local" else OpenAIModel(name or default)
+            return model_from(spec, role=role, default=default, local=local)
         if not isinstance(spec, (Model, Solver)):
             raise InputError(
-                f"{role}={spec!r}: expected a Model (such as OpenAIModel(...)), 'local', 'openai:<name>', "
-                f"or a list of these in the order in which they are tried."
+                f"{role}={spec!r}: expected a Model (such as OpenAIModel(...)), a string such as 'local' or "
+                f"'openai:<name>', or a list of these in the order in which they are tried."
             )
         return spec
 
@@ -80,16 +78,11 @@ def resolve_models(
         if spec is None:
             return OpenAIEmbedModel() if has_key else LocalEmbedModel(local)
         if isinstance(spec, str):
-            provider, name = _parse(spec, "cluster_model")
-            return (
-                LocalEmbedModel(local)
-                if provider == "local"
-                else OpenAIEmbedModel(name or DEFAULT_MODELS.cluster)
-            )
+            return embedder_from(spec, default=DEFAULT_MODELS.cluster, local=local)
         if not isinstance(spec, Embedder):
             raise InputError(
-                f"cluster_model={spec!r}: expected an EmbedModel (such as OpenAIEmbedModel(...)), 'local' or "
-                f"'openai:<name>'."
+                f"cluster_model={spec!r}: expected an EmbedModel (such as OpenAIEmbedModel(...)) or a string "
+                f"such as 'local' or 'openai:<name>'."
             )
         return spec
 
@@ -99,10 +92,3 @@ def resolve_models(
         chat(synth, "synth_model", DEFAULT_MODELS.synth),
         chat(score, "score_model", DEFAULT_MODELS.score),
     )
-
-
-def _parse(spec: str, role: str) -> tuple[str, str]:
-    provider, _, name = spec.partition(":")
-    if provider not in _PROVIDERS:
-        raise UnknownName(spec, ("local", "openai:<name>"), what=role)
-    return provider, name

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import json
 import time
 import warnings
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -25,10 +23,12 @@ from text_lloom.errors import (
     ModelError,
     StepFailed,
 )
+from text_lloom.llm.asked import as_messages
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.fit import fit_task, halved
 from text_lloom.llm.model import Model, Solver
-from text_lloom.llm.request import Request, first_error, re_asked
+from text_lloom.llm.posing import NO_SETTINGS, pose, re_asked, request_for, request_key
+from text_lloom.llm.request import Request, first_error
 from text_lloom.llm.retry import FATAL
 from text_lloom.llm.returned import Completion
 from text_lloom.llm.run import Failure, Run
@@ -36,7 +36,7 @@ from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt, Ledger
 from text_lloom.tasks import Task
 
-__all__ = ["AnyModel", "Failure", "Run", "ask_all", "complete_all", "request_key"]
+__all__ = ["AnyModel", "Failure", "Run", "ask_all", "complete_all"]
 
 A = TypeVar("A")
 AnyModel: TypeAlias = Model | Solver | Fallbacks
@@ -138,9 +138,10 @@ async def complete_all(
 
     async def one(prompt: str) -> Completion | LloomError:
         async with workers:
+            asked = pose(model, as_messages(prompt))
             request = Request(model, "call", run, count=lambda: model.count_tokens(prompt), out_tokens=0)
             try:
-                return await request.answer(lambda _: model.complete(prompt), lambda completion: completion)
+                return await request.answer(lambda _: model.reply_to(asked), lambda completion: completion)
             except LloomError as error:
                 return error
 
@@ -286,22 +287,20 @@ class _Asking(Generic[A]):
         """
         model = self.model
         store = self.run.store if model.keeps_replies else None
-        prompt, schema = asked.prompt(), asked.schema()
-        key = request_key(model, prompt, schema)
+        posed = request_for(model, asked, self.run.settings.get(asked.step, NO_SETTINGS))
+        key = request_key(model, posed) if store is not None else ""
 
         def read(completion: Completion) -> list[A]:
             if completion.finish_reason == "length":
                 raise BadAnswer("The answer was cut off before its end. Answer more briefly.")
             return [task.parse(completion.text) for task in (asked, *tasks[1:])]
 
-        request.count = lambda: model.count_tokens(prompt)
+        request.count = lambda: model.count_tokens(posed.text)
         request.out_tokens = asked.expected_tokens * asked.answer_units()
 
         async def pay() -> list[A]:
             return await request.answer(
-                lambda problem: model.complete(
-                    prompt if problem is None else re_asked(prompt, problem), schema=schema
-                ),
+                lambda problem: model.reply_to(posed if problem is None else re_asked(posed, problem)),
                 read,
             )
 
@@ -348,24 +347,3 @@ class _Asking(Generic[A]):
             known = self.cut.setdefault(task.step, set(cut))
             cut.extend(doc_id for doc_id in task.doc_ids if doc_id not in known)
             known.update(task.doc_ids)
-
-
-def request_key(model: Model, prompt: str, schema: Mapping[str, object]) -> str:
-    """What identifies a request: service, model, parameters, prompt and schema."""
-    content = [model.provider_key, model.name, model.parameters, prompt]
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=repr)
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
-    digest.update(_schema_bytes(schema))
-    return digest.hexdigest()
-
-
-_schemas: dict[int, tuple[Mapping[str, object], bytes]] = {}
-
-
-def _schema_bytes(schema: Mapping[str, object]) -> bytes:
-    """A schema as JSON; tasks of a kind share one schema object, so it is made once."""
-    known = _schemas.get(id(schema))
-    if known is None or known[0] is not schema:
-        text = json.dumps(schema, sort_keys=True, ensure_ascii=False)
-        known = _schemas[id(schema)] = (schema, text.encode())
-    return known[1]

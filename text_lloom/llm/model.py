@@ -8,11 +8,13 @@ import inspect
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from weakref import WeakKeyDictionary
 
-from text_lloom.errors import BadAnswer, InputError, LloomError, ModelSetupError
+from text_lloom.errors import BadAnswer, InputError, LloomError, ModelSetupError, UnknownName
+from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.blocking import CallRunner
 from text_lloom.llm.gate import Gate
 from text_lloom.llm.identity import identity_of
@@ -44,6 +46,10 @@ EmbedFunction: TypeAlias = Callable[["EmbedModel", list[str]], Any | Awaitable[A
 _BLOCKING_THREADS = 64
 _EMBED_THREADS = 1
 _MOST_IN_FLIGHT = 1024
+
+
+_args_of_call: ContextVar[tuple[_Callable, Mapping[str, Any]] | None]
+_args_of_call = ContextVar("args_of_call", default=None)
 
 
 class _Secret:
@@ -96,7 +102,7 @@ class _Callable:
         self.wait_timeout = None if wait is None else finite_number(wait)
         if wait is not None and (self.wait_timeout is None or self.wait_timeout <= 0):
             raise InputError(f"wait_timeout={wait!r} must be a positive number of seconds.")
-        self.args = args
+        self._args = _with_params(args)
         self.calibration = Calibration()
         limit = parse_rate_limit(rate_limit)
         if concurrency is not None:
@@ -126,6 +132,12 @@ class _Callable:
         return self._client
 
     @property
+    def args(self) -> Mapping[str, Any]:
+        """The arguments for the call function; during a call, with the parameters of that call."""
+        of_call = _args_of_call.get()
+        return of_call[1] if of_call is not None and of_call[0] is self else self._args
+
+    @property
     def label(self) -> str:
         """The name, or what the model is made of when it has none."""
         return self.name or f"{type(self).__name__.lower()}"
@@ -148,8 +160,8 @@ class _Callable:
 
     @property
     def parameters(self) -> Mapping[str, object]:
-        """What shapes an answer besides name, prompt and schema; replies are kept apart by it."""
-        return self.args
+        """What shapes what comes back, besides the name and what is sent; results are kept apart by it."""
+        return self._args
 
     def redact(self, text: str) -> str:
         """`text` without the key."""
@@ -217,6 +229,16 @@ class Model(_Callable):
 
     keeps_replies: ClassVar[bool] = True
     """Whether replies may be kept and used again for the same request."""
+    many_generations: ClassVar[bool] = False
+    """Whether `complete` understands a request for several replies (`request.n > 1`)."""
+    streams: ClassVar[bool] = False
+    """Whether `complete` calls `request.on_chunk`."""
+    stays_on_loop: ClassVar[bool] = False
+    """`complete` is async and never blocks, so that nothing needs to watch it."""
+    generation_params: frozenset[str] | None = None
+    """Names that `request.params` may have; `None` for any."""
+    system_prompt: str | None = None
+    """Put before a request that has no system message."""
 
     def __init__(
         self,
@@ -244,22 +266,72 @@ class Model(_Callable):
         self.fn = fn
         threads = self.limit.concurrency or _BLOCKING_THREADS
         self._runner: CallRunner[Any] | None = None if fn is None else CallRunner(fn, threads=threads)
+        self._completing: CallRunner[Any] | None = None
+        if type(self).complete is not Model.complete and not self.stays_on_loop:
+            self._completing = CallRunner(type(self).complete, threads=threads)
+        if self.generation_params is not None:
+            self.check_params(self._args)
 
-    async def complete(self, prompt: str, *, schema: Mapping[str, object] | None = None) -> Completion:
-        """Answer one prompt, in one attempt.
+    async def complete(self, request: ModelRequest) -> Completion:
+        """Answer one request, in one attempt.
+
+        A subclass may define it as `async def`, or as a plain `def`, which then runs on worker threads;
+        and may return a `Completion`, a text, or `(text, (in_tokens, out_tokens))`.
 
         Args:
-            prompt: The whole question.
-            schema: JSON schema of the wanted reply, for providers that can enforce one.
+            request: The conversation, the wanted form of the reply, the parameters.
 
         Raises:
             ModelError: Or whatever the call function raises; the engine decides what to do.
         """
-        del schema
         _ = self.client
         if self._runner is None:
             raise InputError(f"Model {self.label!r} has no call function.")
-        return as_completion(await self._runner(self, prompt))
+        token = _args_of_call.set((self, {**self._args, **request.params}))
+        try:
+            return as_completion(await self._runner(self, request.text))
+        finally:
+            _args_of_call.reset(token)
+
+    async def reply_to(self, request: ModelRequest) -> Completion:
+        """What `complete` gives, however a subclass has defined it."""
+        if self._completing is None:
+            return await self.complete(request)
+        reply = await self._completing(self, request)
+        return reply if type(reply) is Completion else as_completion(reply)
+
+    @property
+    def params(self) -> Mapping[str, object]:
+        """The generation parameters of every request to this model, unless it says otherwise."""
+        return self._args
+
+    @property
+    def accepted_params(self) -> frozenset[str] | None:
+        """Names that requests may set: the model's arguments for a call function; `None` for any."""
+        if self.generation_params is None and type(self).complete is Model.complete:
+            return frozenset(self._args)
+        return self.generation_params
+
+    def check_params(self, given: Mapping[str, object]) -> None:
+        """Refuse generation parameters that this model does not have.
+
+        Raises:
+            InputError: Names the nearest parameter.
+        """
+        accepted = self.accepted_params
+        for name in given:
+            if accepted is None or name in accepted:
+                continue
+            if accepted:
+                raise UnknownName(name, sorted(accepted), what=f"parameter of model {self.label!r}:")
+            raise InputError(
+                f"Model {self.label!r} has no parameter {name!r}. Its call function reads parameters from "
+                f"model.args; give it a value there first: Model(…, {name}={given[name]!r})."
+            )
+
+    @property
+    def parameters(self) -> Mapping[str, object]:
+        return {}
 
     async def call_many(
         self, prompts: Sequence[str], *, ledger: Ledger | None = None
@@ -278,8 +350,9 @@ class Model(_Callable):
 
     @property
     def provider_key(self) -> str:
-        fn = self.fn
-        return super().provider_key if fn is None else identity_of(fn)
+        if self.fn is not None:
+            return identity_of(self.fn)
+        return super().provider_key if self._completing is None else identity_of(type(self).complete)
 
 
 class OneTextAtATime(LloomError):
@@ -397,6 +470,18 @@ class Solver(ABC):
         """One answer per task, of the type that the task asks for."""
 
 
+def _with_params(args: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, with those that were given as `params={…}`."""
+    given = args.pop("params", None)
+    if given is None:
+        return args
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise InputError(f"params={given!r}: expected names and values, such as {{'temperature': 0.3}}.")
+    if twice := sorted(set(args) & set(given)):
+        raise InputError(f"The parameter {twice[0]!r} is given twice, by itself and in params.")
+    return args | dict(given)
+
+
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, tuple[Limiter | SharedLimiter, Gate]]]
 _shared = WeakKeyDictionary()
 
@@ -421,7 +506,7 @@ def limiter_of(model: Model | EmbedModel) -> tuple[Limiter | SharedLimiter, Gate
             Gate(concurrency, ceiling=model.limit.ceiling),
         )
     limiter, gate = shared[key]
-    runner = model._runner
-    if runner is not None and runner.blocking:  # a granted start must find a thread at once
-        gate.cap(runner.threads)
+    for runner in (model._runner, getattr(model, "_completing", None)):
+        if runner is not None and runner.blocking:  # a granted start must find a thread at once
+            gate.cap(runner.threads)
     return limiter, gate

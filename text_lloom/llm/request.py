@@ -18,6 +18,7 @@ from text_lloom.errors import (
 )
 from text_lloom.llm.limits import Limiter, Slot
 from text_lloom.llm.model import EmbedModel, Model, limiter_of
+from text_lloom.llm.posing import complaint
 from text_lloom.llm.redis_limits import SharedLimiter, SharedSlot
 from text_lloom.llm.retry import FATAL, as_model_error
 from text_lloom.llm.returned import Completion
@@ -26,7 +27,7 @@ from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt, Outcome
 from text_lloom.llm.wire import on_sent
 
-__all__ = ["Request", "first_error", "re_asked", "with_retries"]
+__all__ = ["Request", "first_error", "with_retries"]
 
 R = TypeVar("R")
 
@@ -194,7 +195,7 @@ class Request:
 
     def _sent_tokens(self, problem: tuple[str, str] | None) -> int:
         """Estimated tokens of the prompt, with what is added to ask again."""
-        added = 0 if problem is None else self.model.count_tokens(re_asked("", problem))
+        added = 0 if problem is None else self.model.count_tokens(complaint(problem))
         return self.count() + added
 
     def _calibrate(self, reported: int) -> None:
@@ -268,16 +269,6 @@ def first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error to raise of several that ended a step together."""
     found = errors.exceptions[0]
     return first_error(found) if isinstance(found, BaseExceptionGroup) else found
-
-
-def re_asked(prompt: str, problem: tuple[str, str]) -> str:
-    """The prompt again, with the reply that could not be used and the reason."""
-    reply, reason = problem
-    shown = reply if len(reply) <= 2000 else f"{reply[:2000]}…"
-    return (
-        f"{prompt}\n\nYour earlier answer could not be used.\n<earlier_answer>\n{shown}\n</earlier_answer>\n"
-        f"What is wrong with it: {reason}\nAnswer again, with the JSON object only."
-    )
 
 
 def _outcome(error: LloomError, otherwise: Outcome) -> Outcome:

@@ -24,7 +24,14 @@ class Completion:
         in_tokens: Tokens of the prompt, `None` when the provider reports none.
         out_tokens: Tokens of the reply, `None` when the provider reports none.
         finish_reason: Why the reply ended: `"stop"`, `"length"`, ..., or `None` when unknown.
-        usd: The cost in US dollars, when the provider itself reports it.
+        usd: The cost in US dollars, when the provider itself reports it. Of what `Model.call` gives: the
+            cost of the request, `None` when the price is unknown.
+        others: The further replies of a request that asked for several; tokens and cost are those of the
+            whole request.
+        seconds: How long the request took.
+        parsed: The value in the reply, when a schema or a pattern was asked for.
+        model: Name of the model that replied.
+        cached: The reply was kept from before, and cost nothing now.
     """
 
     text: str
@@ -32,6 +39,11 @@ class Completion:
     out_tokens: int | None = None
     finish_reason: str | None = None
     usd: float | None = None
+    others: tuple[str, ...] = ()
+    seconds: float | None = None
+    parsed: object | None = None
+    model: str | None = None
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from text_lloom.llm.budget import Budget, TokenBudget
+from text_lloom.llm.posing import StepSettings
 from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.returned import Completion
 from text_lloom.llm.usage import Ledger
@@ -99,6 +100,7 @@ class Run:
         store: Replies kept from before, if given.
         vectors: Embeddings kept from before, if given.
         progress: Told how each step gets on, if given.
+        settings: How the operators ask, by step.
         policy: How often to try.
         failures: Questions that could not be answered, in the order in which they were given up.
         cut: Ids of documents that were cut to fit a context window, by step.
@@ -113,6 +115,7 @@ class Run:
     store: ReplyStore | None = None
     vectors: VectorStore | None = None
     progress: Progress | None = None
+    settings: dict[str, StepSettings] = field(default_factory=dict)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     failures: list[Failure] = field(default_factory=list)
     cut: dict[str, list[Hashable]] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 from text_lloom.errors import FileProblem
 from text_lloom.llm.batches import BatchJob
 from text_lloom.llm.model import Model
+from text_lloom.llm.posing import NO_SETTINGS, StepSettings
 
 __all__ = ["Asked", "AskedConcept", "BatchBook", "BatchCost", "BatchRecord", "asker_of", "text_hash"]
 
@@ -226,9 +227,11 @@ class BatchBook:
         return self.folder / f"{record.asker[:16]}-{text_hash(record.job.file_id)}.json"
 
 
-def asker_of(model: Model) -> str:
-    """Hash of what shapes a model's answers: service, name and parameters."""
-    content = [model.provider_key, model.name, model.parameters]
+def asker_of(model: Model, settings: StepSettings = NO_SETTINGS) -> str:
+    """Hash of what shapes a model's answers: service, name, parameters and system prompt."""
+    params = {**model.params, **settings.params}
+    system = model.system_prompt if settings.system is None else settings.system
+    content = [model.provider_key, model.name, model.parameters, params, system]
     return text_hash(json.dumps(content, sort_keys=True, default=repr))
 
 

@@ -20,6 +20,7 @@ from text_lloom.errors import (
     PermanentError,
     TransientError,
 )
+from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.batches import (
     BATCH_PRICE,
     MOST_BYTES,
@@ -30,8 +31,8 @@ from text_lloom.llm.batches import (
     BatchLine,
     BatchStatus,
 )
-from text_lloom.llm.engine import request_key
 from text_lloom.llm.fit import fit_task
+from text_lloom.llm.posing import NO_SETTINGS, request_for, request_key
 from text_lloom.llm.providers.openai import OpenAIModel
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import check_allowed
@@ -105,7 +106,8 @@ class BatchScoring:
         self._model, self._book, self._run, self._say = model, book, run, say
         self._documents, self._concepts = documents, concepts
         self._most_requests, self._most_bytes = most_requests, most_bytes
-        self._asker = asker_of(model)
+        self._settings = run.settings.get(_STEP, NO_SETTINGS)
+        self._asker = asker_of(model, self._settings)
         self._endpoint = BatchEndpoint(model, policy=run.policy, jitter=run.jitter)
         self._store = run.store if model.keeps_replies else None
         self._texts: KnownTexts | None = None
@@ -233,7 +235,7 @@ class BatchScoring:
             fitted = cast("ScoreDocuments", fit_task(task, self._model))
             if fitted is not task:
                 cut |= dict.fromkeys(task.doc_ids)
-            key = request_key(self._model, fitted.prompt(), task.schema())
+            key = request_key(self._model, self._request(fitted))
             found.setdefault(key, _Question(key, fitted)).tasks.append(task)
         if cut:
             noted = self._run.cut.setdefault(_STEP, [])
@@ -264,14 +266,17 @@ class BatchScoring:
         has_budget = self._run.budget is not None or self._run.token_budget is not None
         for question in questions:
             asked, cost = question.asked, BatchCost()
-            prompt = asked.prompt()
+            request = self._request(asked)
             if has_budget:
-                in_tokens = self._model.count_tokens(prompt)
+                in_tokens = self._model.count_tokens(request.text)
                 out_tokens = asked.expected_tokens * asked.answer_units()
                 usd = 0.0 if price is None else BATCH_PRICE * price.of(in_tokens, out_tokens)
                 cost = BatchCost(usd, in_tokens + out_tokens)
-            lines.append((self._endpoint.line(question.key, prompt, asked.schema()), cost))
+            lines.append((self._endpoint.line(question.key, request), cost))
         return lines
+
+    def _request(self, task: ScoreDocuments) -> ModelRequest:
+        return request_for(self._model, task, self._settings)
 
     def _new_file(self) -> BatchFile:
         return BatchFile(most_requests=self._most_requests, most_bytes=self._most_bytes)

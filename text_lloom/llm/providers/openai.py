@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from text_lloom.errors import AnswerRefused, InputError, ModelSetupError, PermanentError
+from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.limits import RateLimitSpec
 from text_lloom.llm.model import EmbedModel, Model, limiter_of
 from text_lloom.llm.portal import close_with
@@ -60,6 +61,9 @@ class OpenAIModel(Model):
         **args: Passed on in every call, such as `seed=1` or `max_tokens=500`.
     """
 
+    many_generations = True
+    stays_on_loop = True
+
     def __init__(
         self,
         name: str = DEFAULT_MODELS.score,
@@ -86,11 +90,11 @@ class OpenAIModel(Model):
             cost if cost is not None or not listed else known_price(name, "openai"),
             concurrency=concurrency,
             timeout=timeout,
+            **({} if temperature is None else {"temperature": temperature}),
             **args,
         )
         self.base_url = base_url
         self.system_prompt = system_prompt
-        self.temperature = temperature
         self._format = 0
         self._refused: set[str] = set()
         self._strict_schemas: dict[int, tuple[Mapping[str, object], dict[str, Any]]] = {}
@@ -99,43 +103,31 @@ class OpenAIModel(Model):
     def provider_key(self) -> str:
         return f"openai:{self.base_url or ''}"
 
-    @property
-    def parameters(self) -> Mapping[str, object]:
-        shaping = {"system_prompt": self.system_prompt, "temperature": self.temperature}
-        return shaping | self.args
-
     def _set_up(self) -> Any:
         client = _make_client(self.api_key, self.base_url, self.timeout)
         close_with(self, client.close)
         return client
 
-    async def complete(self, prompt: str, *, schema: Mapping[str, object] | None = None) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         while True:
             known, refused = self._format, len(self._refused)
             try:
                 return read_completion(
                     await self.client.post(
-                        "/chat/completions", self.request_body(prompt, schema), on_headers=self._heed
+                        "/chat/completions", self.request_body(request), on_headers=self._heed
                     )
                 )
             except Exception as error:
                 found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
-                if not isinstance(found, PermanentError) or not self.adapt(str(error), schema, known):
+                if not isinstance(found, PermanentError) or not self.adapt(str(error), request.schema, known):
                     raise found from None
                 if (known, refused) == (self._format, len(self._refused)):
                     raise found from None
 
-    def request_body(self, prompt: str, schema: Mapping[str, object] | None) -> dict[str, Any]:
-        """What is sent to ask one prompt, as a JSON object."""
-        body: dict[str, Any] = {
-            "model": self.name,
-            "messages": [
-                {"role": "system", "content": self.system_prompt},
-                {"role": "user", "content": prompt},
-            ],
-        }
-        if self.temperature is not None:
-            body["temperature"] = self.temperature
+    def request_body(self, request: ModelRequest) -> dict[str, Any]:
+        """What is sent to ask a request, as a JSON object."""
+        body: dict[str, Any] = {"model": self.name, "messages": list(request.messages)}
+        schema = request.schema
         if schema is not None and _FORMATS[self._format] == "json_schema":
             body["response_format"] = {
                 "type": "json_schema",
@@ -143,9 +135,12 @@ class OpenAIModel(Model):
             }
         elif schema is not None and _FORMATS[self._format] == "json_object":
             body["response_format"] = {"type": "json_object"}
+        body |= request.params
+        if request.n > 1:
+            body["n"] = request.n
         for name in self._refused:
             body.pop(name, None)
-        return body | self.args
+        return body
 
     def _heed(self, headers: Mapping[str, str]) -> None:
         """Hold all requests of this model back when the provider says that none is left for a while."""
@@ -181,7 +176,7 @@ class OpenAIModel(Model):
         if schema is not None and any(sign in lowered for sign in _FORMAT_SIGNS):
             self._format = max(self._format, min(known + 1, len(_FORMATS) - 1))
             return True
-        if "temperature" in lowered and self.temperature is not None:
+        if "temperature" in lowered and "temperature" not in self._refused:
             self._refused.add("temperature")
             return True
         return False
@@ -245,7 +240,7 @@ class OpenAIEmbedModel(EmbedModel):
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
         import numpy as np
 
-        body = {"model": self.name, "input": list(texts), "encoding_format": "base64"} | self.args
+        body = {"model": self.name, "input": list(texts), "encoding_format": "base64", **self.args}
         reply = await self.client.post("/embeddings", body)
         rows = sorted(reply["data"], key=lambda row: row.get("index", 0))
         vectors = np.stack([_vector(row["embedding"]) for row in rows])
@@ -313,10 +308,11 @@ def read_completion(reply: Any) -> Completion:
     message = choices[0].get("message") or {}
     reason = choices[0].get("finish_reason")
     text = message.get("content") or ""
+    others = tuple((choice.get("message") or {}).get("content") or "" for choice in choices[1:])
     if reason == "content_filter" or message.get("refusal"):
         raise AnswerRefused(f"The model declined to answer: {message.get('refusal') or 'content filter'}.")
     usage = reply.get("usage") or {}
-    return Completion(text, usage.get("prompt_tokens"), usage.get("completion_tokens"), reason)
+    return Completion(text, usage.get("prompt_tokens"), usage.get("completion_tokens"), reason, None, others)
 
 
 def _vector(embedding: str | list[float]) -> Any:

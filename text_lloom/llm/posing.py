@@ -1,0 +1,106 @@
+"""A task as a request: its prompt, its schema, the parameters and system prompt of its operator."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from text_lloom.llm.asked import NO_PARAMS, Message, ModelRequest, with_system
+from text_lloom.llm.model import Model
+from text_lloom.tasks import Task
+
+__all__ = ["NO_SETTINGS", "StepSettings", "complaint", "pose", "re_asked", "request_for", "request_key"]
+
+_LONGEST_SHOWN = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class StepSettings:
+    """How one operator asks.
+
+    Attributes:
+        params: Generation parameters, stronger than those of the model.
+        system: The system message; `None` for that of the model.
+    """
+
+    params: Mapping[str, object] = field(default_factory=lambda: NO_PARAMS)
+    system: str | None = None
+
+
+NO_SETTINGS = StepSettings()
+
+
+def pose(
+    model: Model,
+    messages: tuple[Message, ...],
+    *,
+    schema: Mapping[str, object] | None = None,
+    regex: str | None = None,
+    settings: StepSettings = NO_SETTINGS,
+) -> ModelRequest:
+    """The request that puts messages to a model."""
+    own = model.params
+    params = {**own, **settings.params} if settings.params else own
+    system = model.system_prompt if settings.system is None else settings.system
+    return ModelRequest(with_system(messages, system), schema, regex, 1, params)
+
+
+def request_for(model: Model, task: Task[Any], settings: StepSettings = NO_SETTINGS) -> ModelRequest:
+    """The request that puts a task to a model."""
+    message = Message(role="user", content=task.prompt())
+    return pose(model, (message,), schema=task.schema(), settings=settings)
+
+
+def re_asked(request: ModelRequest, problem: tuple[str, str]) -> ModelRequest:
+    """The request again, with the reply that could not be used and the reason."""
+    return request.asked_again(complaint(problem, regex=request.regex))
+
+
+def complaint(problem: tuple[str, str], *, regex: str | None = None) -> str:
+    """What is added to a request to ask it again: the reply and what was wrong with it."""
+    reply, reason = problem
+    shown = reply if len(reply) <= _LONGEST_SHOWN else f"{reply[:_LONGEST_SHOWN]}…"
+    form = "with the JSON object only" if regex is None else "in the requested form only"
+    return (
+        f"\n\nYour earlier answer could not be used.\n<earlier_answer>\n{shown}\n</earlier_answer>\n"
+        f"What is wrong with it: {reason}\nAnswer again, {form}."
+    )
+
+
+def request_key(model: Model, request: ModelRequest, *, sample: int = 0) -> str:
+    """What identifies a request: service, model, parameters, messages and wanted form.
+
+    Args:
+        model: Who is asked.
+        request: What is asked.
+        sample: Tells several replies to one request apart.
+    """
+    content = [
+        model.provider_key,
+        model.name,
+        model.parameters,
+        request.params,
+        request.messages,
+        request.regex,
+        sample,
+    ]
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=repr)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+    if request.schema is not None:
+        digest.update(_schema_bytes(request.schema))
+    return digest.hexdigest()
+
+
+_schemas: dict[int, tuple[Mapping[str, object], bytes]] = {}
+
+
+def _schema_bytes(schema: Mapping[str, object]) -> bytes:
+    """A schema as JSON; tasks of a kind share one schema object, so it is made once."""
+    known = _schemas.get(id(schema))
+    if known is None or known[0] is not schema:
+        text = json.dumps(schema, sort_keys=True, ensure_ascii=False)
+        known = _schemas[id(schema)] = (schema, text.encode())
+    return known[1]
