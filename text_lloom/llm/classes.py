@@ -35,7 +35,7 @@ class Wanted(NamedTuple):
     columns: tuple[ClassName, ...]
     classes: tuple[str, ...] = ()
 
-    def index(self, column: ClassName, n: int | None) -> int:
+    def position(self, column: ClassName, n: int | None) -> int:
         """The index of a class among the `n` classes of the model.
 
         Raises:
@@ -127,20 +127,20 @@ def read_literal(text: str) -> object:
 
 def _from_numbers(row: Sequence[float], wanted: Wanted) -> list[float]:
     if len(row) == 1:  # one probability, that of the class 1
-        return [row[0] if wanted.index(column, 2) == 1 else 1.0 - row[0] for column in wanted.columns]
-    return [row[wanted.index(column, len(row))] for column in wanted.columns]
+        return [row[0] if wanted.position(column, 2) == 1 else 1.0 - row[0] for column in wanted.columns]
+    return [row[wanted.position(column, len(row))] for column in wanted.columns]
 
 
 def _from_integers(row: Sequence[Scalar], wanted: Wanted, name: str) -> list[float]:
     values = [int(value) for value in row]
     if len(values) == 1:
-        return [float(values[0] == wanted.index(column, None)) for column in wanted.columns]
+        return [float(values[0] == wanted.position(column, None)) for column in wanted.columns]
     if any(value not in (0, 1) for value in values):
         raise PermanentError(
             f"Output {name!r} has {len(values)} integers for each text that are not all 0 or 1, such as "
             f"{values[:8]}. Expected is one class index per text, or a 0 or 1 for each class."
         )
-    return [float(values[wanted.index(column, len(values))]) for column in wanted.columns]
+    return [float(values[wanted.position(column, len(values))]) for column in wanted.columns]
 
 
 def _from_text(text: str, wanted: Wanted) -> list[float]:
@@ -148,8 +148,9 @@ def _from_text(text: str, wanted: Wanted) -> list[float]:
     if isinstance(content, str):
         return [float(_is_class(content, column, wanted)) for column in wanted.columns]
     pairs = content if isinstance(content, list) else [content]
-    if pairs and all(isinstance(pair, Mapping) and set(pair) >= {"label", "score"} for pair in pairs):
-        scores = {pair["label"]: pair["score"] for pair in pairs}
+    labelled = [pair for pair in pairs if isinstance(pair, Mapping) and set(pair) >= {"label", "score"}]
+    if pairs and len(labelled) == len(pairs):
+        scores: dict[object, object] = {pair["label"]: pair["score"] for pair in labelled}
         whole = isinstance(content, list) and len(content) > 1
     elif isinstance(content, Mapping):
         scores, whole = dict(content), True
@@ -204,9 +205,10 @@ def _activated(matrix: NDArray[np.float64], activation: Activation, name: str) -
         probabilities: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-np.clip(matrix, -500, 500)))
         return probabilities
     if activation == "softmax":
-        exponential = np.exp(matrix - matrix.max(axis=1, keepdims=True))
+        exponential: NDArray[np.float64] = np.exp(matrix - matrix.max(axis=1, keepdims=True))
         total: NDArray[np.float64] = exponential.sum(axis=1, keepdims=True)
-        return np.divide(exponential, total)
+        exponential /= total
+        return exponential
     low, high = float(matrix.min(initial=0)), float(matrix.max(initial=0))
     if low < -_SLACK or high > 1 + _SLACK:
         outside = low if low < -_SLACK else high
@@ -215,4 +217,5 @@ def _activated(matrix: NDArray[np.float64], activation: Activation, name: str) -
             f"activation='softmax' (one class per text) or 'sigmoid' (several); if they are the numbers of "
             f"classes, have the model give integers, or ask for another output."
         )
-    return np.clip(matrix, 0.0, 1.0)
+    clipped: NDArray[np.float64] = np.clip(matrix, 0.0, 1.0)
+    return clipped

@@ -24,6 +24,7 @@ from text_lloom.errors import (
     StepFailed,
 )
 from text_lloom.llm.asked import as_messages
+from text_lloom.llm.classifier import Classifier
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.fit import fit_task, halved
 from text_lloom.llm.model import Model, Solver
@@ -91,6 +92,8 @@ async def _ask_one_model(
     if run.progress is not None:
         run.progress.start(tasks[0].step, len(tasks))
     try:
+        if isinstance(model, Classifier):
+            return await model.answer(tasks, run=run, on_answer=on_answer)
         if isinstance(model, Solver):
             return await _solve(model, tasks, run, on_answer)
         return await _Asking(model, tasks, run, on_answer).all()
