@@ -13,7 +13,8 @@ import pytest
 
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
-from text_lloom.llm.request import re_asked
+from text_lloom.llm.asked import ModelRequest, as_messages
+from text_lloom.llm.posing import re_asked
 from text_lloom.tasks import (
     Candidate,
     FilterQuotes,
@@ -90,7 +91,9 @@ def test_prompt_holds_the_documents_unmangled_and_no_field_is_left(name: str) ->
 
 
 def test_a_second_try_shows_the_model_its_error() -> None:
-    again = re_asked("The question.", ("no idea", "Expected a JSON object."))
+    again = re_asked(
+        ModelRequest(as_messages("The question.")), ("no idea", "Expected a JSON object.")
+    ).prompt
     assert again.startswith("The question.")
     assert "no idea" in again
     assert "Expected a JSON object." in again
