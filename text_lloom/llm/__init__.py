@@ -5,12 +5,14 @@
 """
 
 from text_lloom.llm.asked import Message, ModelRequest
+from text_lloom.llm.classifier import Classifier
 from text_lloom.llm.costs import GLOBAL_COSTS, CostTracker, track_costs
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.limits import RateLimit, RateStatus
 from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
 from text_lloom.llm.providers.hidden_states import TransformersEmbedModel
+from text_lloom.llm.providers.inference_protocol import InferenceProtocolModel
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
 from text_lloom.llm.providers.model2vec import Model2VecEmbedModel
 from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
@@ -25,6 +27,7 @@ __all__ = [
     "DEFAULT_MODELS",
     "GLOBAL_COSTS",
     "Attempt",
+    "Classifier",
     "Completion",
     "CostTracker",
     "EmbedModel",
@@ -33,6 +36,7 @@ __all__ = [
     "Failure",
     "Fallbacks",
     "HybridEmbedModel",
+    "InferenceProtocolModel",
     "Ledger",
     "LocalEmbedModel",
     "LocalModel",

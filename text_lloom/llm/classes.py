@@ -41,6 +41,10 @@ class Wanted(NamedTuple):
         Raises:
             PermanentError: When it has none.
         """
+        if n is not None and self.classes and len(self.classes) != n:
+            raise PermanentError(
+                f"classes= names {len(self.classes)} classes, but the model gave {n} values for each text."
+            )
         known = len(self.classes) or n
         if isinstance(column, str):
             if column not in self.classes:

@@ -234,7 +234,10 @@ class _Answering:
             ]
         else:
             reason = self.model.probabilities.redact(str(error))
-            answer = Failure(self.step, task.doc_ids, task.concept_ids, type(error).__name__, reason, 1, 0.0)
+            tries = max(self.attempts.get(text, 0) for text in task.texts)
+            answer = Failure(
+                self.step, task.doc_ids, task.concept_ids, type(error).__name__, reason, tries, 0.0
+            )
             self.run.failures.append(answer)
         self.answers[position] = answer
         if self.on_answer is not None:

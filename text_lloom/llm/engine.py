@@ -105,7 +105,9 @@ async def _ask_one_model(
 async def _ask_in_turn(
     models: Sequence[Model | Solver], tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A] | None
 ) -> list[A | Failure]:
-    """Ask each model what the ones before it could not answer."""
+    """Ask each model what the ones before it could not answer, as far as it answers such questions."""
+    kind = type(tasks[0])
+    models = [model for model in models if not isinstance(model, Solver) or model.can_solve(kind)] or models
     answers: list[Any] = [None] * len(tasks)
     pending = list(range(len(tasks)))
     for model, following in zip(models, [*models[1:], None], strict=True):

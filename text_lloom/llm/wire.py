@@ -186,13 +186,26 @@ def _proxy_for(url: str) -> str | None:
 
 
 def _message(status: int, received: bytes) -> str:
-    """What an error reply says: the `error.message` of OpenAI's form, or the text itself."""
+    """What an error reply says: `error` as OpenAI and inference servers write it, `detail`, or the text."""
     text = received.decode("utf-8", "replace")
     try:
-        error = json.loads(text).get("error")
-    except (ValueError, AttributeError):
-        error = None
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    said = content if isinstance(content, dict) else {}
+    error, detail = said.get("error"), said.get("detail")
     if isinstance(error, dict):
         code = error.get("code") or error.get("type")
         return f"{error.get('message', '')} ({code})" if code else str(error.get("message", ""))
-    return str(error) if error else " ".join(text.split())[:300] or f"HTTP status {status}"
+    if isinstance(detail, list):
+        error = "; ".join(map(_problem, detail[:5]))
+    return str(error or detail or " ".join(text.split()) or f"HTTP status {status}")[:300]
+
+
+def _problem(detail: object) -> str:
+    """One problem of a request's body, in the form in which FastAPI states it."""
+    if not isinstance(detail, dict):
+        return str(detail)
+    where = detail.get("loc")
+    place = ".".join(map(str, where)) if isinstance(where, list) else ""
+    return f"{place}: {detail.get('msg', '')}" if place else str(detail.get("msg", detail))
