@@ -103,10 +103,39 @@ def save_language_model(
     seed: int = 0,
 ) -> Path:
     """A Llama of two small layers with random weights, always the same."""
+    tokenizer = byte_tokenizer(texts, chat_template=chat_template)
+    return _save_llama(folder, tokenizer, positions=positions, seed=seed)
+
+
+def save_unigram_model(folder: Path) -> Path:
+    """The same with a vocabulary as SentencePiece makes it: spaces as `▁`, rare characters as bytes."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["<pad>", "<s>", "</s>", "<unk>"]
+    letters = 'abcdefghijklmnopqrstuvwxyzABCDE0123456789.,:?{}[]"-_ ▁'
+    pieces = [
+        *special,
+        *(f"<0x{byte:02X}>" for byte in range(256)),
+        *letters,
+        *(f"▁{word}" for word in WORDS),
+    ]
+    unigram = models.Unigram([(piece, -float(n)) for n, piece in enumerate(dict.fromkeys(pieces))], 3, True)
+    tokenizer = Tokenizer(unigram)
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+    return _save_llama(folder, made, positions=4096, seed=0)
+
+
+def _save_llama(folder: Path, tokenizer: Any, *, positions: int, seed: int) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = byte_tokenizer(texts, chat_template=chat_template)
     torch.manual_seed(seed)
     model = LlamaForCausalLM(
         LlamaConfig(

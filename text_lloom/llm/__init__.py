@@ -18,6 +18,7 @@ from text_lloom.llm.providers.model2vec import Model2VecEmbedModel
 from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
 from text_lloom.llm.providers.sentence_transformers import SentenceTransformerEmbedModel
 from text_lloom.llm.providers.sparse import SparseEmbedModel
+from text_lloom.llm.providers.transformers import TransformersModel
 from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.returned import Completion, Embeddings
 from text_lloom.llm.run import Failure
@@ -54,5 +55,6 @@ __all__ = [
     "SparseEmbedModel",
     "Totals",
     "TransformersEmbedModel",
+    "TransformersModel",
     "track_costs",
 ]

@@ -204,7 +204,11 @@ class _Asking(Generic[A]):
 
     async def all(self) -> list[A | Failure]:
         check_allowed(self.model)
-        _ = self.model.client  # set up before the first start is granted: imports take their time
+        # Set up before the first start is granted: imports and weights take their time.
+        if self.model.loads_on_thread:
+            await asyncio.to_thread(getattr, self.model, "client")
+        else:
+            _ = self.model.client
         try:
             async with asyncio.TaskGroup() as group:
                 for question in self._questions():

@@ -235,6 +235,10 @@ class Model(_Callable):
     """Whether `complete` calls `request.on_chunk`."""
     stays_on_loop: ClassVar[bool] = False
     """`complete` is async and never blocks, so that nothing needs to watch it."""
+    constrains: ClassVar[bool] = False
+    """A schema is held token by token, so that one for each shape of question costs little."""
+    loads_on_thread: ClassVar[bool] = False
+    """Setting up takes long, and must not stop the event loop."""
     generation_params: frozenset[str] | None = None
     """Names that `request.params` may have; `None` for any."""
     system_prompt: str | None = None

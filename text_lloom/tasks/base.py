@@ -145,6 +145,13 @@ class Task(ABC, Generic[Answer]):
         """JSON schema of the reply; the same object for all tasks of a kind."""
         return _schema(self.reply)
 
+    def exact_schema(self) -> Mapping[str, object]:
+        """JSON schema of the replies that fit this question, for models that hold a schema token by token.
+
+        The same object for all questions of a shape.
+        """
+        return self.schema()
+
     def parse(self, text: str) -> Answer:
         """The answer in a model's reply.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self, cast
 
@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field
 from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
 from text_lloom.tasks.base import Reply, Task, Template
+from text_lloom.tasks.exact import bullets_schema
 
 __all__ = ["FILTER_TEMPLATE", "SUMMARIZE_TEMPLATE", "FilterQuotes", "SummarizeDocument"]
 
@@ -183,6 +184,9 @@ class SummarizeDocument(Task[list[str]]):
         return (self.custom or self.template).render(
             {"ex": self.text, "n_bullets": n_bullets, "n_words": self.n_words, "seeding_phrase": seeding}
         )
+
+    def exact_schema(self) -> Mapping[str, object]:
+        return bullets_schema(may_be_empty=self.seed is not None)
 
     def read(self, reply: Reply) -> list[str]:
         bullets = [" ".join(b.split()).lstrip("-•* ") for b in cast("BulletsReply", reply).bullets]

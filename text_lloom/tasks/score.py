@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, NamedTuple, Self, cast
 
@@ -15,6 +15,7 @@ from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
 from text_lloom.scores import ANSWER_SCORES, Judgement
 from text_lloom.tasks.base import Label, Reply, Task, Template
+from text_lloom.tasks.exact import MOST_ENTRIES, score_schema
 
 __all__ = ["SCORE_TEMPLATE", "ScoreDocuments", "Scored"]
 
@@ -146,6 +147,11 @@ class ScoreDocuments(Task[list[Scored]]):
                 "answer_form": form,
             }
         )
+
+    def exact_schema(self) -> Mapping[str, object]:
+        if self.answer_units() > MOST_ENTRIES:
+            return self.schema()
+        return score_schema(len(self.documents), len(self.concepts), with_quotes=self.get_highlights)
 
     def read(self, reply: Reply) -> list[Scored]:
         judged: dict[tuple[int, int], EntryReply] = {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
 from text_lloom.concept import Concept
 from text_lloom.errors import BadAnswer
 from text_lloom.tasks.base import Reply, Task, Template
+from text_lloom.tasks.exact import summary_schema
 
 __all__ = ["SUMMARIZE_CONCEPT_TEMPLATE", "SummarizeConcept"]
 
@@ -68,6 +70,9 @@ class SummarizeConcept(Task[str]):
                 "examples": passages,
             }
         )
+
+    def exact_schema(self) -> Mapping[str, object]:
+        return summary_schema()
 
     def read(self, reply: Reply) -> str:
         summary = " ".join(cast("SummaryReply", reply).summary.split())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Self, cast
 
@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field
 
 from text_lloom.errors import BadAnswer
 from text_lloom.tasks.base import LineNumber, Reply, Task, Template
+from text_lloom.tasks.exact import patterns_schema
 
 __all__ = ["SYNTHESIZE_TEMPLATE", "Item", "Pattern", "SynthesizeConcepts"]
 
@@ -121,6 +122,9 @@ class SynthesizeConcepts(Task[list[Pattern]]):
         return (self.custom or self.template).render(
             {"examples": lines, "n_concepts_phrase": self._how_many(), "seeding_phrase": seeding}
         )
+
+    def exact_schema(self) -> Mapping[str, object]:
+        return patterns_schema(len(self.items))
 
     def read(self, reply: Reply) -> list[Pattern]:
         patterns = []
