@@ -24,10 +24,13 @@ import pytest
 
 from text_lloom.errors import InputError, LloomError, MissingPackage, PermanentError
 from text_lloom.llm import redis_limits
-from text_lloom.llm.engine import complete_all
+from text_lloom.llm.asked import as_messages
+from text_lloom.llm.calling import Calling, call_all
 from text_lloom.llm.limits import Window
 from text_lloom.llm.model import limiter_of
+from text_lloom.llm.posing import StepSettings
 from text_lloom.llm.redis_limits import SharedLimiter, shared_limiter
+from text_lloom.llm.run import Run
 from text_lloom.testing import FunctionModel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -626,7 +629,8 @@ async def test_models_with_the_same_name_share_a_limit_over_the_redis_that_they_
     async def ask(n: int) -> float:
         model = FunctionModel(lambda prompt: prompt, name="shared", rate_limit=(3, 2), redis_url=server.url)
         began = time.monotonic()
-        await complete_all(model, [f"{n}: {i}" for i in range(3)])
+        asked = [as_messages(f"{n}: {i}") for i in range(3)]
+        await call_all([model], asked, Calling(None, 1, StepSettings(), None, Run()))
         limiter, _ = limiter_of(model)
         assert isinstance(limiter, SharedLimiter)
         await limiter.aclose()

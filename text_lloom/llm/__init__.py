@@ -4,6 +4,7 @@
 `OpenAIEmbedModel` are ready to use; `LocalModel` and `LocalEmbedModel` need neither key nor network.
 """
 
+from text_lloom.llm import calling, journal  # noqa: F401 - now, so that a first call does not wait
 from text_lloom.llm.asked import Message, ModelRequest
 from text_lloom.llm.classifier import Classifier
 from text_lloom.llm.costs import GLOBAL_COSTS, CostTracker, track_costs

@@ -11,7 +11,7 @@ import json
 import re
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from text_lloom.errors import InputError, ModelSetupError
 from text_lloom.llm.weights import check_packages
@@ -24,12 +24,19 @@ __all__ = ["Constraint", "ConstraintMaker", "Constraints"]
 
 _KEPT = 32
 _LONGEST_LITERAL_TOKEN = 24
-_FAR = 2**30
+_FAR = 2**16 - 1
 _SPACE = "\u2581"
 """How SentencePiece writes a leading space."""
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 """How SentencePiece writes a byte of a character that it has no token for."""
 _OPTIONAL_SPACE = "[ ]?"
+
+
+class _Steps(NamedTuple):
+    """The tokens that may come in a state, and how many more would have to follow each to an end."""
+
+    tokens: NDArray[np.int32]
+    lengths: NDArray[np.uint16]
 
 
 class ConstraintMaker:
@@ -116,9 +123,7 @@ class Constraint:
         self.end = maker.end
         self._size = maker.vocabulary_size
         self._distances = _distances(index, _literal_tokens(maker.tokens, pattern))
-        self._farthest = max(self._distances.values(), default=0)
-        self._masks: dict[int, NDArray[np.bool_]] = {}
-        self._lengths: dict[int, NDArray[np.int32]] = {}
+        self._steps: dict[int, _Steps] = {}
 
     @property
     def shortest(self) -> int:
@@ -136,38 +141,29 @@ class Constraint:
             state: Of the automaton.
             left: How many tokens may still come, this one included.
         """
-        if left > self._farthest + 1:
-            return self._mask(state)
-        lengths = self._lengths_after(state)
-        # If there is no way to an end any more, on to the nearest one.
-        return lengths < max(left, int(lengths.min()) + 1)
-
-    def _mask(self, state: int) -> NDArray[np.bool_]:
         import numpy as np
 
-        found = self._masks.get(state)
-        if found is None:
-            found = np.zeros(self._size, np.bool_)
-            found[self._tokens(state)] = True
-            self._masks[state] = found
-        return found
+        steps = self._steps_from(state)
+        mask = np.zeros(self._size, np.bool_)
+        if len(steps.tokens):
+            # If there is no way to an end any more, on to the nearest one.
+            mask[steps.tokens[steps.lengths < max(left, int(steps.lengths.min()) + 1)]] = True
+        return mask
 
-    def _lengths_after(self, state: int) -> NDArray[np.int32]:
-        """By token, how many more would have to follow it to an end; `_FAR` where it may not come."""
+    def _steps_from(self, state: int) -> _Steps:
         import numpy as np
 
-        found = self._lengths.get(state)
+        found = self._steps.get(state)
         if found is None:
-            found = np.full(self._size, _FAR, np.int32)
-            for token in self._tokens(state):
-                following = state if token == self.end else self.index.get_next_state(state, token)
-                found[token] = 0 if token == self.end else self._distances.get(following, _FAR - 1)
-            self._lengths[state] = found
+            allowed = self.index.get_allowed_tokens(state) or ()
+            tokens = [token for token in allowed if token < self._size and token != self.end]
+            following = [self.index.get_next_state(state, token) for token in tokens]
+            lengths = [self._distances.get(after, _FAR - 1) for after in following]
+            if self.index.is_final_state(state):
+                tokens, lengths = [*tokens, self.end], [*lengths, 0]
+            found = _Steps(np.array(tokens, np.int32), np.minimum(lengths, _FAR - 1).astype(np.uint16))
+            self._steps[state] = found
         return found
-
-    def _tokens(self, state: int) -> list[int]:
-        tokens = [token for token in self.index.get_allowed_tokens(state) or () if token < self._size]
-        return [*tokens, self.end] if self.index.is_final_state(state) else tokens
 
 
 class Constraints:

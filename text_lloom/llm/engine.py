@@ -19,31 +19,28 @@ from text_lloom.errors import (
     BadAnswer,
     BudgetReached,
     ContextOverflow,
-    LloomError,
     ModelError,
     StepFailed,
 )
-from text_lloom.llm.asked import as_messages
 from text_lloom.llm.classifier import Classifier
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.fit import fit_task, halved
 from text_lloom.llm.model import Model, Solver
-from text_lloom.llm.posing import NO_SETTINGS, pose, re_asked, request_for, request_key
+from text_lloom.llm.posing import NO_SETTINGS, re_asked, request_for, request_key
 from text_lloom.llm.request import Request, first_error
 from text_lloom.llm.retry import FATAL
 from text_lloom.llm.returned import Completion
 from text_lloom.llm.run import Failure, Run
 from text_lloom.llm.spending import check_allowed
-from text_lloom.llm.usage import Attempt, Ledger
+from text_lloom.llm.usage import Attempt
 from text_lloom.tasks import Task
 
-__all__ = ["AnyModel", "Failure", "Run", "ask_all", "complete_all"]
+__all__ = ["AnyModel", "Failure", "Run", "ask_all"]
 
 A = TypeVar("A")
 AnyModel: TypeAlias = Model | Solver | Fallbacks
 
 _BREAKER = 8
-_MOST_WORKERS = 1024
 _SOLVE_CHUNK = 512
 _OF_THE_DOCUMENT = (AnswerRefused, ContextOverflow)
 """Errors that say something about one document, and nothing about the next."""
@@ -131,26 +128,6 @@ async def _ask_in_turn(
             break
         del run.failures[failed_before:]
     return answers
-
-
-async def complete_all(
-    model: Model, prompts: Sequence[str], *, ledger: Ledger | None = None
-) -> list[Completion | LloomError]:
-    """Replies of a model to plain prompts, or the error that stood at the end; see `ask_all`."""
-    check_allowed(model)
-    run = Run(ledger=Ledger() if ledger is None else ledger)
-    workers = asyncio.Semaphore(_MOST_WORKERS)
-
-    async def one(prompt: str) -> Completion | LloomError:
-        async with workers:
-            asked = pose(model, as_messages(prompt))
-            request = Request(model, "call", run, count=lambda: model.count_tokens(prompt), out_tokens=0)
-            try:
-                return await request.answer(lambda _: model.reply_to(asked), lambda completion: completion)
-            except LloomError as error:
-                return error
-
-    return await asyncio.gather(*(one(prompt) for prompt in prompts))
 
 
 async def _solve(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from text_lloom.errors import InputError
+from text_lloom.llm.calls import CallMethods
 from text_lloom.llm.model import Model, Solver
 from text_lloom.llm.pricing import Price
 
@@ -12,7 +13,7 @@ __all__ = ["Fallbacks"]
 
 
 @dataclass(frozen=True)
-class Fallbacks:
+class Fallbacks(CallMethods):
     """Models in the order in which they are asked.
 
     The second is asked what the first could not answer: everything if its key or name is refused, single
@@ -27,6 +28,13 @@ class Fallbacks:
     def __post_init__(self) -> None:
         if not self.models:
             raise InputError("A list of models needs at least one model.")
+
+    @property
+    def chat_models(self) -> tuple[Model, ...]:
+        models = tuple(model for model in self.models if isinstance(model, Model))
+        if not models:
+            raise InputError(f"{self.label} has no chat model; the local engine answers operators alone.")
+        return models
 
     @property
     def label(self) -> str:

@@ -6,7 +6,10 @@ import functools
 import hashlib
 import types
 
-__all__ = ["identity_of"]
+__all__ = ["identity_of", "surroundings_of"]
+
+_PLAIN = (str, bytes, int, float, bool, types.NoneType)
+_EMPTY = types.CellType()
 
 
 def identity_of(fn: object) -> str:
@@ -16,6 +19,8 @@ def identity_of(fn: object) -> str:
     """
     if isinstance(fn, functools.partial):
         return f"{identity_of(fn.func)}{fn.args!r}{fn.keywords!r}"
+    if isinstance(fn, types.MethodType):
+        return identity_of(fn.__func__)
     named = fn if hasattr(fn, "__qualname__") else type(fn)
     code = getattr(fn, "__code__", None) or getattr(getattr(fn, "__call__", None), "__code__", None)  # noqa: B004
     digest = ""
@@ -28,6 +33,16 @@ def _instructions(code: types.CodeType) -> bytes:
     """What a function does, without the file and the lines where it stands."""
     constants = [_constant(part) for part in code.co_consts]
     return b"|".join([code.co_code, *constants, *(name.encode() for name in code.co_names)])
+
+
+def surroundings_of(fn: object) -> list[object]:
+    """The plain values that a function takes from around it: what its maker was called with, defaults."""
+    cells = getattr(fn, "__closure__", None) or ()
+    around = [cell.cell_contents for cell in cells if cell != _EMPTY]
+    defaults = getattr(fn, "__defaults__", None) or ()
+    keyword_defaults = getattr(fn, "__kwdefaults__", None) or {}
+    values = [*around, *defaults, *keyword_defaults.values()]
+    return [value for value in values if isinstance(value, _PLAIN)]
 
 
 def _constant(value: object) -> bytes:

@@ -16,18 +16,20 @@ from weakref import WeakKeyDictionary
 from text_lloom.errors import BadAnswer, InputError, LloomError, ModelSetupError, UnknownName
 from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.blocking import CallRunner
+from text_lloom.llm.calls import CallMethods
 from text_lloom.llm.gate import Gate
-from text_lloom.llm.identity import identity_of
+from text_lloom.llm.identity import identity_of, surroundings_of
 from text_lloom.llm.limits import Limiter, RateLimit, RateLimitSpec, parse_rate_limit
 from text_lloom.llm.numeric import finite_number, whole_number
+from text_lloom.llm.params import with_params
 from text_lloom.llm.portal import close_with
 from text_lloom.llm.pricing import Price, parse_cost
 from text_lloom.llm.redis_limits import SharedLimiter, shared_limiter
 from text_lloom.llm.returned import Completion, Embeddings, as_completion, as_embeddings
+from text_lloom.llm.scout import Scout
 from text_lloom.llm.tokens import Calibration, count_tokens
 
 if TYPE_CHECKING:
-    from text_lloom.llm.usage import Ledger
     from text_lloom.tasks import Task
 
 __all__ = [
@@ -102,7 +104,7 @@ class _Callable:
         self.wait_timeout = None if wait is None else finite_number(wait)
         if wait is not None and (self.wait_timeout is None or self.wait_timeout <= 0):
             raise InputError(f"wait_timeout={wait!r} must be a positive number of seconds.")
-        self._args = _with_params(args)
+        self._args = with_params(args)
         self.calibration = Calibration()
         limit = parse_rate_limit(rate_limit)
         if concurrency is not None:
@@ -208,7 +210,7 @@ class _Callable:
         raise TypeError(f"{type(self).__name__} holds an API key and a client, and is never pickled.")
 
 
-class Model(_Callable):
+class Model(_Callable, CallMethods):
     """A language model, made of a setup function and a call function.
 
     Args:
@@ -239,6 +241,8 @@ class Model(_Callable):
     """A schema is held token by token, so that one for each shape of question costs little."""
     loads_on_thread: ClassVar[bool] = False
     """Setting up takes long, and must not stop the event loop."""
+    learns: ClassVar[bool] = False
+    """`complete` remembers what the server refuses, so a first request of each kind goes ahead."""
     generation_params: frozenset[str] | None = None
     """Names that `request.params` may have; `None` for any."""
     system_prompt: str | None = None
@@ -268,6 +272,8 @@ class Model(_Callable):
                 "A Model needs fn=, a function of (model, prompt), or a subclass with complete()."
             )
         self.fn = fn
+        self._scout = Scout()
+        self._around = surroundings_of(fn)
         threads = self.limit.concurrency or _BLOCKING_THREADS
         self._runner: CallRunner[Any] | None = None if fn is None else CallRunner(fn, threads=threads)
         self._completing: CallRunner[Any] | None = None
@@ -299,6 +305,12 @@ class Model(_Callable):
 
     async def reply_to(self, request: ModelRequest) -> Completion:
         """What `complete` gives, however a subclass has defined it."""
+        if self.learns:
+            kind = (request.schema is None, request.regex is None, frozenset(request.params))
+            return await self._scout.ahead(kind, lambda: self._reply_to(request))
+        return await self._reply_to(request)
+
+    async def _reply_to(self, request: ModelRequest) -> Completion:
         if self._completing is None:
             return await self.complete(request)
         reply = await self._completing(self, request)
@@ -335,22 +347,11 @@ class Model(_Callable):
 
     @property
     def parameters(self) -> Mapping[str, object]:
-        return {}
+        return {"around": self._around} if self._around else {}
 
-    async def call_many(
-        self, prompts: Sequence[str], *, ledger: Ledger | None = None
-    ) -> list[Completion | LloomError]:
-        """Answer several prompts under this model's limits, with retries.
-
-        Returns:
-            Per prompt, in order, the reply or the error that stood at the end.
-        """
-        if isinstance(prompts, str):
-            raise InputError("prompts must be a list of prompts, but is one string.")
-        from text_lloom.llm.engine import complete_all
-        from text_lloom.llm.portal import run_async
-
-        return await run_async(complete_all(self, prompts, ledger=ledger))
+    @property
+    def chat_models(self) -> tuple[Model, ...]:
+        return (self,)
 
     @property
     def provider_key(self) -> str:
@@ -472,18 +473,6 @@ class Solver(ABC):
     @abstractmethod
     def solve(self, tasks: Sequence[Task[Any]]) -> list[object]:
         """One answer per task, of the type that the task asks for."""
-
-
-def _with_params(args: dict[str, Any]) -> dict[str, Any]:
-    """The arguments, with those that were given as `params={…}`."""
-    given = args.pop("params", None)
-    if given is None:
-        return args
-    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-        raise InputError(f"params={given!r}: expected names and values, such as {{'temperature': 0.3}}.")
-    if twice := sorted(set(args) & set(given)):
-        raise InputError(f"The parameter {twice[0]!r} is given twice, by itself and in params.")
-    return args | dict(given)
 
 
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, tuple[Limiter | SharedLimiter, Gate]]]

@@ -49,6 +49,15 @@ class Request:
         count: Estimates the tokens of the prompt; called only when that matters.
         out_tokens: Expected tokens of the reply.
         begun: Set when the first attempt starts.
+
+    Attributes:
+        attempts: How many there were.
+        usd: What they cost in US dollars, as far as prices are known.
+        unpriced: Whether the price of one is not known.
+        in_tokens: Tokens of their prompts.
+        out_tokens: Tokens of their replies.
+        seconds: How long the last one took.
+        reply: The reply to the last one.
     """
 
     def __init__(
@@ -65,7 +74,9 @@ class Request:
         self.count, self.out_tokens = count, out_tokens
         self.begun = begun
         self.attempts = 0
-        self.usd = 0.0
+        self.usd = self.seconds = 0.0
+        self.in_tokens = self.out_tokens = 0
+        self.unpriced = False
         self.reply: Completion | None = None
 
     async def answer(
@@ -227,6 +238,10 @@ class Request:
             else:
                 usd = None if estimated or model.cost is None else model.cost.of(in_tokens, out_tokens)
         self.usd += usd or 0.0
+        self.unpriced |= usd is None
+        self.in_tokens += in_tokens
+        self.out_tokens += out_tokens
+        self.seconds = seconds
         self.run.ledger.add(
             Attempt(self.step, model.label, at, seconds, in_tokens, out_tokens, usd, outcome, estimated)
         )

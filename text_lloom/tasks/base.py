@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, Wi
 from text_lloom.errors import BadAnswer, PromptError
 from text_lloom.quotes import encodable
 
-__all__ = ["Answer", "Label", "LineNumber", "Reply", "Task", "Template", "label_number"]
+__all__ = ["Answer", "Label", "LineNumber", "Reply", "Task", "Template", "label_number", "read_json"]
 
 Answer = TypeVar("Answer")
 

@@ -1,0 +1,569 @@
+"""Models by themselves: prompts and conversations, wanted forms, several replies, pieces, kept replies."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from text_lloom.errors import (
+    AuthenticationFailed,
+    BadAnswer,
+    BudgetReached,
+    InputError,
+    PaidCallRefused,
+    UnknownName,
+)
+from text_lloom.llm import (
+    Completion,
+    Fallbacks,
+    Ledger,
+    LocalModel,
+    Model,
+    ModelRequest,
+    RetryPolicy,
+    track_costs,
+)
+from text_lloom.llm.asked import as_messages
+from text_lloom.llm.portal import run_async
+from text_lloom.llm.spending import allow_paid_calls
+from text_lloom.testing import FunctionModel, ScriptedModel
+
+COMMENT = "The 40 bus is late every single morning and nobody tells us why."
+
+
+class Stance(enum.Enum):
+    FOR = "for"
+    AGAINST = "against"
+
+
+class Place(BaseModel):
+    name: str
+    line: int | None = None
+
+
+class Reading(BaseModel):
+    """What a comment says."""
+
+    stance: Stance
+    subject: Literal["buses", "bikes", "fares"]
+    places: list[Place] = Field(default_factory=list)
+
+
+GOOD = {"stance": "against", "subject": "buses", "places": [{"name": "Mill Lane", "line": 40}]}
+
+
+# --- prompts and conversations -------------------------------------------------------------------------
+
+
+async def test_a_call_gives_text_tokens_cost_reason_and_time() -> None:
+    def answer(_: str) -> Completion:
+        return Completion("Late buses.", 20, 3, "stop")
+
+    model = FunctionModel(answer, name="priced", cost=(1e-6, 4e-6))
+    allow_paid_calls(True)
+    try:
+        with track_costs() as costs:
+            reply = await model.call(COMMENT)
+    finally:
+        allow_paid_calls(False)
+    assert (reply.text, reply.in_tokens, reply.out_tokens, reply.finish_reason) == (
+        "Late buses.",
+        20,
+        3,
+        "stop",
+    )
+    assert reply.usd == pytest.approx(20e-6 + 12e-6)
+    assert reply.model == "priced"
+    assert reply.seconds is not None
+    assert 0 <= reply.seconds < 5
+    assert reply.parsed is None
+    assert costs.usd == pytest.approx(32e-6)
+
+
+async def test_an_unknown_price_is_no_cost_of_zero() -> None:
+    allow_paid_calls(True)
+    try:
+        reply = await FunctionModel(lambda _: "Late.", cost=None).call(COMMENT)
+    finally:
+        allow_paid_calls(False)
+    assert reply.usd is None
+
+
+async def test_paid_calls_are_refused_in_tests() -> None:
+    with pytest.raises(PaidCallRefused, match="cost=0"):
+        await FunctionModel(lambda _: "Late.", cost=None).call(COMMENT)
+
+
+async def test_messages_reach_the_model_as_they_are() -> None:
+    model = FunctionModel(lambda _: "Because of the works.")
+    conversation = [
+        {"role": "system", "content": "You answer in one sentence."},
+        {"role": "user", "content": "Which bus is late?"},
+        {"role": "assistant", "content": "The 40."},
+        {"role": "user", "content": "Why? {braces} “quotes” \U0001f68c"},
+    ]
+    await model.call(conversation)
+    assert list(model.requests[0].messages) == conversation
+    assert model.requests[0].system == "You answer in one sentence."
+
+
+async def test_a_call_function_gets_a_conversation_as_one_text() -> None:
+    seen: list[str] = []
+
+    async def fn(_: Model, prompt: str) -> str:
+        seen.append(prompt)
+        return "ok"
+
+    model = Model("mine", None, fn, cost=0)
+    await model.call("Which bus is late?", system="Be brief.", cache=False)
+    await model.call(
+        [
+            {"role": "user", "content": "Which bus?"},
+            {"role": "assistant", "content": "The 40."},
+            {"role": "user", "content": "Why?"},
+        ],
+        cache=False,
+    )
+    assert seen == ["Be brief.\n\nWhich bus is late?", "User: Which bus?\n\nAssistant: The 40.\n\nUser: Why?"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        pytest.param(3, "Expected a prompt or a list of messages", id="number"),
+        pytest.param([], "without messages", id="empty"),
+        pytest.param([{"role": "usr", "content": "x"}], "Did you mean 'user'?", id="role"),
+        pytest.param([{"role": "user"}], "A message must be", id="no-content"),
+        pytest.param(
+            [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}],
+            "last message must be the user's",
+            id="ends-with-assistant",
+        ),
+    ],
+)
+async def test_what_cannot_be_asked_is_refused(asked: Any, told: str) -> None:
+    model = FunctionModel(lambda _: "x")
+    with pytest.raises(InputError, match=told):
+        await model.call(asked)
+    assert model.requests == []
+
+
+def test_the_synchronous_twins_do_the_same() -> None:
+    model = FunctionModel(lambda prompt: prompt.upper())
+    assert model.sync.call("late").text == "LATE"
+    assert [reply.text for reply in model.sync.call_many(["late", "early"])] == ["LATE", "EARLY"]
+    assert [reply.text for reply in model.sync.call("late", n=2)] == ["LATE", "LATE"]
+
+
+# --- wanted forms --------------------------------------------------------------------------------------
+
+
+async def test_a_reply_becomes_a_pydantic_object() -> None:
+    model = FunctionModel(lambda _: GOOD)
+    reply = await model.call(COMMENT, Reading)
+    assert reply.parsed == Reading(
+        stance=Stance.AGAINST, subject="buses", places=[Place(name="Mill Lane", line=40)]
+    )
+    request = model.requests[0]
+    assert request.schema == Reading.model_json_schema()
+    assert request.prompt.startswith(COMMENT)
+    assert '"against"' in request.prompt, "a model without structured output has to be told"
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        pytest.param("Against, I would say.", "Expected a JSON object", id="prose"),
+        pytest.param(
+            {**GOOD, "stance": "neutral"}, "stance: Input should be 'for' or 'against'", id="enumeration"
+        ),
+        pytest.param({**GOOD, "subject": "trains"}, "'buses', 'bikes' or 'fares'", id="literal"),
+        pytest.param({**GOOD, "places": [{"line": 40}]}, "places.0.name: Field required", id="nested"),
+    ],
+)
+async def test_a_bad_reply_is_asked_again_with_its_error_shown(bad: Any, told: str) -> None:
+    model = ScriptedModel(bad, GOOD)
+    reply = await model.call(COMMENT, Reading)
+    assert isinstance(reply.parsed, Reading)
+    first, second = model.prompts
+    assert second.startswith(first)
+    assert told in second
+    assert reply.in_tokens is not None
+    assert reply.in_tokens == len(first) // 4 + len(second) // 4, "both tries were paid for"
+
+
+async def test_a_reply_that_stays_bad_is_an_error() -> None:
+    with pytest.raises(BadAnswer, match="Field required"):
+        await ScriptedModel({"stance": "for"}).call(COMMENT, Reading)
+
+
+async def test_a_json_schema_holds_enumerations_and_nested_objects() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "stance": {"enum": ["for", "against"]},
+            "places": {"type": "array", "items": {"$ref": "#/$defs/place"}, "minItems": 1},
+        },
+        "required": ["stance", "places"],
+        "$defs": {
+            "place": {"type": "object", "properties": {"line": {"type": "integer"}}, "required": ["line"]}
+        },
+    }
+    good = {"stance": "for", "places": [{"line": 40}]}
+    model = ScriptedModel({"stance": "for", "places": [{"line": "40"}]}, good)
+    reply = await model.call(COMMENT, schema)
+    assert reply.parsed == good
+    assert "places.0.line: '40' is not of type 'integer'" in model.prompts[1]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said", "value"),
+    [
+        pytest.param(Stance, {"answer": "for"}, Stance.FOR, id="enumeration"),
+        pytest.param(Literal["buses", "fares"], {"answer": "fares"}, "fares", id="literal"),
+        pytest.param(list[Place], {"answer": [{"name": "Mill Lane"}]}, [Place(name="Mill Lane")], id="list"),
+        pytest.param(
+            {"type": "array", "items": {"type": "string"}}, {"answer": ["a", "b"]}, ["a", "b"], id="schema"
+        ),
+    ],
+)
+async def test_what_is_no_object_is_asked_for_inside_one(wanted: Any, said: Any, value: Any) -> None:
+    model = FunctionModel(lambda _: said)
+    assert (await model.call(COMMENT, wanted)).parsed == value
+    schema = model.requests[0].schema
+    assert schema is not None
+    assert schema["type"] == "object"
+
+
+async def test_a_regular_expression_must_match_the_whole_reply() -> None:
+    model = ScriptedModel("It is bus 40.", " 40 ")
+    reply = await model.call("Which line?", regex=r"\d{1,3}")
+    assert reply.parsed == "40"
+    assert model.requests[0].regex == r"\d{1,3}"
+    assert "does not match" in model.prompts[1]
+    assert "JSON" not in model.prompts[1]
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        pytest.param({"schema": {"type": "strnig"}}, "no JSON schema", id="schema"),
+        pytest.param({"schema": "Reading"}, "expected a pydantic model", id="text"),
+        pytest.param(
+            {"schema": Reading(stance="for", subject="buses")}, "expected a pydantic model", id="instance"
+        ),
+        pytest.param({"regex": "(40"}, "no regular expression", id="regex"),
+        pytest.param({"schema": Reading, "regex": "40"}, "both given", id="both"),
+    ],
+)
+async def test_a_form_that_cannot_be_used_is_refused(form: dict[str, Any], told: str) -> None:
+    model = FunctionModel(lambda _: "x")
+    with pytest.raises(InputError, match=told):
+        await model.call(COMMENT, **form)
+    assert model.requests == []
+
+
+async def test_references_of_a_schema_are_never_fetched() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"$ref": "http://127.0.0.1:9/schema.json"}},
+        "required": ["a"],
+    }
+    with pytest.raises(InputError, match="refers to 'http"):
+        await FunctionModel(lambda _: {"a": 1}).call(COMMENT, schema)
+
+
+# --- several replies -----------------------------------------------------------------------------------
+
+
+class Several(FunctionModel):
+    """Gives as many replies as are wanted, in one request."""
+
+    many_generations = True
+    keeps_replies = True
+
+    async def complete(self, request: ModelRequest) -> Completion:
+        self.requests.append(request)
+        texts = [str(self.function(f"{len(self.requests)}.{i}")) for i in range(request.n)]
+        return Completion(texts[0], 100, 10 * request.n, "stop", 0.01, others=tuple(texts[1:]))
+
+
+async def test_several_replies_are_one_request_where_the_provider_can() -> None:
+    model, ledger = Several(lambda text: text), Ledger()
+    replies = await model.call(COMMENT, n=3, ledger=ledger)
+    assert [reply.text for reply in replies] == ["1.0", "1.1", "1.2"]
+    assert [request.n for request in model.requests] == [3]
+    assert sum(reply.usd for reply in replies) == pytest.approx(0.01), "the request is paid for once"
+    assert sum(reply.in_tokens for reply in replies) == 100
+    assert sum(reply.out_tokens for reply in replies) == 30
+    assert ledger.totals().usd == pytest.approx(0.01)
+
+
+async def test_further_replies_are_added_to_the_kept_ones() -> None:
+    model = Several(lambda text: text)
+    await model.call(COMMENT, n=2)
+    replies = await model.call(COMMENT, n=4)
+    assert [request.n for request in model.requests] == [2, 2]
+    assert [reply.text for reply in replies] == ["1.0", "1.1", "2.0", "2.1"]
+    assert [reply.cached for reply in replies] == [True, True, False, False]
+    assert sum(reply.usd for reply in replies) == pytest.approx(0.01)
+
+
+async def test_several_replies_are_several_requests_elsewhere() -> None:
+    numbers = iter(range(10))
+
+    class Counting(FunctionModel):
+        keeps_replies = True
+
+    model = Counting(lambda _: f"reply {next(numbers)}")
+    replies = await model.call(COMMENT, n=3)
+    assert sorted(reply.text for reply in replies) == ["reply 0", "reply 1", "reply 2"]
+    assert len(model.requests) == 3
+    again = await model.call(COMMENT, n=3)
+    assert [reply.text for reply in again] == [reply.text for reply in replies]
+    assert len(model.requests) == 3
+
+
+async def test_bad_replies_among_several_are_asked_for_by_themselves() -> None:
+    replies = iter([["for", "maybe", "against"], ["for"]])
+
+    class Listed(Several):
+        async def complete(self, request: ModelRequest) -> Completion:
+            self.requests.append(request)
+            texts = [json.dumps({"answer": word}) for word in next(replies)]
+            return Completion(texts[0], 10, 10, "stop", others=tuple(texts[1:]))
+
+    model = Listed(str)
+    found = await model.call(COMMENT, Stance, n=3)
+    assert [reply.parsed for reply in found] == [Stance.FOR, Stance.AGAINST, Stance.FOR]
+    assert [request.n for request in model.requests] == [3, 1]
+
+
+# --- pieces --------------------------------------------------------------------------------------------
+
+
+class Streaming(FunctionModel):
+    streams = True
+    keeps_replies = True
+
+    async def complete(self, request: ModelRequest) -> Completion:
+        self.requests.append(request)
+        for word in ("The ", "40 ", "is late."):
+            if request.on_chunk is not None:
+                request.on_chunk(word)
+        return Completion("The 40 is late.", 5, 5, "stop")
+
+
+async def test_pieces_are_handed_on_as_they_come() -> None:
+    pieces: list[str] = []
+    reply = await Streaming(str).call(COMMENT, on_chunk=pieces.append)
+    assert pieces == ["The ", "40 ", "is late."]
+    assert reply.text == "".join(pieces)
+
+
+async def test_models_that_do_not_stream_and_kept_replies_come_in_one_piece() -> None:
+    pieces: list[str] = []
+    await FunctionModel(lambda _: "The 40.").call(COMMENT, on_chunk=pieces.append)
+    model = Streaming(str)
+    await model.call(COMMENT)
+    await model.call(COMMENT, on_chunk=pieces.append)
+    assert pieces == ["The 40.", "The 40 is late."]
+    with pytest.raises(InputError, match="pieces of one reply"):
+        await model.call(COMMENT, n=2, on_chunk=pieces.append)
+
+
+# --- many calls, kept replies, parameters --------------------------------------------------------------
+
+
+async def test_failures_stand_among_the_replies() -> None:
+    def reply(prompt: str) -> str:
+        if "broken" in prompt:
+            raise ValueError("this one never works")
+        return prompt.upper()
+
+    found = await FunctionModel(reply).call_many(["late", "broken", "early"], retry=RetryPolicy(attempts=1))
+    assert [r.text if isinstance(r, Completion) else type(r).__name__ for r in found] == [
+        "LATE",
+        "TransientError",
+        "EARLY",
+    ]
+
+
+async def test_a_refused_key_ends_all_calls_at_once() -> None:
+    model = ScriptedModel(AuthenticationFailed("The key was refused."), concurrency=1)
+    found = await model.call_many([f"comment {n}" for n in range(50)])
+    assert all(isinstance(error, AuthenticationFailed) for error in found)
+    assert len(model.requests) < 5
+
+
+async def test_a_budget_ends_the_calls_before_it_is_passed() -> None:
+    model = FunctionModel(lambda _: Completion("ok", 10, 10, "stop"), cost=(0.001, 0.001), concurrency=1)
+    allow_paid_calls(True)
+    try:
+        found = await model.call_many(["late"] * 100, budget=1.0, max_tokens=10)
+    finally:
+        allow_paid_calls(False)
+    answered = [reply for reply in found if isinstance(reply, Completion)]
+    assert 10 < len(answered) < 100
+    assert sum(reply.usd or 0.0 for reply in answered) <= 1.0
+    assert isinstance(found[-1], BudgetReached)
+
+
+async def test_equal_calls_are_paid_for_once(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def fn(_: Model, prompt: str) -> tuple[str, tuple[int, int]]:
+        asked.append(prompt)
+        return prompt.upper(), (10, 10)
+
+    model, folder = Model("m", None, fn, cost=0), tmp_path / "kept"
+    first, second = await model.call_many(["late", "late"], cache=folder)
+    third = await model.call("late", cache=folder)
+    assert asked == ["late"]
+    assert [reply.cached for reply in (first, second, third)] == [False, True, True]
+    await model.call("late", cache=False)
+    await model.call("late", system="Shout.", cache=folder)
+    await model.call("late", regex="(?s)[A-Z]+.*", cache=tmp_path / "other")
+    assert len(asked) == 4
+
+
+def remembering(**args: Any) -> tuple[Model, list[dict[str, Any]]]:
+    seen: list[dict[str, Any]] = []
+
+    async def fn(model: Model, _: str) -> str:
+        seen.append(dict(model.args))
+        return "ok"
+
+    return Model("mine", None, fn, cost=0, **args), seen
+
+
+async def test_parameters_of_a_call_are_stronger_than_those_of_the_model() -> None:
+    model, seen = remembering(temperature=0.2, params={"top_p": 0.9})
+    await model.call("late", temperature=0.8)
+    await model.call("late")
+    await model.call("late", temperature=0.8)
+    assert seen == [{"temperature": 0.8, "top_p": 0.9}, {"temperature": 0.2, "top_p": 0.9}]
+    assert model.args == {"temperature": 0.2, "top_p": 0.9}
+
+
+async def test_calls_at_the_same_time_do_not_mix_their_parameters() -> None:
+    model, seen = remembering(temperature=0.0)
+    await asyncio.gather(*(model.call("late", temperature=n / 10, cache=False) for n in range(20)))
+    assert sorted(args["temperature"] for args in seen) == [n / 10 for n in range(20)]
+
+
+async def test_unknown_parameters_are_refused_before_anything_is_sent() -> None:
+    model, seen = remembering(temperature=0.2)
+    with pytest.raises(UnknownName, match="Did you mean 'temperature'"):
+        await model.call("late", temprature=0.3)
+    plain, seen_by_plain = remembering()
+    with pytest.raises(InputError, match=r"model\.args"):
+        await plain.call("late", temperature=0.3)
+    assert seen == seen_by_plain == []
+    with pytest.raises(InputError, match="given twice"):
+        remembering(top_p=1, params={"top_p": 2})
+
+
+# --- subclasses and fallbacks --------------------------------------------------------------------------
+
+
+def plain_subclass() -> Model:
+    class Plain(Model):
+        def complete(self, request: ModelRequest) -> tuple[str, tuple[int, int]]:  # type: ignore[override]
+            return request.prompt.upper(), (3, 1)
+
+    return Plain("plain", cost=0)
+
+
+def async_subclass() -> Model:
+    class Async(Model):
+        async def complete(self, request: ModelRequest) -> str:  # type: ignore[override]
+            return request.prompt.upper()
+
+    return Async("async", cost=0)
+
+
+@pytest.mark.parametrize("made", [plain_subclass, async_subclass], ids=["plain", "async"])
+async def test_a_subclass_needs_one_method(made: Callable[[], Model]) -> None:
+    assert [r.text for r in await made().call_many(["late", "early"]) if isinstance(r, Completion)] == [
+        "LATE",
+        "EARLY",
+    ]
+
+
+async def test_the_next_model_answers_what_the_first_could_not() -> None:
+    def picky(prompt: str) -> str:
+        if "late" in prompt:
+            raise AuthenticationFailed("The key was refused.")
+        return "first"
+
+    models = Fallbacks(
+        (FunctionModel(picky, name="first"), LocalModel(), FunctionModel(lambda _: "second", name="b"))
+    )
+    with pytest.warns(UserWarning, match="going on with model 'b'"):
+        reply = await models.call(COMMENT)
+    assert (reply.text, reply.model) == ("second", "b")
+    assert models.sync.call("A fine morning.").text == "first"
+    with pytest.raises(InputError, match="no chat model"):
+        await Fallbacks((LocalModel(),)).call(COMMENT)
+
+
+# --- one request goes ahead ----------------------------------------------------------------------------
+
+
+class Learning(FunctionModel):
+    """Like a server that refuses a form: what was sent in it must be sent again."""
+
+    learns = True
+
+    def __init__(self, **args: Any) -> None:
+        super().__init__(lambda _: GOOD, **args)
+        self.refused = 0
+        self.knows = False
+
+    async def complete(self, request: ModelRequest) -> Completion:
+        if not self.knows:
+            await asyncio.sleep(0.02)
+            self.refused += 1
+            self.knows = True
+        return await super().complete(request)
+
+
+async def test_one_refusal_is_enough_for_all_requests_in_flight() -> None:
+    model = Learning()
+    replies = await model.call_many([f"{COMMENT} {n}" for n in range(40)], Reading)
+    assert all(isinstance(reply, Completion) for reply in replies)
+    assert model.refused == 1
+
+
+async def test_a_slow_first_request_holds_the_others_up_for_a_moment_only() -> None:
+    first_may_end, others_done = asyncio.Event(), 0
+
+    class Slow(FunctionModel):
+        learns = True
+
+        async def complete(self, request: ModelRequest) -> Completion:
+            nonlocal others_done
+            if len(self.requests) == 0:
+                self.requests.append(request)
+                await first_may_end.wait()
+                return Completion("first")
+            reply = await super().complete(request)
+            others_done += 1
+            if others_done == 5:
+                first_may_end.set()
+            return reply
+
+    replies = await run_async(_gathered(Slow(lambda _: "other"), 6))
+    assert sorted(reply.text for reply in replies) == ["first", *["other"] * 5]
+
+
+async def _gathered(model: Model, n: int) -> list[Completion]:
+    return await asyncio.gather(*(model.reply_to(ModelRequest(as_messages(str(i)))) for i in range(n)))

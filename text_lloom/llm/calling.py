@@ -1,0 +1,231 @@
+"""Asking models by themselves: the same limits, retries, journal and ledger as for the operators."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from text_lloom.errors import BadAnswer, BudgetReached, LloomError, ModelSetupError
+from text_lloom.llm.asked import Message, ModelRequest
+from text_lloom.llm.model import Model
+from text_lloom.llm.posing import StepSettings, pose, re_asked, request_key
+from text_lloom.llm.request import Request, first_error
+from text_lloom.llm.retry import FATAL
+from text_lloom.llm.returned import Completion
+from text_lloom.llm.run import Run
+from text_lloom.llm.spending import check_allowed
+from text_lloom.llm.usage import Attempt
+from text_lloom.tasks.form import Form
+
+__all__ = ["Calling", "Outcome", "call_all"]
+
+Outcome: TypeAlias = tuple[Completion, ...] | LloomError
+"""The replies to one prompt, or the error that stood at the end."""
+
+_STEP = "call"
+_MOST_WORKERS = 1024
+_EXPECTED_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """What several calls have in common.
+
+    Attributes:
+        form: The wanted form of the replies.
+        n: How many replies to each prompt.
+        settings: Parameters and system prompt.
+        on_chunk: Called with each piece of text.
+        run: Ledger, budget and so on.
+    """
+
+    form: Form | None
+    n: int
+    settings: StepSettings
+    on_chunk: Callable[[str], object] | None
+    run: Run
+
+
+async def call_all(
+    models: Sequence[Model], asked: Sequence[tuple[Message, ...]], calling: Calling
+) -> list[Outcome]:
+    """The replies to several prompts, each by the first of the models that can answer it.
+
+    Must run on the portal's loop.
+
+    Raises:
+        PaidCallRefused: When paid calls are refused.
+    """
+    found: list[Outcome] = []
+    pending = list(range(len(asked)))
+    for model, following in zip(models, [*models[1:], None], strict=True):
+        outcomes = await _Caller(model, calling).all([asked[i] for i in pending])
+        if not found:
+            found = outcomes
+        else:
+            for i, outcome in zip(pending, outcomes, strict=True):
+                found[i] = outcome
+        failed = [i for i in pending if isinstance(found[i], LloomError)]
+        pending = [i for i in failed if not isinstance(found[i], BudgetReached)]
+        if following is None or not pending:
+            break
+        reason = found[pending[0]]
+        if isinstance(reason, FATAL):
+            warnings.warn(f"call: going on with model {following.label!r}. {reason}", stacklevel=2)
+    return found
+
+
+class _Caller:
+    """The calls to one model."""
+
+    def __init__(self, model: Model, calling: Calling) -> None:
+        self.model, self.calling, self.run = model, calling, calling.run
+        self.store = calling.run.store if model.keeps_replies else None
+        self.workers = asyncio.Semaphore(_MOST_WORKERS)
+        self.ended: LloomError | None = None
+
+    async def all(self, asked: Sequence[tuple[Message, ...]]) -> list[Outcome]:
+        check_allowed(self.model)
+        try:
+            _ = self.model.client  # set up before the first start is granted: imports take their time
+        except ModelSetupError as error:
+            return [error] * len(asked)
+        if len(asked) == 1:
+            return [await self._one(asked[0])]
+        return list(await asyncio.gather(*(self._one(messages) for messages in asked)))
+
+    async def _one(self, messages: tuple[Message, ...]) -> Outcome:
+        async with self.workers:
+            if self.ended is not None:
+                return self.ended
+            try:
+                return tuple(await self._replies(self._posed(messages)))
+            except (BudgetReached, *FATAL) as error:  # what every further call would meet, too
+                self.ended = error
+                return error
+            except LloomError as error:
+                return error
+
+    def _posed(self, messages: tuple[Message, ...]) -> ModelRequest:
+        form, settings = self.calling.form, self.calling.settings
+        if form is None:
+            return pose(self.model, messages, settings=settings)
+        *before, last = messages
+        said = Message(role=last["role"], content=f"{last['content']}\n\n{form.instruction}")
+        return pose(self.model, (*before, said), schema=form.schema, regex=form.regex, settings=settings)
+
+    async def _replies(self, posed: ModelRequest) -> list[Completion]:
+        n = self.calling.n
+        if n == 1:
+            return [await self._single(posed, 0)]
+        found: dict[int, Completion] = {}
+        if self.model.many_generations:
+            await self._together(posed, found)
+        try:
+            async with asyncio.TaskGroup() as group:
+                asking = {i: group.create_task(self._single(posed, i)) for i in range(n) if i not in found}
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from None
+        found |= {i: task.result() for i, task in asking.items()}
+        return [found[i] for i in range(n)]
+
+    async def _together(self, posed: ModelRequest, found: dict[int, Completion]) -> None:
+        """Ask one request for all replies that are not kept; adds those that can be used to `found`."""
+        keys = [self._key(posed, i) for i in range(self.calling.n)]
+        store = self.store
+        missing = [i for i, key in enumerate(keys) if store is None or store.get(key) is None]
+        if len(missing) < 2:
+            return
+        replies = await self._asked(replace(posed, n=len(missing)))
+        for i, reply in zip(missing, replies, strict=False):
+            found[i] = reply
+            await self._keep(keys[i], reply)
+
+    async def _single(self, posed: ModelRequest, sample: int) -> Completion:
+        if self.store is None:
+            return (await self._asked(posed))[0]
+        key = self._key(posed, sample)
+        async with self.store.flight(key) as kept:
+            if kept is not None:
+                with contextlib.suppress(BadAnswer):
+                    return self._from_store(kept)
+            [reply] = await self._asked(posed)
+            await self._keep(key, reply)
+            return reply
+
+    def _from_store(self, kept: Completion) -> Completion:
+        parsed = self._parsed(kept.text, kept.finish_reason)
+        label = self.model.label
+        self.run.ledger.add(Attempt(_STEP, label, time.time(), 0.0, 0, 0, 0.0, "cached"))
+        if self.calling.on_chunk is not None:
+            self.calling.on_chunk(kept.text)
+        return replace(kept, usd=0.0, seconds=0.0, parsed=parsed, model=label, cached=True)
+
+    async def _asked(self, posed: ModelRequest) -> list[Completion]:
+        """The replies to a request that can be used, at least one; its tokens and cost are the first's."""
+        model, on_chunk = self.model, self.calling.on_chunk
+        limit = posed.params.get("max_tokens")
+        request = Request(
+            model,
+            _STEP,
+            self.run,
+            count=lambda: model.count_tokens(posed.text),
+            out_tokens=posed.n * (limit if isinstance(limit, int) else _EXPECTED_TOKENS),
+        )
+        if on_chunk is not None and model.streams:
+            posed = replace(posed, on_chunk=on_chunk)
+
+        def read(reply: Completion) -> list[Completion]:
+            usable, problem = [], None
+            for text in (reply.text, *reply.others):
+                try:
+                    parsed = self._parsed(text, reply.finish_reason)
+                except BadAnswer as error:
+                    problem = problem or error
+                else:
+                    usable.append(Completion(text, finish_reason=reply.finish_reason, parsed=parsed))
+            if not usable and problem is not None:
+                raise problem
+            return usable
+
+        usable = await request.answer(
+            lambda problem: model.reply_to(posed if problem is None else re_asked(posed, problem)), read
+        )
+        if on_chunk is not None and not model.streams:
+            on_chunk(usable[0].text)
+        reply, label = request.reply, model.label
+        is_reported = reply is not None and reply.in_tokens is not None
+        first = replace(
+            usable[0],
+            in_tokens=request.in_tokens if is_reported else None,
+            out_tokens=request.out_tokens if is_reported else None,
+            usd=None if request.unpriced else request.usd,
+            seconds=request.seconds,
+            model=label,
+        )
+        none = 0 if is_reported else None
+        others = [
+            replace(one, in_tokens=none, out_tokens=none, usd=0.0, seconds=request.seconds, model=label)
+            for one in usable[1:]
+        ]
+        return [first, *others]
+
+    def _parsed(self, text: str, finish_reason: str | None) -> object | None:
+        form = self.calling.form
+        if form is None:
+            return None
+        if finish_reason == "length":
+            raise BadAnswer("The answer was cut off before its end. Answer more briefly.")
+        return form.read(text)
+
+    def _key(self, posed: ModelRequest, sample: int) -> str:
+        return "" if self.store is None else request_key(self.model, posed, sample=sample)
+
+    async def _keep(self, key: str, reply: Completion) -> None:
+        if self.store is not None:
+            await self.store.put(key, reply, model=self.model.label, step=_STEP)

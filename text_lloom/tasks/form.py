@@ -1,0 +1,245 @@
+"""The wanted form of a reply: a type, a JSON schema, or a regular expression; said, and held to."""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from text_lloom.errors import BadAnswer, InputError
+from text_lloom.tasks.base import read_json
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+__all__ = ["Form", "form_of"]
+
+_WRAPPER = "answer"
+_MOST_PROBLEMS = 5
+_LONGEST = 120
+
+
+class Form(ABC):
+    """The wanted form of a reply.
+
+    Attributes:
+        schema: JSON schema of the reply, an object; `None` when it is no JSON.
+        regex: The pattern that the whole reply matches; `None` when it is JSON.
+    """
+
+    schema: Mapping[str, object] | None = None
+    regex: str | None = None
+
+    @property
+    @abstractmethod
+    def instruction(self) -> str:
+        """What a prompt says about the form."""
+
+    @abstractmethod
+    def read(self, text: str) -> object:
+        """The value in a reply.
+
+        Raises:
+            BadAnswer: When the reply does not have the form; the message tells the model why.
+        """
+
+
+def form_of(schema: object = None, *, regex: str | None = None) -> Form | None:
+    """The form that a user asks for.
+
+    Args:
+        schema: A pydantic model, any other type that pydantic understands (an enumeration, a `Literal`, a
+            list, a dataclass), or a JSON schema as a mapping.
+        regex: A pattern that the whole reply must match.
+
+    Returns:
+        The form, or `None` when neither is given.
+
+    Raises:
+        InputError: When both are given, or one cannot be used.
+    """
+    if schema is not None and regex is not None:
+        raise InputError("schema and regex are both given; a reply has one form.")
+    if regex is not None:
+        return _Pattern(regex)
+    if schema is None:
+        return None
+    if isinstance(schema, Mapping):
+        return _JsonSchema(schema)
+    return _typed(schema)
+
+
+class _Json(Form):
+    """A JSON object; a schema of something else is wrapped into one, since models answer with objects."""
+
+    def __init__(self, schema: Mapping[str, object]) -> None:
+        self.is_wrapped = not _is_object(schema)
+        self.schema = _wrapped(schema) if self.is_wrapped else schema
+
+    @property
+    def instruction(self) -> str:
+        written = json.dumps(self.schema, ensure_ascii=False)
+        return f"Answer with one JSON object that follows this JSON schema, and nothing else:\n{written}"
+
+    def read(self, text: str) -> object:
+        content = read_json(text)
+        if not isinstance(content, dict):
+            shown = " ".join(text.split())
+            excerpt = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
+            raise BadAnswer(f"Expected a JSON object, but got: {excerpt!r}")
+        if not self.is_wrapped:
+            return self._validated(content)
+        if _WRAPPER not in content:
+            raise BadAnswer(f'The JSON object lacks "{_WRAPPER}".')
+        return self._validated(content[_WRAPPER])
+
+    @abstractmethod
+    def _validated(self, value: object) -> object:
+        """The value, if it follows the schema."""
+
+
+class _Typed(_Json):
+    """Whatever pydantic can validate."""
+
+    def __init__(self, adapter: TypeAdapter[Any]) -> None:
+        super().__init__(adapter.json_schema())
+        self._adapter = adapter
+
+    def _validated(self, value: object) -> object:
+        from pydantic import ValidationError
+
+        try:
+            # As JSON: a strict type takes an enumeration's or a date's text from JSON alone.
+            return self._adapter.validate_json(json.dumps(value))
+        except ValidationError as error:
+            raise BadAnswer(_told((part["loc"], part["msg"]) for part in error.errors())) from None
+
+
+class _JsonSchema(_Json):
+    """A JSON schema that was given as one."""
+
+    def __init__(self, schema: Mapping[str, object]) -> None:
+        import jsonschema
+        from referencing import Registry
+        from referencing.exceptions import Unresolvable
+        from referencing.jsonschema import DRAFT202012, specification_with
+
+        given = dict(schema)
+        kind = jsonschema.validators.validator_for(given, default=jsonschema.Draft202012Validator)
+        try:
+            json.dumps(given)
+            kind.check_schema(given)
+        except jsonschema.SchemaError as error:
+            raise InputError(f"schema is no JSON schema: {error.message} (at {error.json_path}).") from None
+        except (TypeError, ValueError) as error:
+            raise InputError(f"schema is no JSON schema: {error}.") from None
+        draft = specification_with(str(given.get("$schema", "")), default=DRAFT202012)
+        resolver = Registry().with_resource("", draft.create_resource(given)).resolver()
+        for reference in _references(given):
+            try:
+                resolver.lookup(reference)
+            except Unresolvable:
+                raise InputError(
+                    f"schema refers to {reference!r}, which is not in it; put the definition under $defs."
+                ) from None
+        super().__init__(given)
+        # With a registry of its own, a reference to another address is an error and never fetched.
+        self._validator = kind(given, registry=Registry(), format_checker=kind.FORMAT_CHECKER)
+
+    def _validated(self, value: Any) -> object:
+        errors = sorted(self._validator.iter_errors(value), key=lambda error: list(map(str, error.path)))
+        if errors:
+            raise BadAnswer(_told((tuple(error.path), error.message) for error in errors))
+        return value
+
+
+class _Pattern(Form):
+    """Text that matches a regular expression as a whole."""
+
+    def __init__(self, regex: str) -> None:
+        if not isinstance(regex, str):
+            raise InputError(f"regex={regex!r} must be a pattern, such as r'yes|no'.")
+        try:
+            self._pattern = re.compile(regex)
+        except re.error as error:
+            raise InputError(f"regex={regex!r} is no regular expression: {error}.") from None
+        self.regex = regex
+
+    @property
+    def instruction(self) -> str:
+        return (
+            f"Answer with text that matches this regular expression as a whole, and nothing else:\n"
+            f"{self.regex}"
+        )
+
+    def read(self, text: str) -> object:
+        for candidate in (text, text.strip()):
+            if self._pattern.fullmatch(candidate):
+                return candidate
+        raise BadAnswer(f"The answer does not match the regular expression {self.regex} as a whole.")
+
+
+def _typed(wanted: object) -> Form:
+    from pydantic import PydanticSchemaGenerationError, PydanticUserError
+
+    try:
+        return _Typed(_adapter(wanted))
+    except (PydanticSchemaGenerationError, PydanticUserError, TypeError) as error:
+        raise InputError(
+            f"schema={wanted!r}: expected a pydantic model, another type that pydantic understands, or a "
+            f"JSON schema as a mapping. ({str(error).splitlines()[0]})"
+        ) from None
+
+
+@lru_cache(maxsize=128)
+def _adapter(wanted: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    if isinstance(wanted, (str, bytes, int, float, list, tuple)):
+        raise TypeError(f"{type(wanted).__name__} is no type")
+    return TypeAdapter(wanted)
+
+
+def _is_object(schema: Mapping[str, object]) -> bool:
+    """Whether a schema is one of objects."""
+    if "type" in schema:
+        return schema["type"] == "object"
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/$defs/"):
+        definitions: Any = schema.get("$defs") or {}
+        target = definitions.get(reference.removeprefix("#/$defs/"))
+        return isinstance(target, Mapping) and _is_object(target)
+    return "properties" in schema
+
+
+def _wrapped(schema: Mapping[str, object]) -> Mapping[str, object]:
+    """The schema of an object that holds what a schema describes; definitions stay at the top."""
+    inner = {key: value for key, value in schema.items() if key not in ("$defs", "$schema")}
+    outer: dict[str, object] = {
+        "type": "object",
+        "properties": {_WRAPPER: inner},
+        "required": [_WRAPPER],
+        "additionalProperties": False,
+    }
+    return outer | ({"$defs": schema["$defs"]} if "$defs" in schema else {})
+
+
+def _references(schema: object) -> Iterator[str]:
+    """What a schema refers to."""
+    if isinstance(schema, Mapping):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"]
+        for value in schema.values():
+            yield from _references(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _references(value)
+
+
+def _told(problems: Any) -> str:
+    """What is wrong with a value, in one sentence for the model."""
+    listed = [f"{'.'.join(map(str, where)) or 'the object'}: {what}" for where, what in problems]
+    return f"The JSON does not follow the requested form: {'; '.join(listed[:_MOST_PROBLEMS])}"
