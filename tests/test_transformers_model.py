@@ -533,8 +533,9 @@ async def test_documents_are_cut_to_the_context_window(plain_folder: Path) -> No
 
 @pytest.mark.corpora
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*could not be answered")  # as when all concepts are to be taken out
 async def test_the_whole_run_on_a_random_model_gives_complete_tables(tmp_path: Path, corpora: Path) -> None:
-    frame = pd.read_csv(corpora / "lloom4" / "toxicity_feminism_200.csv").head(24)
+    frame = pd.read_csv(corpora / "lloom4" / "toxicity_feminism_200.csv").head(12)
     roomy = save_language_model(tmp_path, frame["comment"].tolist(), positions=32768)
     for seed in range(8):
         model = model_of(roomy, max_tokens=160, batch_size=16, temperature=1.0, seed=seed)

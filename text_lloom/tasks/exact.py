@@ -26,7 +26,9 @@ MOST_ENTRIES: Final = 64
 """Beyond this many entries, a schema with one part per entry grows too large."""
 
 _TEXT: Final = {"type": "string"}
-_SOME_TEXT: Final = {"type": "string", "minLength": 1}
+_REST: Final = r'([^"\\\x00-\x1F\x7F-\x9F]|\\["\\/bfnrt])*'
+_SOME_TEXT: Final = {"type": "string", "pattern": r'[^\s"\\\x00-\x1F\x7F-\x9F]' + _REST}
+"""A JSON string that begins with something other than white space."""
 
 
 @lru_cache(maxsize=64)
