@@ -24,10 +24,10 @@ from text_lloom.llm.engine import AnyModel
 from text_lloom.llm.model import Embedder
 from text_lloom.llm.portal import run_async
 from text_lloom.llm.run import Run
+from text_lloom.operators.asking import check_prompt
 from text_lloom.operators.cluster import ClusterMethod, cluster_vectors
 from text_lloom.operators.distill import distill_bullets, distill_quotes
 from text_lloom.operators.evaluate import Coverage, match_concepts
-from text_lloom.operators.generate import custom_templates
 from text_lloom.operators.loop import loop, refine
 from text_lloom.operators.review import review_concepts
 from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring
@@ -334,7 +334,7 @@ async def auto_eval(
 
 
 def _template(step: str, prompt: str | None) -> Template | None:
-    return None if prompt is None else custom_templates({step: prompt}).get(step)
+    return None if prompt is None else check_prompt(step, prompt)
 
 
 def _items(frame: pd.DataFrame, text_col: str, id_col: str) -> list[Item]:

@@ -25,13 +25,22 @@ from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.journal import open_journal
 from text_lloom.llm.model import Embedder, EmbedModel, Model
 from text_lloom.llm.numeric import finite_number
+from text_lloom.llm.posing import StepSettings
 from text_lloom.llm.providers.openai import OpenAIModel
 from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.run import Run
 from text_lloom.llm.usage import Ledger
+from text_lloom.operators.asking import (
+    GEN_STEPS,
+    SCORE_STEPS,
+    PromptSpec,
+    score_settings,
+    split_params,
+    step_settings,
+)
 from text_lloom.operators.batch_book import BatchBook
 from text_lloom.operators.estimate import Estimate, estimate_gen, estimate_score
-from text_lloom.operators.generate import Generation, custom_templates, generate
+from text_lloom.operators.generate import Generation, generate
 from text_lloom.operators.parameters import GenParameters, suggest_parameters
 from text_lloom.operators.review import select_concepts
 from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring, score_documents, summarize_concepts
@@ -143,9 +152,9 @@ class Session:
     def _plan_gen(
         self,
         seed: str | None = None,
-        params: Mapping[str, int] | None = None,
+        params: Mapping[str, object] | None = None,
         n_synth: int = 1,
-        custom_prompts: Mapping[str, str | None] | None = None,
+        custom_prompts: Mapping[str, PromptSpec] | None = None,
         auto_review: bool = True,
         debug: bool = True,
         *,
@@ -161,9 +170,9 @@ class Session:
         self,
         max_concepts: int = 8,
         seed: str | None = None,
-        params: Mapping[str, int] | None = None,
+        params: Mapping[str, object] | None = None,
         n_synth: int = 1,
-        custom_prompts: Mapping[str, str | None] | None = None,
+        custom_prompts: Mapping[str, PromptSpec] | None = None,
         debug: bool = True,
         *,
         confirm: bool | None = None,
@@ -211,12 +220,16 @@ class Session:
         mode: str = "live",
         wait: bool = True,
         poll_seconds: float = 60.0,
+        params: Mapping[str, object] | None = None,
+        custom_prompts: Mapping[str, PromptSpec] | None = None,
     ) -> Coroutine[Any, Any, pd.DataFrame | None]:
         in_batch = self._is_batch(mode)
         _check_seconds("poll_seconds", poll_seconds)
+        settings = score_settings(self.models, self._run.settings, params, custom_prompts)
         concepts = self._to_score(c_ids, score_all)
         if isinstance(self.models.score, Classifier):
             self.models.score.check_concepts(concepts)
+        self._ask_as(SCORE_STEPS, settings)
         table = self.table
         if df is not None:
             table = ScoreTable(self._other_corpus(df))
@@ -319,6 +332,7 @@ class Session:
         return len(self._run.failures)
 
     async def _gen(self, generation: Generation, *, debug: bool) -> None:
+        self._ask_as(GEN_STEPS, generation.settings)
         found = await generate(
             self.corpus,
             self.models,
@@ -397,24 +411,31 @@ class Session:
     def _generation(
         self,
         seed: str | None,
-        params: Mapping[str, int] | None,
+        params: Mapping[str, object] | None,
         n_synth: int,
-        custom_prompts: Mapping[str, str | None] | None,
+        custom_prompts: Mapping[str, PromptSpec] | None,
         auto_review: bool,
     ) -> Generation:
         check_count("n_synth", n_synth)
         if seed is not None and not isinstance(seed, str):
             raise InputError(f"seed={seed!r} must be text, such as seed='social issues'.")
+        counts, by_step = split_params(params, GEN_STEPS)
         return Generation(
-            parameters=self._parameters(params),
+            parameters=self._parameters(counts),
             seed=seed.strip() or None if seed else None,
             n_synth=n_synth,
-            templates=custom_templates({} if custom_prompts is None else custom_prompts),
+            settings=step_settings(self.models, steps=GEN_STEPS, params=by_step, prompts=custom_prompts),
+            left_out=[step for step, prompt in (custom_prompts or {}).items() if prompt is None],
             auto_review=auto_review,
             random_state=self.random_state,
         )
 
-    def _parameters(self, params: Mapping[str, int] | None) -> GenParameters:
+    def _ask_as(self, steps: Sequence[str], settings: Mapping[str, StepSettings]) -> None:
+        """Have these operators ask so from now on."""
+        others = {step: how for step, how in self._run.settings.items() if step not in steps}
+        self._run.settings = others | dict(settings)
+
+    def _parameters(self, params: Mapping[str, object] | None) -> GenParameters:
         return suggest_parameters(self.corpus.texts, random_state=self.random_state).updated(params)
 
     def _estimate_gen(self, parameters: GenParameters, *, auto_review: bool = True) -> Estimate:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from text_lloom.concept import Concept
 from text_lloom.corpus import Corpus
-from text_lloom.errors import InputError, UnknownName
+from text_lloom.errors import InputError
 from text_lloom.llm.batches import BatchJob
 from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.defaults import EmbedSpec, ModelSpec, resolve_models
@@ -29,9 +29,17 @@ from text_lloom.llm.rates import rate_status
 from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.run import Failure
 from text_lloom.llm.usage import Ledger
+from text_lloom.operators.asking import (
+    GEN_STEPS,
+    Prompt,
+    PromptSpec,
+    check_prompt,
+    params_frame,
+    split_params,
+    template_of,
+)
 from text_lloom.operators.estimate import Estimate, estimate_score
 from text_lloom.operators.evaluate import Coverage, match_concepts
-from text_lloom.operators.generate import CUSTOM_STEPS, custom_templates
 from text_lloom.operators.parameters import suggest_parameters
 from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring
 from text_lloom.session import Session, Summary, check_count
@@ -44,7 +52,7 @@ if TYPE_CHECKING:
     from text_lloom.analysis.slices import Slices
     from text_lloom.widget.report import StaticSelect, StaticView
 
-__all__ = ["Summary", "lloom", "load"]
+__all__ = ["Prompt", "Summary", "lloom", "load"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -153,9 +161,9 @@ class lloom(Session):
     async def gen(
         self,
         seed: str | None = None,
-        params: Mapping[str, int] | None = None,
+        params: Mapping[str, object] | None = None,
         n_synth: int = 1,
-        custom_prompts: Mapping[str, str | None] | None = None,
+        custom_prompts: Mapping[str, PromptSpec] | None = None,
         auto_review: bool = True,
         debug: bool = True,
         *,
@@ -168,10 +176,12 @@ class lloom(Session):
         Args:
             seed: Steers towards a subject, such as `"social issues"`.
             params: Any of `filter_n_quotes`, `summ_n_bullets`, `synth_n_concepts` and
-                `target_n_concepts`; the rest follows from the data (`auto_suggest_parameters`).
+                `target_n_concepts`; the rest follows from the data (`auto_suggest_parameters`). Beside them,
+                generation parameters by operator, such as `{"distill_filter": {"temperature": 0.3}}`.
             n_synth: How often to synthesize; from the second time on, concepts of concepts.
-            custom_prompts: Prompt templates by step (`distill_filter`, `distill_summarize`,
-                `synthesize`); see `show_prompt`. `None` for a distill step leaves it out.
+            custom_prompts: Prompts by operator: a template (see `show_prompt`), a function of its fields
+                that returns the prompt, or a `Prompt` that has a system message, too. `None` for a distill
+                step leaves it out.
             auto_review: Take useless concepts out and merge equal ones.
             debug: Print what the steps do.
             confirm: `False` does not ask before spending, `True` always does.
@@ -189,9 +199,9 @@ class lloom(Session):
         self,
         max_concepts: int = 8,
         seed: str | None = None,
-        params: Mapping[str, int] | None = None,
+        params: Mapping[str, object] | None = None,
         n_synth: int = 1,
-        custom_prompts: Mapping[str, str | None] | None = None,
+        custom_prompts: Mapping[str, PromptSpec] | None = None,
         debug: bool = True,
         *,
         confirm: bool | None = None,
@@ -227,29 +237,41 @@ class lloom(Session):
             print(f"Suggested parameters: {suggested}")
         return suggested
 
-    def estimate_gen_cost(self, params: Mapping[str, int] | None = None, verbose: bool = False) -> Estimate:
+    def estimate_gen_cost(
+        self, params: Mapping[str, object] | None = None, verbose: bool = False
+    ) -> Estimate:
         """Print and give what `gen(params=params)` will cost, as a range.
 
         Args:
             params: As for `gen`.
             verbose: Print a line per step.
         """
-        estimate = self._estimate_gen(self._parameters(params))
+        counts, _ = split_params(params, GEN_STEPS)
+        estimate = self._estimate_gen(self._parameters(counts))
         print(estimate.describe(verbose=verbose))
         return estimate
 
     def show_prompt(self, step_name: str) -> str:
         """The prompt template of a step, to start a custom prompt from."""
-        return _template_of(step_name)
+        return template_of(step_name).text
 
-    def validate_prompt(self, step_name: str, prompt: str) -> None:
+    def validate_prompt(self, step_name: str, prompt: str | Callable[..., str]) -> None:
         """Check a custom prompt.
 
         Raises:
             PromptError: When it lacks a required field.
             UnknownName: When the step has no custom prompt.
         """
-        custom_templates({step_name: prompt})
+        check_prompt(step_name, prompt)
+
+    def params_info(self) -> pd.DataFrame:
+        """Which parameters each operator has, what they are, and where that comes from.
+
+        Returns:
+            Columns `operator`, `model`, `name`, `value` (`None` where the provider decides), `source`
+            (`"operator"` given to `gen` or `score`, `"model"`, `"data"` or `"provider"`), `description`.
+        """
+        return params_frame(self.models, self._run.settings, self._parameters(None))
 
     # Selection
 
@@ -349,6 +371,8 @@ class lloom(Session):
         mode: Literal["live", "batch"] = "live",
         wait: bool = True,
         poll_seconds: float = 60.0,
+        params: Mapping[str, object] | None = None,
+        custom_prompts: Mapping[str, PromptSpec] | None = None,
     ) -> pd.DataFrame | None:
         """Score every document on the selected concepts (on all of them when none is selected).
 
@@ -368,6 +392,9 @@ class lloom(Session):
                 also after a restart (see `docs/batch.md`).
             wait: Wait for batches to end; `False` comes back at once.
             poll_seconds: The longest time between two looks at a batch.
+            params: Generation parameters of scoring, such as `{"temperature": 0}`; they hold for later calls
+                (and `add`, `edit`, `retry_failures`), too, until others are given.
+            custom_prompts: Prompts for `score` and `summarize_concept`, as for `gen`; they hold as `params`.
 
         Returns:
             One row per document and concept (see `ScoreTable.to_frame`); `NaN` where no score could be
@@ -391,6 +418,8 @@ class lloom(Session):
                 mode=mode,
                 wait=wait,
                 poll_seconds=poll_seconds,
+                params=params,
+                custom_prompts=custom_prompts,
             )
         )
 
@@ -774,9 +803,3 @@ def _now(plan: Callable[P, Coroutine[Any, Any, T]], method: Callable[..., object
         return run_sync(plan(*args, **kwargs))
 
     return call
-
-
-def _template_of(step_name: str) -> str:
-    if not isinstance(step_name, str) or step_name not in CUSTOM_STEPS:
-        raise UnknownName(step_name, CUSTOM_STEPS, what="step")
-    return CUSTOM_STEPS[step_name].text

@@ -93,6 +93,9 @@ async def _ask_one_model(
             return await model.answer(tasks, run=run, on_answer=on_answer)
         if isinstance(model, Solver):
             return await _solve(model, tasks, run, on_answer)
+        template = run.settings.get(tasks[0].step, NO_SETTINGS).template
+        if template is not None:
+            tasks = [task.with_template(template) for task in tasks]
         return await _Asking(model, tasks, run, on_answer).all()
     finally:
         if run.progress is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from text_lloom.llm.asked import NO_PARAMS, Message, ModelRequest, with_system
 from text_lloom.llm.model import Model
-from text_lloom.tasks import Task
+from text_lloom.tasks import Task, Template
 
 __all__ = ["NO_SETTINGS", "StepSettings", "complaint", "pose", "re_asked", "request_for", "request_key"]
 
@@ -24,10 +24,12 @@ class StepSettings:
     Attributes:
         params: Generation parameters, stronger than those of the model.
         system: The system message; `None` for that of the model.
+        template: The prompt; `None` for that of the operator.
     """
 
     params: Mapping[str, object] = field(default_factory=lambda: NO_PARAMS)
     system: str | None = None
+    template: Template | None = None
 
 
 NO_SETTINGS = StepSettings()

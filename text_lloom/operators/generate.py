@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from text_lloom.concept import Codebook, Concept
 from text_lloom.corpus import Corpus
-from text_lloom.errors import InputError, StepFailed, UnknownName
+from text_lloom.errors import StepFailed
 from text_lloom.llm.defaults import Models
 from text_lloom.llm.embedding import embed_all
+from text_lloom.llm.posing import StepSettings
 from text_lloom.llm.run import Run
 from text_lloom.operators.cluster import cluster_vectors
 from text_lloom.operators.distill import distill_bullets, distill_quotes
@@ -21,18 +21,9 @@ from text_lloom.operators.parameters import GenParameters
 from text_lloom.operators.review import Review, merge_identical, review_concepts
 from text_lloom.operators.synthesize import synthesize_concepts
 from text_lloom.quotes import encodable
-from text_lloom.tasks import Candidate, Item, Template
-from text_lloom.tasks.distill import FILTER_TEMPLATE, SUMMARIZE_TEMPLATE
-from text_lloom.tasks.synthesize import SYNTHESIZE_TEMPLATE
+from text_lloom.tasks import Candidate, Item
 
-__all__ = ["CUSTOM_STEPS", "Generated", "Generation", "custom_templates", "generate"]
-
-CUSTOM_STEPS: Final[Mapping[str, Template]] = {
-    "distill_filter": FILTER_TEMPLATE,
-    "distill_summarize": SUMMARIZE_TEMPLATE,
-    "synthesize": SYNTHESIZE_TEMPLATE,
-}
-"""The steps whose prompts can be replaced, with their own prompts."""
+__all__ = ["Generated", "Generation", "generate"]
 
 _EXCERPT = 600
 _BULLET_WORDS = "up to 10"
@@ -47,7 +38,8 @@ class Generation:
         parameters: How much to ask for.
         seed: Steers towards a subject.
         n_synth: How often to synthesize.
-        templates: Custom prompts by step; `None` leaves a distill step out.
+        settings: How the operators ask, by step.
+        left_out: Distill steps to leave out.
         auto_review: Whether to review.
         random_state: Seed.
     """
@@ -55,7 +47,8 @@ class Generation:
     parameters: GenParameters
     seed: str | None = None
     n_synth: int = 1
-    templates: Mapping[str, Template | None] = field(default_factory=dict)
+    settings: Mapping[str, StepSettings] = field(default_factory=dict)
+    left_out: Collection[str] = ()
     auto_review: bool = True
     random_state: int = 0
 
@@ -75,34 +68,6 @@ class Generated:
     quotes: dict[Hashable, list[str]]
     bullets: dict[Hashable, list[str]]
     history: dict[int, list[Concept]]
-
-
-def custom_templates(prompts: Mapping[str, str | None]) -> dict[str, Template | None]:
-    """Custom prompts as templates.
-
-    Raises:
-        InputError: When a prompt is not text.
-        UnknownName: For a step that has no custom prompt.
-        PromptError: For a prompt without a required field.
-    """
-    if not isinstance(prompts, Mapping):
-        raise InputError(
-            f"custom_prompts must be prompts by step, such as {{'synthesize': '…'}}, but is "
-            f"{type(prompts).__name__}."
-        )
-    templates: dict[str, Template | None] = {}
-    for step, text in prompts.items():
-        if step not in CUSTOM_STEPS:
-            raise UnknownName(step, CUSTOM_STEPS, what="step")
-        if text is not None and not isinstance(text, str):
-            raise InputError(f"The custom prompt for {step!r} must be text, but is {type(text).__name__}.")
-        default = CUSTOM_STEPS[step]
-        if text is None:
-            if step != "synthesize":
-                templates[step] = None
-        elif text != default.text:
-            templates[step] = default.customised(text, step=step)
-    return templates
 
 
 async def generate(
@@ -166,13 +131,11 @@ async def _quotes(
     say: Callable[[str], None],
 ) -> dict[Hashable, list[str]]:
     wanted = generation.parameters.filter_n_quotes
-    template = generation.templates.get("distill_filter")
-    left_out = "distill_filter" in generation.templates and template is None
-    if wanted <= 1 or left_out:
+    if wanted <= 1 or "distill_filter" in generation.left_out:
         return {document.id: [document.text] for document in corpus}
     with timed("distill_filter"):
         found = await distill_quotes(
-            list(corpus), models.distill, n_quotes=wanted, seed=generation.seed, template=template, run=run
+            list(corpus), models.distill, n_quotes=wanted, seed=generation.seed, run=run
         )
     quotes = {d.id: found.get(d.id, [d.text[:_EXCERPT]]) for d in corpus}
     say(f"Distill-filter: {sum(map(len, quotes.values()))} quotes from {len(corpus)} documents")
@@ -187,8 +150,7 @@ async def _bullets(
     timed: Callable[[str], AbstractContextManager[None]],
     say: Callable[[str], None],
 ) -> dict[Hashable, list[str]]:
-    template = generation.templates.get("distill_summarize")
-    if "distill_summarize" in generation.templates and template is None:
+    if "distill_summarize" in generation.left_out:
         return {doc_id: list(parts) for doc_id, parts in quotes.items()}
     with timed("distill_summarize"):
         found = await distill_bullets(
@@ -197,7 +159,6 @@ async def _bullets(
             n_bullets=generation.parameters.summ_n_bullets,
             n_words=_BULLET_WORDS,
             seed=generation.seed,
-            template=template,
             run=run,
         )
     bullets = {doc_id: found.get(doc_id, [q[:_EXCERPT] for q in parts]) for doc_id, parts in quotes.items()}
@@ -229,7 +190,6 @@ async def _synthesize(
             n_concepts=parameters.synth_n_concepts,
             target=parameters.target_n_concepts,
             seed=generation.seed,
-            template=generation.templates.get("synthesize"),
             random_state=generation.random_state,
             run=run,
         )

@@ -147,6 +147,9 @@ class BatchScoring:
             ModelError: When the provider refuses a batch or cannot be reached.
         """
         check_allowed(self._model)
+        template = self._settings.template
+        if template is not None:
+            tasks = [task.with_template(template) for task in tasks]
         for record in self._under_way.values():
             self._book.keep(record)
             self._reserve(record)

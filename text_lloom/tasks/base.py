@@ -6,9 +6,9 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Annotated, ClassVar, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
@@ -106,9 +106,21 @@ class Task(ABC, Generic[Answer]):
     expected_tokens: ClassVar[int]
     """Rough length of an answer, in tokens, per `answer_units()`."""
 
+    custom: Template | None
+    """A template to use instead of the task's own."""
+
     @abstractmethod
+    def fields(self) -> Mapping[str, str]:
+        """The values of the template's fields."""
+
     def prompt(self) -> str:
         """The whole question as text."""
+        return (self.custom or self.template).render(self.fields())
+
+    def with_template(self, template: Template) -> Self:
+        """The same question, put in other words."""
+        same: Self = replace(cast("Any", self), custom=template)
+        return same
 
     @abstractmethod
     def read(self, reply: Reply) -> Answer:

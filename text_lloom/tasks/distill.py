@@ -117,13 +117,11 @@ class FilterQuotes(Task[list[str]]):
     def answer_units(self) -> int:
         return self.n_quotes
 
-    def prompt(self) -> str:
+    def fields(self) -> Mapping[str, str]:
         seeding = ""
         if self.seed:
             seeding = f", choosing passages that have to do with {self.seed} (an empty list if none has)"
-        return (self.custom or self.template).render(
-            {"ex": self.text, "n_quotes": str(self.n_quotes), "seeding_phrase": seeding}
-        )
+        return {"ex": self.text, "n_quotes": str(self.n_quotes), "seeding_phrase": seeding}
 
     def read(self, reply: Reply) -> list[str]:
         claimed = [quote for quote in cast("QuotesReply", reply).quotes if quote.strip()]
@@ -174,16 +172,14 @@ class SummarizeDocument(Task[list[str]]):
         """The largest number of bullets that was asked for."""
         return max(int(part) for part in str(self.n_bullets).split("-"))
 
-    def prompt(self) -> str:
+    def fields(self) -> Mapping[str, str]:
         seeding = ""
         if self.seed:
             seeding = f", keeping to what has to do with {self.seed} (an empty list if nothing has)"
         n_bullets = str(self.n_bullets)
         if self.custom is None:
             n_bullets = "1 bullet point" if n_bullets == "1" else f"up to {n_bullets} bullet points"
-        return (self.custom or self.template).render(
-            {"ex": self.text, "n_bullets": n_bullets, "n_words": self.n_words, "seeding_phrase": seeding}
-        )
+        return {"ex": self.text, "n_bullets": n_bullets, "n_words": self.n_words, "seeding_phrase": seeding}
 
     def exact_schema(self) -> Mapping[str, object]:
         return bullets_schema(may_be_empty=self.seed is not None)

@@ -221,14 +221,15 @@ class ReviewRemove(Task[list[Removal]]):
 
     candidates: tuple[Candidate, ...]
     seed: str | None = None
+    custom: Template | None = None
 
     @property
     def concept_ids(self) -> tuple[str, ...]:
         return _ids(self.candidates)
 
-    def prompt(self) -> str:
+    def fields(self) -> Mapping[str, str]:
         seeding = f", and those that have nothing to do with {self.seed}" if self.seed else ""
-        return self.template.render({"concepts": _listed(self.candidates), "seeding_phrase": seeding})
+        return {"concepts": _listed(self.candidates), "seeding_phrase": seeding}
 
     def exact_schema(self) -> Mapping[str, object]:
         return removal_schema(len(self.candidates))
@@ -257,6 +258,7 @@ class ReviewMerge(Task[list[MergeGroup]]):
     candidates: tuple[Candidate, ...]
     target: int | None = None
     seed: str | None = None
+    custom: Template | None = None
 
     @property
     def concept_ids(self) -> tuple[str, ...]:
@@ -265,7 +267,7 @@ class ReviewMerge(Task[list[MergeGroup]]):
     def answer_units(self) -> int:
         return max(1, len(self.candidates) // 2)
 
-    def prompt(self) -> str:
+    def fields(self) -> Mapping[str, str]:
         target = ""
         if self.target is not None:
             target = (
@@ -274,13 +276,11 @@ class ReviewMerge(Task[list[MergeGroup]]):
                 "documents meet. Missing this number is better than a group that breaks a rule above."
             )
         seeding = f" (the study is about {self.seed})" if self.seed else ""
-        return self.template.render(
-            {
-                "concepts": _listed(self.candidates),
-                "target_phrase": target,
-                "seeding_phrase": seeding,
-            }
-        )
+        return {
+            "concepts": _listed(self.candidates),
+            "target_phrase": target,
+            "seeding_phrase": seeding,
+        }
 
     def exact_schema(self) -> Mapping[str, object]:
         return merge_schema(len(self.candidates))
@@ -316,6 +316,7 @@ class SelectConcepts(Task[list[str]]):
     candidates: tuple[Candidate, ...]
     max_concepts: int
     seed: str | None = None
+    custom: Template | None = None
 
     @property
     def concept_ids(self) -> tuple[str, ...]:
@@ -324,15 +325,13 @@ class SelectConcepts(Task[list[str]]):
     def answer_units(self) -> int:
         return self.max_concepts
 
-    def prompt(self) -> str:
+    def fields(self) -> Mapping[str, str]:
         seeding = f" with regard to {self.seed}" if self.seed else ""
-        return self.template.render(
-            {
-                "concepts": _listed(self.candidates),
-                "max_concepts": str(self.max_concepts),
-                "seeding_phrase": seeding,
-            }
-        )
+        return {
+            "concepts": _listed(self.candidates),
+            "max_concepts": str(self.max_concepts),
+            "seeding_phrase": seeding,
+        }
 
     def exact_schema(self) -> Mapping[str, object]:
         return selection_schema(len(self.candidates))
@@ -359,6 +358,7 @@ class MatchConcepts(Task[dict[str, str]]):
 
     found: tuple[Candidate, ...]
     known: tuple[Candidate, ...]
+    custom: Template | None = None
 
     @property
     def concept_ids(self) -> tuple[str, ...]:
@@ -367,10 +367,8 @@ class MatchConcepts(Task[dict[str, str]]):
     def answer_units(self) -> int:
         return len(self.found)
 
-    def prompt(self) -> str:
-        return self.template.render(
-            {"items": _listed(self.known, prefix="K"), "concepts": _listed(self.found)}
-        )
+    def fields(self) -> Mapping[str, str]:
+        return {"items": _listed(self.known, prefix="K"), "concepts": _listed(self.found)}
 
     def read(self, reply: Reply) -> dict[str, str]:
         matches = cast("MatchesReply", reply).matches

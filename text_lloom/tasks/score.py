@@ -104,6 +104,7 @@ class ScoreDocuments(Task[list[Scored]]):
     get_highlights: bool = True
     examples: tuple[tuple[str, ...], ...] = ()
     """Texts that show each concept. Prompts do not include them; models that learn from examples use them."""
+    custom: Template | None = None
 
     @property
     def doc_ids(self) -> tuple[Hashable, ...]:
@@ -124,7 +125,7 @@ class ScoreDocuments(Task[list[Scored]]):
     def answer_units(self) -> int:
         return len(self.documents) * len(self.concepts)
 
-    def prompt(self) -> str:
+    def fields(self) -> Mapping[str, str]:
         concepts = "\n".join(
             f"C{n}. {' '.join(c.name.split())}: {' '.join(c.criteria.split())}"
             for n, c in enumerate(self.concepts, 1)
@@ -138,15 +139,13 @@ class ScoreDocuments(Task[list[Scored]]):
             '{"results": [{"document": "<D label>", "concept": "<C label>", "rationale": "<why>", '
             f'"answer": "<A, B, C, D or E>"{quote}}}]}}'
         )
-        return self.template.render(
-            {
-                "quote_rule": _QUOTE_RULE if self.get_highlights else "- Leave out quotes.",
-                "concepts": concepts,
-                "documents": documents,
-                "n_entries": str(self.answer_units()),
-                "answer_form": form,
-            }
-        )
+        return {
+            "quote_rule": _QUOTE_RULE if self.get_highlights else "- Leave out quotes.",
+            "concepts": concepts,
+            "documents": documents,
+            "n_entries": str(self.answer_units()),
+            "answer_form": form,
+        }
 
     def exact_schema(self) -> Mapping[str, object]:
         if self.answer_units() > MOST_ENTRIES:

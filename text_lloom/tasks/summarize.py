@@ -56,20 +56,19 @@ class SummarizeConcept(Task[str]):
 
     concept: Concept
     passages: tuple[str, ...]
+    custom: Template | None = None
 
     @property
     def concept_ids(self) -> tuple[str, ...]:
         return (self.concept.id,)
 
-    def prompt(self) -> str:
+    def fields(self) -> Mapping[str, str]:
         passages = "\n".join(f"- {' '.join(passage.split())}" for passage in self.passages)
-        return self.template.render(
-            {
-                "concept_name": self.concept.name,
-                "concept_prompt": self.concept.criteria,
-                "examples": passages,
-            }
-        )
+        return {
+            "concept_name": self.concept.name,
+            "concept_prompt": self.concept.criteria,
+            "examples": passages,
+        }
 
     def exact_schema(self) -> Mapping[str, object]:
         return summary_schema()

@@ -111,7 +111,7 @@ class SynthesizeConcepts(Task[list[Pattern]]):
     def answer_units(self) -> int:
         return self.n_concepts or 5
 
-    def prompt(self) -> str:
+    def fields(self) -> Mapping[str, str]:
         lines = "\n".join(f"{n}. {' '.join(item.text.split())}" for n, item in enumerate(self.items, 1))
         seeding = ""
         if self.seed:
@@ -119,9 +119,7 @@ class SynthesizeConcepts(Task[list[Pattern]]):
                 f", each of them about {self.seed} by its own criterion; lines with no bearing on that are "
                 "to be ignored, and one or two ideas are a good answer"
             )
-        return (self.custom or self.template).render(
-            {"examples": lines, "n_concepts_phrase": self._how_many(), "seeding_phrase": seeding}
-        )
+        return {"examples": lines, "n_concepts_phrase": self._how_many(), "seeding_phrase": seeding}
 
     def exact_schema(self) -> Mapping[str, object]:
         return patterns_schema(len(self.items))

@@ -1,0 +1,287 @@
+"""How each operator asks: its generation parameters, its prompt, its system message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+
+from text_lloom.concept import Concept
+from text_lloom.corpus import Document
+from text_lloom.errors import InputError, UnknownName
+from text_lloom.llm.defaults import Models
+from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.fallback import Fallbacks
+from text_lloom.llm.model import Model
+from text_lloom.llm.params import COMMON_PARAMS, as_params
+from text_lloom.llm.posing import NO_SETTINGS, StepSettings
+from text_lloom.tasks import (
+    Candidate,
+    FilterQuotes,
+    Item,
+    ReviewMerge,
+    ReviewRemove,
+    ScoreDocuments,
+    SelectConcepts,
+    SummarizeConcept,
+    SummarizeDocument,
+    SynthesizeConcepts,
+    Task,
+    Template,
+)
+from text_lloom.tasks.wording import PromptFunction
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from text_lloom.operators.parameters import GenParameters
+
+__all__ = [
+    "GEN_STEPS",
+    "SCORE_STEPS",
+    "STEPS",
+    "Prompt",
+    "PromptSpec",
+    "Step",
+    "check_prompt",
+    "params_frame",
+    "score_settings",
+    "split_params",
+    "step_settings",
+    "template_of",
+]
+
+Role: TypeAlias = Literal["distill", "synth", "score"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """How an operator is to ask.
+
+    Attributes:
+        template: A template with named fields (see `show_prompt`), or a function of these fields that
+            returns the prompt; `None` keeps the operator's own.
+        system: The system message; `None` keeps the model's own.
+    """
+
+    template: str | Callable[..., str] | None = None
+    system: str | None = None
+
+
+PromptSpec: TypeAlias = str | Callable[..., str] | Prompt | None
+"""A template, a prompt function, a `Prompt`; `None` leaves a distill step out."""
+
+
+class Step(NamedTuple):
+    """An operator that asks a model.
+
+    Attributes:
+        role: Which of the session's models it asks.
+        example: A question of its kind.
+        counts: The parameters of `gen` that say how much it is asked for.
+    """
+
+    role: Role
+    example: Task[Any]
+    counts: tuple[str, ...] = ()
+
+
+_TEXT = "The 40 bus is late every single morning and nobody tells us why."
+_CONCEPT = Concept("Late Buses", "Does the text complain that buses are late?", id="example")
+_CANDIDATES = (Candidate(_CONCEPT, 3),)
+
+STEPS: Final[Mapping[str, Step]] = {
+    "distill_filter": Step("distill", FilterQuotes("d1", _TEXT), ("filter_n_quotes",)),
+    "distill_summarize": Step("distill", SummarizeDocument("d1", _TEXT), ("summ_n_bullets",)),
+    "synthesize": Step(
+        "synth", SynthesizeConcepts((Item("d1", _TEXT),)), ("synth_n_concepts", "target_n_concepts")
+    ),
+    "review_remove": Step("synth", ReviewRemove(_CANDIDATES)),
+    "review_merge": Step("synth", ReviewMerge(_CANDIDATES)),
+    "review_select": Step("synth", SelectConcepts(_CANDIDATES, 1)),
+    "score": Step("score", ScoreDocuments((Document("d1", _TEXT),), (_CONCEPT,))),
+    "summarize_concept": Step("score", SummarizeConcept(_CONCEPT, (_TEXT,))),
+}
+"""The operators that ask a model, in the order in which they run."""
+
+GEN_STEPS: Final = tuple(step for step, operator in STEPS.items() if operator.role != "score")
+SCORE_STEPS: Final = tuple(step for step, operator in STEPS.items() if operator.role == "score")
+
+
+def template_of(step: object) -> Template:
+    """The prompt template of an operator.
+
+    Raises:
+        UnknownName: When there is no such operator.
+    """
+    if not isinstance(step, str) or step not in STEPS:
+        raise UnknownName(step, STEPS, what="step")
+    return STEPS[step].example.template
+
+
+def check_prompt(step: str, given: str | Callable[..., str]) -> Template | None:
+    """A template or prompt function for an operator, `None` when it is the operator's own.
+
+    A function is tried on an example, so that what is wrong with it shows before anything is spent.
+
+    Raises:
+        InputError: When it is neither.
+        UnknownName: When there is no such operator, or the function takes an unknown field.
+        PromptError: When a required field is missing, or the function fails.
+    """
+    default = template_of(step)
+    if isinstance(given, str):
+        return None if given == default.text else default.customised(given, step=step)
+    if not callable(given):
+        raise InputError(
+            f"The custom prompt for {step!r} must be text, a function or a Prompt, but is "
+            f"{type(given).__name__}."
+        )
+    function = PromptFunction.of(given, default, step=step)
+    STEPS[step].example.with_template(function).prompt()
+    return function
+
+
+def split_params(given: object, steps: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The parameters of a method: those that are no operator's, and those of each operator.
+
+    Args:
+        given: Such as `{"filter_n_quotes": 2, "distill_filter": {"temperature": 0.3}}`.
+        steps: The operators that may be named.
+
+    Raises:
+        InputError: When they are no names and values.
+    """
+    plain: dict[str, Any] = {}
+    by_step: dict[str, dict[str, Any]] = {}
+    for name, value in as_params({} if given is None else given).items():
+        if name in steps:
+            by_step[name] = as_params(value, what=f"params[{name!r}]")
+        elif isinstance(value, Mapping):
+            raise UnknownName(name, steps, what="operator in params:")
+        else:
+            plain[name] = value
+    return plain, by_step
+
+
+def step_settings(
+    models: Models,
+    *,
+    steps: Sequence[str],
+    params: Mapping[str, Mapping[str, object]],
+    prompts: Mapping[str, PromptSpec] | None,
+) -> dict[str, StepSettings]:
+    """How operators ask, checked against their models.
+
+    Args:
+        models: The models of the session.
+        steps: The operators that may be named.
+        params: Generation parameters by operator.
+        prompts: Prompts by operator.
+
+    Raises:
+        InputError: For a parameter that a model does not have, an operator that does not exist, or a
+            prompt that cannot be used.
+    """
+    if prompts is not None and not isinstance(prompts, Mapping):
+        raise InputError(
+            f"custom_prompts must be prompts by step, such as {{'synthesize': '…'}}, but is "
+            f"{type(prompts).__name__}."
+        )
+    settings = {}
+    for step, given in params.items():
+        for model in _models_of(models, step):
+            model.check_params(given)
+        if given and not _models_of(models, step):
+            raise InputError(
+                f"params[{step!r}]: the local engine takes no generation parameters; pass a model for it."
+            )
+        settings[step] = StepSettings(given)
+    for step, spec in (prompts or {}).items():
+        if step not in steps:
+            raise UnknownName(step, steps, what="step")
+        if spec is None:
+            continue
+        prompt = spec if isinstance(spec, Prompt) else Prompt(spec)
+        if prompt.system is not None and not isinstance(prompt.system, str):
+            raise InputError(f"The system message for {step!r} must be text.")
+        template = None if prompt.template is None else check_prompt(step, prompt.template)
+        earlier = settings.get(step, NO_SETTINGS)
+        settings[step] = StepSettings(earlier.params, prompt.system, template)
+    return settings
+
+
+def score_settings(
+    models: Models,
+    earlier: Mapping[str, StepSettings],
+    params: object,
+    prompts: Mapping[str, PromptSpec] | None,
+) -> dict[str, StepSettings]:
+    """How scoring asks: what is given now, and what was given before where nothing is.
+
+    Args:
+        models: The models of the session.
+        earlier: How the operators asked until now.
+        params: Generation parameters of scoring, or of its operators by name.
+        prompts: Prompts by operator.
+
+    Raises:
+        InputError: As `step_settings`.
+    """
+    plain, by_step = split_params(params, SCORE_STEPS)
+    if plain:
+        by_step["score"] = plain | by_step.get("score", {})
+    given = step_settings(models, steps=SCORE_STEPS, params=by_step, prompts=prompts)
+    settings = {}
+    for step in SCORE_STEPS:
+        now, before = given.get(step, NO_SETTINGS), earlier.get(step, NO_SETTINGS)
+        said = before if prompts is None else now
+        settings[step] = StepSettings((before if params is None else now).params, said.system, said.template)
+    return settings
+
+
+def params_frame(models: Models, settings: Mapping[str, StepSettings], counts: GenParameters) -> pd.DataFrame:
+    """The parameters of every operator.
+
+    Args:
+        models: The models of the session.
+        settings: How the operators ask.
+        counts: How much `gen` asks for when nothing else is said.
+
+    Returns:
+        Columns `operator`, `model`, `name`, `value` (`None` where the provider decides), `source`
+        (`"operator"`, `"model"`, `"data"` or `"provider"`), `description`.
+    """
+    import pandas as pd
+
+    rows: list[tuple[str, str, str, object, str, str]] = []
+    suggested = counts.to_dict()
+    for step, operator in STEPS.items():
+        asked: AnyModel = getattr(models, operator.role)
+        rows += [
+            (step, asked.label, name, suggested[name], "data", _COUNTS[name]) for name in operator.counts
+        ]
+        own = settings.get(step, NO_SETTINGS).params
+        for model in _models_of(models, step):
+            names = [*model.params, *own, *sorted(model.accepted_params or ())]
+            for name in dict.fromkeys(names):
+                source = "operator" if name in own else "model" if name in model.params else "provider"
+                value = own.get(name, model.params.get(name))
+                rows.append((step, model.label, name, value, source, COMMON_PARAMS.get(name, "")))
+    columns = ["operator", "model", "name", "value", "source", "description"]
+    return pd.DataFrame({c: pd.Series([r[i] for r in rows], dtype=object) for i, c in enumerate(columns)})
+
+
+_COUNTS: Final = {
+    "filter_n_quotes": "quotes per document; with 1 or less the documents are not filtered",
+    "summ_n_bullets": "bullets per document",
+    "synth_n_concepts": "the largest number of concepts per cluster",
+    "target_n_concepts": "how many concepts are wanted in the end",
+}
+
+
+def _models_of(models: Models, step: str) -> list[Model]:
+    """The language models that an operator asks."""
+    asked: AnyModel = getattr(models, STEPS[step].role)
+    parts = asked.models if isinstance(asked, Fallbacks) else (asked,)
+    return [part for part in parts if isinstance(part, Model)]

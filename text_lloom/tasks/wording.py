@@ -1,0 +1,79 @@
+"""Prompts that a user's function writes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from text_lloom.errors import PromptError, UnknownName
+from text_lloom.quotes import encodable
+from text_lloom.tasks.base import Template
+
+__all__ = ["PromptFunction"]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFunction(Template):
+    """A prompt that a function makes of the fields that it names as its parameters.
+
+    Attributes:
+        function: Called with the values of these fields by keyword; returns the prompt.
+        step: The step that it is for.
+        names: The fields that it takes.
+    """
+
+    function: Callable[..., object] = str
+    step: str = ""
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, function: Callable[..., object], default: Template, *, step: str) -> Self:
+        """The prompt of a function, in place of a template.
+
+        Args:
+            function: Its parameters are fields of the template; `**fields` takes all of them.
+            default: The template.
+            step: The step that the prompt is for.
+
+        Raises:
+            PromptError: When the function cannot be called so.
+            UnknownName: When a parameter is no field; names the nearest.
+        """
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except (TypeError, ValueError):
+            raise PromptError(
+                f"The parameters of the prompt function for {step!r} cannot be read. Use a plain function."
+            ) from None
+        names: list[str] = []
+        for parameter in parameters:
+            if parameter.kind is parameter.VAR_KEYWORD:
+                names += [name for name in default.fields if name not in names]
+            elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
+                raise PromptError(
+                    f"The prompt function for {step!r} must take its fields by name: "
+                    f"def prompt({', '.join(default.fields)})."
+                )
+            elif parameter.name in default.fields:
+                names.append(parameter.name)
+            elif parameter.default is parameter.empty:
+                raise UnknownName(parameter.name, default.fields, what=f"field of the prompt for {step!r}:")
+        return cls(
+            default.text, default.fields, default.required, function=function, step=step, names=tuple(names)
+        )
+
+    def render(self, values: Mapping[str, str]) -> str:
+        try:
+            prompt = self.function(**{name: values[name] for name in self.names})
+        except Exception as error:
+            raise PromptError(
+                f"The prompt function for {self.step!r} failed with {type(error).__name__}: {error}."
+            ) from error
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise PromptError(
+                f"The prompt function for {self.step!r} must return the prompt as text, but returned "
+                f"{str(prompt)[:80]!r}."
+            )
+        return encodable(prompt)
