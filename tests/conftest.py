@@ -18,7 +18,7 @@ __all__ = ["fake_provider", "fake_provider_process"]
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-_LOCAL_MODELS = ("torch", "transformers", "sentence_transformers", "model2vec", "outlines", "peft")
+_LOCAL_MODELS = ("torch", "transformers", "sentence_transformers", "model2vec", "outlines_core", "peft")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -14,6 +14,7 @@ from text_lloom.llm.limits import RateLimit, RateStatus
 from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
 from text_lloom.llm.providers.hidden_states import TransformersEmbedModel
 from text_lloom.llm.providers.inference_protocol import InferenceProtocolModel
+from text_lloom.llm.providers.llamacpp import LlamaCppModel
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
 from text_lloom.llm.providers.model2vec import Model2VecEmbedModel
 from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
@@ -40,6 +41,7 @@ __all__ = [
     "HybridEmbedModel",
     "InferenceProtocolModel",
     "Ledger",
+    "LlamaCppModel",
     "LocalEmbedModel",
     "LocalModel",
     "Message",
