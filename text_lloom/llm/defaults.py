@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 from text_lloom.errors import InputError
 from text_lloom.llm.catalogue import embedder_from, model_from
+from text_lloom.llm.classifier import Classifier
 from text_lloom.llm.engine import AnyModel
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.model import Embedder, Model, Solver
@@ -102,6 +103,11 @@ def _single(spec: object, role: str, default: str, local: LocalModel | None) -> 
         return OpenAIModel(default) if os.environ.get("OPENAI_API_KEY") else local or LocalModel()
     if isinstance(spec, str):
         return model_from(spec, role=role, default=default, local=local)
+    if isinstance(spec, Classifier) and role != "score_model":
+        raise InputError(
+            f"{role}={spec!r}: a classifier scores documents and does nothing else, so it can be "
+            f"score_model only. Use a language model or 'local' here."
+        )
     if not isinstance(spec, (Model, Solver)):
         raise InputError(
             f"{role}={spec!r}: expected a Model (such as OpenAIModel(...)), a string such as 'local' or "

@@ -231,7 +231,7 @@ def _proxy_for(url: str) -> str | None:
 
 
 def _http_error(status: int, received: bytes, headers: Mapping[str, str]) -> HttpError:
-    """What an error reply says: in OpenAI's form, in those of servers like it, or as plain text."""
+    """What an error reply says: in the form of OpenAI, of inference servers or of FastAPI, or as text."""
     text = received.decode("utf-8", "replace")
     try:
         content = json.loads(text)
@@ -241,9 +241,23 @@ def _http_error(status: int, received: bytes, headers: Mapping[str, str]) -> Htt
     error = said.get("error") or said
     if isinstance(error, dict) and (message := error.get("message") or error.get("detail")):
         code = error.get("code") or error.get("type")
-        named = f"{message} ({code})" if code else str(message)
+        told = "; ".join(map(_problem, message[:5])) if isinstance(message, list) else str(message)
         parameter = error.get("param")
-        return HttpError(status, named, headers, parameter=parameter if isinstance(parameter, str) else None)
+        return HttpError(
+            status,
+            f"{told} ({code})" if code else told,
+            headers,
+            parameter=parameter if isinstance(parameter, str) else None,
+        )
     if isinstance(error, str):
         return HttpError(status, error, headers)
     return HttpError(status, " ".join(text.split())[:300] or f"HTTP status {status}", headers)
+
+
+def _problem(detail: object) -> str:
+    """One problem of a request's body, in the form in which FastAPI states it."""
+    if not isinstance(detail, dict):
+        return str(detail)
+    where = detail.get("loc")
+    place = ".".join(map(str, where)) if isinstance(where, list) else ""
+    return f"{place}: {detail.get('msg', '')}" if place else str(detail.get("msg", detail))

@@ -163,6 +163,7 @@ def estimate_score(
     tasks: Sequence[ScoreDocuments],
     *,
     n_summaries: int,
+    summary_model: AnyModel | None = None,
     in_batch: bool = False,
 ) -> Estimate:
     """What scoring will cost, from the prompts of a sample of the questions.
@@ -172,6 +173,7 @@ def estimate_score(
         model: Who is asked.
         tasks: The questions.
         n_summaries: Concepts that are summed up afterwards; always at the full price.
+        summary_model: Who sums them up, if not `model`.
         in_batch: Sent through the Batch API, at half the price.
     """
     if not tasks:
@@ -181,7 +183,7 @@ def estimate_score(
     if n_summaries:
         passages = tuple(text[:200] for text in corpus.texts[:20])
         concept = Concept("Four words for it", "Does the text say that this is so?")
-        steps.append(_step(model, [SummarizeConcept(concept, passages)], n_summaries))
+        steps.append(_step(summary_model or model, [SummarizeConcept(concept, passages)], n_summaries))
     return Estimate(tuple(steps))
 
 

@@ -167,6 +167,13 @@ class Task(ABC, Generic[Answer]):
         """A pattern that the whole reply must match."""
         return None
 
+    def exact_schema(self) -> Mapping[str, object] | None:
+        """JSON schema of the replies that fit this question, for models that hold a schema token by token.
+
+        The same object for all questions of a shape.
+        """
+        return self.schema()
+
     def parse(self, text: str) -> Answer:
         """The answer in a model's reply.
 

@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field
 from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
 from text_lloom.tasks.base import Reply, Task, Template
+from text_lloom.tasks.exact import bullets_schema
 
 __all__ = ["FILTER_TEMPLATE", "SUMMARIZE_TEMPLATE", "FilterQuotes", "SummarizeDocument"]
 
@@ -194,6 +195,9 @@ class SummarizeDocument(Task[list[str]]):
             "few_rule": _ONE_POINT if is_one else _FEW_POINTS,
             "answer_form": _ONE_BULLET_FORM if is_one else _BULLETS_FORM,
         }
+
+    def exact_schema(self) -> Mapping[str, object]:
+        return bullets_schema(may_be_empty=self.seed is not None)
 
     def read(self, reply: Reply) -> list[str]:
         bullets = [" ".join(b.split()).lstrip("-•* ") for b in cast("BulletsReply", reply).bullets]
