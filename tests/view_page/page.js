@@ -1,0 +1,26 @@
+// Shows the built view over a mocked model; the address says which corpus and which state.
+
+import widget from "/static/widget.js";
+import { makeCorpus } from "/page/corpus.js";
+import { answerOf, MockModel, traitsOf } from "/page/model.js";
+
+const asked = new URLSearchParams(location.search);
+const number = (name, otherwise) => (asked.has(name) ? Number(asked.get(name)) : otherwise);
+const corpus = makeCorpus({
+  docs: number("docs", 400),
+  concepts: number("concepts", 8),
+  slices: number("slices", 6),
+  hostile: asked.has("hostile"),
+});
+const traits = traitsOf(corpus, {
+  kind: asked.get("kind") ?? "view",
+  theme: asked.get("theme") ?? "auto",
+  editable: asked.get("editable") !== "no",
+  state: JSON.parse(asked.get("state") ?? "{}"),
+});
+if (asked.has("dark")) document.body.classList.add("dark");
+const model = new MockModel(traits, answerOf(corpus));
+const views = [document.getElementById("view")];
+if (asked.has("two")) views.push(document.body.appendChild(document.createElement("div")));
+const ends = views.map((el) => widget.render({ model, el }));
+Object.assign(window, { lloom: { model, corpus, traits, ends } });
