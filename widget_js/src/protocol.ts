@@ -35,7 +35,8 @@ export interface Concept {
   summary: string;
   seed: string | null;
   active: boolean;
-  support: number;
+  /** Clusters or documents that speak for it. */
+  support: number | null;
   examples: number[];
   scored: boolean;
   stale: boolean;
@@ -46,6 +47,7 @@ export interface Slices {
   column: string;
   kind: string;
   labels: string[];
+  n_outside?: number;
 }
 
 export interface Label {
@@ -53,6 +55,8 @@ export interface Label {
   concept_id: string;
   verdict: Verdict;
   note: string;
+  /** The score that was judged; null = there was none. */
+  score: number | null;
 }
 
 export interface HistoryEvent {
@@ -75,6 +79,13 @@ export interface Progress {
   usd: number | null;
   seconds: number;
   cancellable: boolean;
+}
+
+/** Something to tell that answers no request, such as why a scoring stopped. */
+export interface Told {
+  level: "info" | "warning" | "error";
+  text: string;
+  at: string;
 }
 
 export type Tab = "overview" | "matrix" | "map" | "overlap" | "select" | "history";
@@ -116,6 +127,8 @@ export interface ViewState {
   slices: number[];
   columns: Record<string, ColumnFilter>;
   lasso: [number, number][];
+  /** Ids of concepts that the documents match, too. */
+  also: string[];
   doc_sort: DocSort;
   shown_columns: string[] | null;
   color: string;
@@ -196,10 +209,10 @@ export interface Messages {
   document: [{ row: number }, FullDocument];
   search: [{ query: string }, Empty];
   column: [{ name: string }, { kind: ColumnKind; labels?: string[] }];
-  map: [Empty, Empty];
-  estimate: [{ concept_ids: string[] }, Estimate];
+  map: [Empty, { ready: boolean; reason?: string }];
+  estimate: [{ concept_ids: string[]; drafts?: { name: string; criteria: string }[] }, Estimate];
   split: [{ concept_id: string }, { parts: SplitPart[] }];
-  edit: [Edit, Empty];
+  edit: [Edit, { concept_ids: string[] }];
   score: [{ concept_ids: string[]; confirmed_usd: number | null }, Empty];
   cancel: [Empty, Empty];
   export: [{ format: "csv" | "json" | "html"; scope: "selection" | "all" }, { file_name: string; mime: string }];
@@ -225,6 +238,7 @@ export interface Traits {
   labels: Label[];
   history: History;
   progress: Progress | null;
+  notice: Told | null;
   state: Partial<ViewState>;
   chosen: string[];
   sample: SampleRow[];

@@ -21,6 +21,7 @@ export const DEFAULT_STATE: ViewState = {
   slices: [],
   columns: {},
   lasso: [],
+  also: [],
   doc_sort: { by: "score", descending: true },
   shown_columns: null,
   color: "concept",
@@ -28,12 +29,13 @@ export const DEFAULT_STATE: ViewState = {
 };
 
 /** No filter but the concept and the slice that were clicked. */
-export const NO_FILTERS: Pick<ViewState, "query" | "scores" | "slices" | "columns" | "lasso"> = {
+export const NO_FILTERS: Pick<ViewState, "query" | "scores" | "slices" | "columns" | "lasso" | "also"> = {
   query: "",
   scores: [],
   slices: [],
   columns: {},
   lasso: [],
+  also: [],
 };
 
 /** The full state for `raw`; each field that is absent or not understood takes its default. */
@@ -54,6 +56,7 @@ export function readState(raw: unknown): ViewState {
     slices: list(given["slices"]).filter((item): item is number => whole(item) !== null),
     columns: readColumns(given["columns"]),
     lasso: list(given["lasso"]).filter(isPoint),
+    also: list(given["also"]).filter(isString),
     doc_sort: readDocSort(given["doc_sort"]),
     shown_columns: Array.isArray(given["shown_columns"]) ? given["shown_columns"].filter(isString) : null,
     color: typeof given["color"] === "string" ? given["color"] : base.color,
@@ -76,7 +79,8 @@ export function isFiltered(state: ViewState): boolean {
     state.scores.length > 0 ||
     state.slices.length > 0 ||
     Object.keys(state.columns).length > 0 ||
-    state.lasso.length > 2
+    state.lasso.length > 2 ||
+    state.also.length > 0
   );
 }
 

@@ -12,6 +12,7 @@ import type {
   Progress,
   Slices,
   Theme,
+  Told,
   TraitName,
   Traits,
   ViewState,
@@ -40,6 +41,7 @@ export class Store {
   readonly labels: ReadonlySignal<Label[]>;
   readonly history: ReadonlySignal<History>;
   readonly progress: ReadonlySignal<Progress | null>;
+  readonly notice: ReadonlySignal<Told | null>;
   readonly chosen: ReadonlySignal<string[]>;
   readonly theme: ReadonlySignal<Theme>;
   readonly editable: ReadonlySignal<boolean>;
@@ -64,6 +66,7 @@ export class Store {
     this.labels = this.#trait("labels", (value) => value ?? []);
     this.history = this.#trait("history", (value) => value ?? NO_HISTORY);
     this.progress = this.#trait("progress", (value) => value ?? null);
+    this.notice = this.#trait("notice", (value) => value ?? null);
     this.chosen = this.#trait("chosen", (value) => value ?? []);
     this.theme = this.#trait("theme", (value) => value ?? "auto");
     this.editable = this.#trait("editable", (value) => Boolean(value));
@@ -120,8 +123,9 @@ export class Store {
     return this.source.request(kind, ask);
   }
 
-  async edit(edit: Edit): Promise<void> {
-    await this.source.request("edit", edit);
+  /** Asks for a change of the codebook or of a label; the ids of the concepts that came of it. */
+  async edit(edit: Edit): Promise<string[]> {
+    return (await this.source.request("edit", edit)).concept_ids ?? [];
   }
 
   dispose(): void {
