@@ -5,6 +5,10 @@ export const PROTOCOL = 1;
 export const NOT_SCORED = 255;
 /** The code of a document that lies in no slice. */
 export const NO_SLICE = 65535;
+/** The code of a document without a label in a category. */
+export const NO_LABEL = 65535;
+/** The rank of a document without a text. */
+export const NO_RANK = 4294967295;
 
 export type Theme = "auto" | "light" | "dark";
 export type ColumnKind = "number" | "date" | "category" | "text";
@@ -26,6 +30,8 @@ export interface About {
   sample: { shown: number; of: number } | null;
   models: string[];
   made_at: string;
+  show_highlights?: boolean;
+  include_outliers?: boolean;
 }
 
 export interface Concept {
@@ -55,7 +61,7 @@ export interface Label {
   concept_id: string;
   verdict: Verdict;
   note: string;
-  /** The score that was judged; null = there was none. */
+  /** The score that was judged, null = not scored. */
   score: number | null;
 }
 
@@ -81,8 +87,8 @@ export interface Progress {
   cancellable: boolean;
 }
 
-/** Something to tell that answers no request, such as why a scoring stopped. */
-export interface Told {
+/** Something to tell that answers no request. */
+export interface Notice {
   level: "info" | "warning" | "error";
   text: string;
   at: string;
@@ -91,7 +97,6 @@ export interface Told {
 export type Tab = "overview" | "matrix" | "map" | "overlap" | "select" | "history";
 export type Norm = null | "concept" | "slice";
 export type Show = "matches" | "non-matches" | "all";
-export type Value = string | number | boolean | null;
 
 export interface RowSort {
   by: "prevalence" | "name" | "codebook" | "slice";
@@ -106,7 +111,8 @@ export interface DocSort {
 }
 
 export interface ColumnFilter {
-  values?: Value[];
+  /** Labels, null = missing. */
+  values?: (string | null)[];
   min?: number;
   max?: number;
 }
@@ -117,18 +123,20 @@ export interface ViewState {
   /** A concept's id, `"outliers"`, or null for all documents. */
   concept: string | null;
   slice: number | null;
+  /** Concepts that a document matches, too. */
+  also: string[];
   threshold: number;
   norm: Norm;
   matrix: "circles" | "heat";
   row_sort: RowSort;
   show: Show;
   query: string;
-  scores: number[];
-  slices: number[];
+  /** Scores on the concept, null = not scored. */
+  scores: (number | null)[];
+  /** Slice numbers, null = in no slice. */
+  slices: (number | null)[];
   columns: Record<string, ColumnFilter>;
   lasso: [number, number][];
-  /** Ids of concepts that the documents match, too. */
-  also: string[];
   doc_sort: DocSort;
   shown_columns: string[] | null;
   color: string;
@@ -145,13 +153,19 @@ export interface PageRow {
   text: string;
   cut: boolean;
   spans: Span[];
+  /** Where the query occurs. */
+  hits?: Span[];
+  /** False where the model's quote does not occur in the document. */
+  verified?: boolean;
   rationale: string;
   bullets: string[];
   meta: Meta;
 }
 
+/** A row of the trait `sample`: as it stands in the page of a concept. */
 export interface SampleRow extends PageRow {
   concept_id?: string | null;
+  concept?: string | null;
 }
 
 export interface DocumentScore {
@@ -170,6 +184,7 @@ export interface FullDocument {
   meta: Meta;
   bullets: string[];
   quotes: Span[];
+  hits?: Span[];
   scores: DocumentScore[];
 }
 
@@ -180,6 +195,12 @@ export interface Estimate {
   usd_high: number | null;
   known: boolean;
   free: boolean;
+}
+
+/** A concept that is not there yet. */
+export interface Draft {
+  name: string;
+  criteria: string;
 }
 
 export interface SplitPart {
@@ -205,12 +226,12 @@ type Empty = Record<never, never>;
 
 /** Each kind of message: what it asks (without id and kind) and the reply (without id and ok). */
 export interface Messages {
-  rows: [{ rows: number[]; concept: string | null }, { rows: PageRow[] }];
-  document: [{ row: number }, FullDocument];
+  rows: [{ rows: number[]; concept: string | null; query?: string }, { rows: PageRow[] }];
+  document: [{ row: number; query?: string }, FullDocument];
   search: [{ query: string }, Empty];
   column: [{ name: string }, { kind: ColumnKind; labels?: string[] }];
   map: [Empty, { ready: boolean; reason?: string }];
-  estimate: [{ concept_ids: string[]; drafts?: { name: string; criteria: string }[] }, Estimate];
+  estimate: [{ concept_ids: string[]; drafts?: Draft[] }, Estimate];
   split: [{ concept_id: string }, { parts: SplitPart[] }];
   edit: [Edit, { concept_ids: string[] }];
   score: [{ concept_ids: string[]; confirmed_usd: number | null }, Empty];
@@ -238,7 +259,7 @@ export interface Traits {
   labels: Label[];
   history: History;
   progress: Progress | null;
-  notice: Told | null;
+  notice: Notice | null;
   state: Partial<ViewState>;
   chosen: string[];
   sample: SampleRow[];

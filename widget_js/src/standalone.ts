@@ -3,7 +3,7 @@
 import { LocalSource } from "./local-source";
 import { mount } from "./mount";
 
-const root = document.getElementById("lloom-root");
+const root = document.getElementById("lloom-view");
 if (root !== null) {
   LocalSource.open(document).then(
     (source) => mount(source, root),
