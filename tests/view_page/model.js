@@ -39,7 +39,7 @@ export class MockModel {
     Promise.resolve(this.answer(message, this)).then((reply) => {
       if (reply === null) return;
       const { buffers = [], ...content } = reply;
-      this.emit("msg:custom", { id: message.id, ok: !("error" in content), ...content }, buffers);
+      this.emit("msg:custom", { ...content, id: message.id, ok: !("error" in content) }, buffers);
     });
   }
 }
@@ -129,7 +129,7 @@ export function answerOf(corpus) {
         return { rows: message.rows.map((row) => pageRow(row, message.concept)) };
       case "document": {
         const document = corpus.documents[message.row];
-        return {
+        return { document: {
           row: message.row,
           id: document.id,
           text: document.text,
@@ -141,7 +141,7 @@ export function answerOf(corpus) {
             const span = document.judged.get(k);
             return { concept_id: id, score: code === 255 ? null : code / 4, rationale: span ? rationaleOf(k) : "", spans: span ? [span] : [], verified: Boolean(span) };
           }),
-        };
+        } };
       }
       case "search": {
         const query = fold(message.query);
@@ -157,7 +157,7 @@ export function answerOf(corpus) {
           places[2 * row] = Math.cos(angle) * 4 + Math.sin(row * 12.9898) * 1.1;
           places[2 * row + 1] = Math.sin(angle) * 4 + Math.cos(row * 78.233) * 1.1;
         });
-        return { buffers: [new DataView(places.buffer)] };
+        return { ready: true, buffers: [new DataView(places.buffer)] };
       }
       case "estimate":
         return { n_docs: corpus.documents.length, n_requests: corpus.documents.length * message.concept_ids.length, usd_low: 0.12, usd_high: 0.2, known: true, free: false };

@@ -5,6 +5,10 @@ export const PROTOCOL = 1;
 export const NOT_SCORED = 255;
 /** The code of a document that lies in no slice. */
 export const NO_SLICE = 65535;
+/** The code of a document without a label in a category. */
+export const NO_LABEL = 65535;
+/** The rank of a document without a text. */
+export const NO_RANK = 4294967295;
 
 export type Theme = "auto" | "light" | "dark";
 export type ColumnKind = "number" | "date" | "category" | "text";
@@ -26,6 +30,8 @@ export interface About {
   sample: { shown: number; of: number } | null;
   models: string[];
   made_at: string;
+  show_highlights?: boolean;
+  include_outliers?: boolean;
 }
 
 export interface Concept {
@@ -91,7 +97,6 @@ export interface Told {
 export type Tab = "overview" | "matrix" | "map" | "overlap" | "select" | "history";
 export type Norm = null | "concept" | "slice";
 export type Show = "matches" | "non-matches" | "all";
-export type Value = string | number | boolean | null;
 
 export interface RowSort {
   by: "prevalence" | "name" | "codebook" | "slice";
@@ -106,7 +111,8 @@ export interface DocSort {
 }
 
 export interface ColumnFilter {
-  values?: Value[];
+  /** Labels, null = missing. */
+  values?: (string | null)[];
   min?: number;
   max?: number;
 }
@@ -123,8 +129,10 @@ export interface ViewState {
   row_sort: RowSort;
   show: Show;
   query: string;
-  scores: number[];
-  slices: number[];
+  /** Scores on the concept, null = not scored. */
+  scores: (number | null)[];
+  /** Slice numbers, null = in no slice. */
+  slices: (number | null)[];
   columns: Record<string, ColumnFilter>;
   lasso: [number, number][];
   /** Ids of concepts that the documents match, too. */
@@ -145,13 +153,19 @@ export interface PageRow {
   text: string;
   cut: boolean;
   spans: Span[];
+  /** Where the query occurs. */
+  hits?: Span[];
+  /** False where the model's quote does not occur in the document. */
+  verified?: boolean;
   rationale: string;
   bullets: string[];
   meta: Meta;
 }
 
+/** A row of the trait `sample`: as it stands in the page of a concept. */
 export interface SampleRow extends PageRow {
   concept_id?: string | null;
+  concept?: string | null;
 }
 
 export interface DocumentScore {
@@ -170,6 +184,7 @@ export interface FullDocument {
   meta: Meta;
   bullets: string[];
   quotes: Span[];
+  hits?: Span[];
   scores: DocumentScore[];
 }
 
@@ -205,8 +220,8 @@ type Empty = Record<never, never>;
 
 /** Each kind of message: what it asks (without id and kind) and the reply (without id and ok). */
 export interface Messages {
-  rows: [{ rows: number[]; concept: string | null }, { rows: PageRow[] }];
-  document: [{ row: number }, FullDocument];
+  rows: [{ rows: number[]; concept: string | null; query?: string }, { rows: PageRow[] }];
+  document: [{ row: number; query?: string }, { document: FullDocument }];
   search: [{ query: string }, Empty];
   column: [{ name: string }, { kind: ColumnKind; labels?: string[] }];
   map: [Empty, { ready: boolean; reason?: string }];

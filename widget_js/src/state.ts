@@ -1,6 +1,6 @@
 /** The view's state: read from a value that may be partial or wrong, written without what is the default. */
 
-import type { ColumnFilter, DocSort, RowSort, Show, Tab, Value, ViewState } from "./protocol";
+import type { ColumnFilter, DocSort, RowSort, Show, Tab, ViewState } from "./protocol";
 
 export const TABS: readonly Tab[] = ["overview", "matrix", "map", "overlap", "select", "history"];
 export const OUTLIERS = "outliers";
@@ -52,8 +52,8 @@ export function readState(raw: unknown): ViewState {
     row_sort: readRowSort(given["row_sort"]),
     show: oneOf(SHOWS, given["show"], base.show),
     query: typeof given["query"] === "string" ? given["query"] : "",
-    scores: list(given["scores"]).filter(isNumber),
-    slices: list(given["slices"]).filter((item): item is number => whole(item) !== null),
+    scores: list(given["scores"]).filter((item): item is number | null => item === null || isNumber(item)),
+    slices: list(given["slices"]).filter((item): item is number | null => item === null || whole(item) !== null),
     columns: readColumns(given["columns"]),
     lasso: list(given["lasso"]).filter(isPoint),
     also: list(given["also"]).filter(isString),
@@ -106,7 +106,9 @@ function readColumns(raw: unknown): Record<string, ColumnFilter> {
     if (typeof value !== "object" || value === null) continue;
     const given = value as Record<string, unknown>;
     const filter: ColumnFilter = {};
-    if (Array.isArray(given["values"]) && given["values"].length > 0) filter.values = given["values"] as Value[];
+    if (Array.isArray(given["values"]) && given["values"].length > 0) {
+      filter.values = given["values"].filter((item): item is string | null => item === null || isString(item));
+    }
     if (isNumber(given["min"])) filter.min = given["min"];
     if (isNumber(given["max"])) filter.max = given["max"];
     if (Object.keys(filter).length > 0) filters.push([name, filter]);
@@ -114,10 +116,8 @@ function readColumns(raw: unknown): Record<string, ColumnFilter> {
   return Object.fromEntries(filters);
 }
 
-/** A threshold on the scale of scores: .25, .5, .75 or 1. */
 function thresholdOf(value: unknown): number {
-  if (!isNumber(value)) return DEFAULT_STATE.threshold;
-  return Math.min(4, Math.max(1, Math.ceil(value * 4 - 1e-9))) / 4;
+  return isNumber(value) && value > 0 && value <= 1 ? value : DEFAULT_STATE.threshold;
 }
 
 function oneOf<T>(choices: readonly T[], value: unknown, otherwise: T): T {

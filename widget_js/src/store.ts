@@ -1,6 +1,7 @@
 /** The one place of the view's data: a signal per trait, what is computed from them, and the verbs. */
 
 import { computed, type ReadonlySignal, signal } from "@preact/signals";
+import { Documents } from "./documents";
 import type {
   About,
   Concept,
@@ -10,6 +11,7 @@ import type {
   MessageKind,
   Messages,
   Progress,
+  SampleRow,
   Slices,
   Theme,
   Told,
@@ -19,7 +21,7 @@ import type {
 } from "./protocol";
 import { bestCodes, codesOf, type Scores, type Tally, tallyOf } from "./scores";
 import { aligned, bytesOf, type Reply, type Source } from "./source";
-import { OUTLIERS, readState, writeState } from "./state";
+import { NO_FILTERS, OUTLIERS, readState, writeState } from "./state";
 
 const NO_ABOUT: About = {
   title: "",
@@ -47,6 +49,9 @@ export class Store {
   readonly editable: ReadonlySignal<boolean>;
   readonly state: ReadonlySignal<ViewState>;
 
+  /** Rows that came with the traits. */
+  readonly sample: ReadonlySignal<SampleRow[]>;
+
   /** Concepts by id. */
   readonly conceptById: ReadonlySignal<Map<string, Concept>>;
   /** Concepts that have scores, in the order of the codebook. */
@@ -55,6 +60,9 @@ export class Store {
   readonly best: ReadonlySignal<Uint8Array>;
   readonly sliceCodes: ReadonlySignal<Uint16Array | null>;
   readonly tally: ReadonlySignal<Tally>;
+  /** Metadata columns shown with documents. */
+  readonly shownColumns: ReadonlySignal<string[]>;
+  readonly documents: Documents;
 
   readonly #ends: (() => void)[] = [];
   readonly #rereads = new Map<TraitName, () => void>();
@@ -69,6 +77,7 @@ export class Store {
     this.notice = this.#trait("notice", (value) => value ?? null);
     this.chosen = this.#trait("chosen", (value) => value ?? []);
     this.theme = this.#trait("theme", (value) => value ?? "auto");
+    this.sample = this.#trait("sample", (value) => value ?? []);
     this.editable = this.#trait("editable", (value) => Boolean(value));
     this.state = this.#trait("state", readState);
     const scoreIds = this.#trait("score_ids", (value) => value ?? []);
@@ -95,6 +104,12 @@ export class Store {
     this.tally = computed(() =>
       tallyOf(this.scores.value, this.best.value, this.sliceCodes.value, this.slices.value?.labels.length ?? 0),
     );
+    this.shownColumns = computed(() => {
+      const { columns, shown_columns } = this.about.value;
+      const wanted = this.state.value.shown_columns ?? shown_columns;
+      return columns.map(({ name }) => name).filter((name) => wanted.includes(name));
+    });
+    this.documents = new Documents(this);
   }
 
   /** The codes of a concept (its best score on any concept for the outliers), or null when there are none. */
@@ -115,6 +130,21 @@ export class Store {
     this.#set("state", writeState({ ...this.state.value, ...patch }));
   }
 
+  /** Opens exactly the documents of a concept (null = all), of a slice, or of both: other filters end. */
+  show(concept: string | null, slice: number | null = null): void {
+    this.update({ ...NO_FILTERS, concept, slice, show: "matches", document: null });
+  }
+
+  /** Ends all filters but the concept. */
+  reset(): void {
+    this.update({ ...NO_FILTERS, slice: null });
+  }
+
+  /** Whether a column's values are read as numbers: they are aligned to the right. */
+  isNumber(column: string): boolean {
+    return this.about.value.columns.some(({ name, kind }) => name === column && kind === "number");
+  }
+
   choose(ids: string[]): void {
     this.#set("chosen", ids);
   }
@@ -129,6 +159,7 @@ export class Store {
   }
 
   dispose(): void {
+    this.documents.dispose();
     for (const end of this.#ends) end();
     this.source.dispose();
   }

@@ -39,7 +39,7 @@ export function App({ store }: { store: Store }) {
         <Tabs store={store} />
       </header>
       <ScoringProgress store={store} />
-      <div class={`lloom-body${reading ? " lloom-body--reading" : ""}`}>
+      <div class={`lloom-body${reading ? " lloom-body--reading" : ""} lloom-body--${tab}`}>
         <div class="lloom-panel" role="tabpanel" aria-label={tab}>
           <Panel store={store} tab={tab} />
         </div>
