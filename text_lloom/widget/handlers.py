@@ -102,7 +102,8 @@ def _rows(request: Mapping[str, Any], desk: Desk) -> Reply:
 
 def _document(request: Mapping[str, Any], desk: Desk) -> Reply:
     query = _optional_text(request, "query")
-    return Reply(full_document(check_row(request.get("row"), desk.snapshot), desk.snapshot, query=query), [])
+    row = check_row(request.get("row"), desk.snapshot)
+    return Reply({"document": full_document(row, desk.snapshot, query=query)}, [])
 
 
 def _search(request: Mapping[str, Any], desk: Desk) -> Reply:
