@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from text_lloom.concept import Concept
 from text_lloom.corpus import Corpus
 from text_lloom.errors import InputError, UnknownName
+from text_lloom.labels import Labels
 from text_lloom.llm.batches import BatchJob
 from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.defaults import EmbedSpec, ModelSpec, resolve_models
@@ -572,6 +573,8 @@ class lloom(Viewing):
                 "generated": sorted(self._generated),
                 "batches": self._batches.to_json(),
             },
+            labels=tuple(self._labels),
+            layout=self._layout,
         )
         path = write_session(Path(folder) / f"{name.removesuffix('.lloom')}.lloom", state)
         print(f"Saved session to {path}")
@@ -648,6 +651,7 @@ def load(
     )
     session.concepts, session.table = state.codebook, state.table
     session._quotes, session._bullets, session._support = state.quotes, state.bullets, state.support
+    session._labels, session._layout = Labels(state.labels), state.layout
     session._run.ledger = Ledger(state.attempts)
     session._run.failures.extend(state.failures)
     session.time = {(step, at): seconds for step, at, seconds in state.step_seconds}
