@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 __all__ = ["Span", "find_hits", "fold"]
@@ -57,7 +58,7 @@ def find_hits(query: str, text: str) -> list[Span]:
 def _pieces(text: str) -> list[Span]:
     """Each character with the combining marks and joining vowels after it."""
     starts = [i for i, char in enumerate(text) if i == 0 or not _continues(char)]
-    return [Span(a, b) for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
+    return [Span(a, b) for a, b in pairwise([*starts, len(text)])]
 
 
 def _continues(char: str) -> bool:
