@@ -164,8 +164,7 @@ export interface PageRow {
 
 /** A row of the trait `sample`: as it stands in the page of a concept. */
 export interface SampleRow extends PageRow {
-  concept_id?: string | null;
-  concept?: string | null;
+  concept_id: string;
 }
 
 export interface DocumentScore {
