@@ -196,7 +196,7 @@ def score(
 
 
 @app.command(
-    epilog="Examples: lloom view results   |   lloom view study.lloom --slice party --out study.html --no-open"
+    epilog="Examples: lloom view results   |   lloom view study.lloom --slice party --no-open"
 )
 def view(
     source: Annotated[

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from text_lloom.errors import InputError, UnknownName
+from text_lloom.scores import text_series
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,8 +146,12 @@ class Labels:
             ]
             for label in self
         ]
-        frame = pd.DataFrame(rows, columns=[id_col if id_col not in names else f"{id_col}_", *names])
-        return frame.astype({"score": "float64", "current": "bool"})
+        columns = [id_col if id_col not in names else f"{id_col}_", *names]
+        frame = pd.DataFrame(rows, columns=columns, dtype=object)
+        for name in ("concept_id", "concept_name", "verdict", "note", "at"):
+            frame[name] = text_series(frame[name].tolist())
+        ids = frame[columns[0]].infer_objects()
+        return frame.assign(**{columns[0]: ids}).astype({"score": "float64", "current": "bool"})
 
 
 def agreement(labels: Iterable[Label], concept: Concept, table: ScoreTable) -> ConceptAgreement:
