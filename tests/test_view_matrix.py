@@ -59,8 +59,7 @@ def test_overview_counts_every_concept_and_the_outliers(open_view: OpenView) -> 
     bars = page.locator(".lloom-bar-row[data-concept]")
     assert bars.count() == 15
     counts = [
-        int(t.replace(",", ""))
-        for t in page.locator("[data-concept] .lloom-bar-count").all_inner_texts()
+        int(t.replace(",", "")) for t in page.locator("[data-concept] .lloom-bar-count").all_inner_texts()
     ]
     assert counts[:-1] == sorted(counts[:-1], reverse=True)
     assert counts[0] == len(true_rows(page, 0, None))
@@ -102,7 +101,9 @@ def test_a_cell_opens_exactly_its_documents(open_view: OpenView, by: str) -> Non
 def test_headers_open_the_concept_and_the_slice(open_view: OpenView) -> None:
     page = open_view(docs=300, state=MATRIX)
     page.get_by_role("rowheader", name="Vaccination").click()
-    assert page.evaluate("[window.lloom.model.get('state').concept, window.lloom.model.get('state').slice]") == [
+    assert page.evaluate(
+        "[window.lloom.model.get('state').concept, window.lloom.model.get('state').slice]"
+    ) == [
         "concept-4",
         None,
     ]
