@@ -2,6 +2,7 @@
 
 import widget from "/static/widget.js";
 import { makeCorpus } from "/page/corpus.js";
+import { editing } from "/page/editing.js";
 import { answerOf, MockModel, traitsOf } from "/page/model.js";
 
 const asked = new URLSearchParams(location.search);
@@ -19,7 +20,7 @@ const traits = traitsOf(corpus, {
   state: JSON.parse(asked.get("state") ?? "{}"),
 });
 if (asked.has("dark")) document.body.classList.add("dark");
-const model = new MockModel(traits, answerOf(corpus));
+const model = new MockModel(traits, editing(corpus, answerOf(corpus)));
 const views = [document.getElementById("view")];
 if (asked.has("two")) views.push(document.body.appendChild(document.createElement("div")));
 const ends = views.map((el) => widget.render({ model, el }));
