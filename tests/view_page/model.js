@@ -39,7 +39,7 @@ export class MockModel {
     Promise.resolve(this.answer(message, this)).then((reply) => {
       if (reply === null) return;
       const { buffers = [], ...content } = reply;
-      this.emit("msg:custom", { id: message.id, ok: !("error" in content), ...content }, buffers);
+      this.emit("msg:custom", { ...content, id: message.id, ok: !("error" in content) }, buffers);
     });
   }
 }
@@ -129,7 +129,7 @@ export function answerOf(corpus) {
         return { rows: message.rows.map((row) => pageRow(row, message.concept)) };
       case "document": {
         const document = corpus.documents[message.row];
-        return {
+        return { document: {
           row: message.row,
           id: document.id,
           text: document.text,
@@ -141,7 +141,7 @@ export function answerOf(corpus) {
             const span = document.judged.get(k);
             return { concept_id: id, score: code === 255 ? null : code / 4, rationale: span ? rationaleOf(k) : "", spans: span ? [span] : [], verified: Boolean(span) };
           }),
-        };
+        } };
       }
       case "search": {
         const query = fold(message.query);

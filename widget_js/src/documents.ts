@@ -58,7 +58,9 @@ export class Documents {
         const asked = query.value === "" ? {} : { query: query.value };
         void store.scores.value;
         this.#open.value =
-          row === null || row >= about.value ? null : new Loading(() => store.request("document", { row, ...asked }));
+          row === null || row >= about.value
+            ? null
+            : new Loading(async () => (await store.request("document", { row, ...asked })).document);
       }),
       store.scores.subscribe(() => this.pages.age()),
       store.sample.subscribe((sample) => this.pages.setSample(sample)),

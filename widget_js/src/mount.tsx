@@ -2,12 +2,11 @@
 
 import { render } from "preact";
 import { App } from "./components/App";
-import type { Source } from "./source";
-import { Store } from "./store";
+import type { Store } from "./store";
 
 /** Returns the function that removes the view and ends all that it listens to. */
-export function mount(source: Source, el: HTMLElement): () => void {
-  const store = new Store(source);
+export function mount(store: Store, el: HTMLElement): () => void {
+  el.replaceChildren();
   render(<App store={store} />, el);
   return () => {
     render(null, el);

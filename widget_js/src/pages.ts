@@ -55,8 +55,7 @@ export class Pages {
   setSample(sample: readonly SampleRow[]): void {
     this.#sample.clear();
     for (const page of sample) {
-      const concept = page.concept_id ?? page.concept ?? null;
-      this.#sample.set(keyOf(page.row, { concept, query: "" }), page);
+      this.#sample.set(keyOf(page.row, { concept: page.concept_id, query: "" }), page);
       const plain = keyOf(page.row, { concept: null, query: "" });
       if (!this.#sample.has(plain)) this.#sample.set(plain, { ...page, spans: [], rationale: "" });
     }

@@ -61,7 +61,7 @@ export interface Label {
   concept_id: string;
   verdict: Verdict;
   note: string;
-  /** The score that was judged, null = not scored. */
+  /** The score that was judged; null = there was none. */
   score: number | null;
 }
 
@@ -87,8 +87,8 @@ export interface Progress {
   cancellable: boolean;
 }
 
-/** Something to tell that answers no request. */
-export interface Notice {
+/** Something to tell that answers no request, such as why a scoring stopped. */
+export interface Told {
   level: "info" | "warning" | "error";
   text: string;
   at: string;
@@ -123,8 +123,6 @@ export interface ViewState {
   /** A concept's id, `"outliers"`, or null for all documents. */
   concept: string | null;
   slice: number | null;
-  /** Concepts that a document matches, too. */
-  also: string[];
   threshold: number;
   norm: Norm;
   matrix: "circles" | "heat";
@@ -137,6 +135,8 @@ export interface ViewState {
   slices: (number | null)[];
   columns: Record<string, ColumnFilter>;
   lasso: [number, number][];
+  /** Ids of concepts that the documents match, too. */
+  also: string[];
   doc_sort: DocSort;
   shown_columns: string[] | null;
   color: string;
@@ -164,8 +164,7 @@ export interface PageRow {
 
 /** A row of the trait `sample`: as it stands in the page of a concept. */
 export interface SampleRow extends PageRow {
-  concept_id?: string | null;
-  concept?: string | null;
+  concept_id: string;
 }
 
 export interface DocumentScore {
@@ -197,12 +196,6 @@ export interface Estimate {
   free: boolean;
 }
 
-/** A concept that is not there yet. */
-export interface Draft {
-  name: string;
-  criteria: string;
-}
-
 export interface SplitPart {
   name: string;
   criteria: string;
@@ -227,11 +220,11 @@ type Empty = Record<never, never>;
 /** Each kind of message: what it asks (without id and kind) and the reply (without id and ok). */
 export interface Messages {
   rows: [{ rows: number[]; concept: string | null; query?: string }, { rows: PageRow[] }];
-  document: [{ row: number; query?: string }, FullDocument];
+  document: [{ row: number; query?: string }, { document: FullDocument }];
   search: [{ query: string }, Empty];
   column: [{ name: string }, { kind: ColumnKind; labels?: string[] }];
   map: [Empty, { ready: boolean; reason?: string }];
-  estimate: [{ concept_ids: string[]; drafts?: Draft[] }, Estimate];
+  estimate: [{ concept_ids: string[]; drafts?: { name: string; criteria: string }[] }, Estimate];
   split: [{ concept_id: string }, { parts: SplitPart[] }];
   edit: [Edit, { concept_ids: string[] }];
   score: [{ concept_ids: string[]; confirmed_usd: number | null }, Empty];
@@ -259,7 +252,7 @@ export interface Traits {
   labels: Label[];
   history: History;
   progress: Progress | null;
-  notice: Notice | null;
+  notice: Told | null;
   state: Partial<ViewState>;
   chosen: string[];
   sample: SampleRow[];

@@ -2,13 +2,22 @@
 
 import { LocalSource } from "./local-source";
 import { mount } from "./mount";
+import { Store } from "./store";
 
-const root = document.getElementById("lloom-view");
+const root = document.getElementById("lloom-root");
 if (root !== null) {
   LocalSource.open(document).then(
-    (source) => mount(source, root),
+    (source) => {
+      // The page is ours alone: the view fills it.
+      root.classList.add("lloom-page");
+      document.body.style.margin = "0";
+      document.documentElement.style.colorScheme = source.get("theme") === "auto" ? "light dark" : source.get("theme");
+      const store = new Store(source);
+      source.selected = () => store.documents.selection.value.rows;
+      mount(store, root);
+    },
     (error: unknown) => {
-      root.textContent = `The data of this page cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+      root.prepend(`The data of this page cannot be read: ${error instanceof Error ? error.message : String(error)}.`);
     },
   );
 }

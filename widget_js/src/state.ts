@@ -11,7 +11,6 @@ export const DEFAULT_STATE: ViewState = {
   tab: "overview",
   concept: null,
   slice: null,
-  also: [],
   threshold: 1,
   norm: null,
   matrix: "circles",
@@ -22,6 +21,7 @@ export const DEFAULT_STATE: ViewState = {
   slices: [],
   columns: {},
   lasso: [],
+  also: [],
   doc_sort: { by: "score", descending: true },
   shown_columns: null,
   color: "concept",
@@ -29,13 +29,13 @@ export const DEFAULT_STATE: ViewState = {
 };
 
 /** No filter but the concept and the slice that were clicked. */
-export const NO_FILTERS: Pick<ViewState, "also" | "query" | "scores" | "slices" | "columns" | "lasso"> = {
-  also: [],
+export const NO_FILTERS: Pick<ViewState, "query" | "scores" | "slices" | "columns" | "lasso" | "also"> = {
   query: "",
   scores: [],
   slices: [],
   columns: {},
   lasso: [],
+  also: [],
 };
 
 /** The full state for `raw`; each field that is absent or not understood takes its default. */
@@ -46,7 +46,6 @@ export function readState(raw: unknown): ViewState {
     tab: oneOf(TABS, given["tab"], base.tab),
     concept: typeof given["concept"] === "string" ? given["concept"] : null,
     slice: whole(given["slice"]),
-    also: list(given["also"]).filter(isString),
     threshold: thresholdOf(given["threshold"]),
     norm: oneOf([null, "concept", "slice"] as const, given["norm"], base.norm),
     matrix: oneOf(["circles", "heat"] as const, given["matrix"], base.matrix),
@@ -57,6 +56,7 @@ export function readState(raw: unknown): ViewState {
     slices: list(given["slices"]).filter((item): item is number | null => item === null || whole(item) !== null),
     columns: readColumns(given["columns"]),
     lasso: list(given["lasso"]).filter(isPoint),
+    also: list(given["also"]).filter(isString),
     doc_sort: readDocSort(given["doc_sort"]),
     shown_columns: Array.isArray(given["shown_columns"]) ? given["shown_columns"].filter(isString) : null,
     color: typeof given["color"] === "string" ? given["color"] : base.color,
@@ -76,11 +76,11 @@ export function writeState(state: ViewState): Partial<ViewState> {
 export function isFiltered(state: ViewState): boolean {
   return (
     state.query.trim() !== "" ||
-    state.also.length > 0 ||
     state.scores.length > 0 ||
     state.slices.length > 0 ||
     Object.keys(state.columns).length > 0 ||
-    state.lasso.length > 2
+    state.lasso.length > 2 ||
+    state.also.length > 0
   );
 }
 

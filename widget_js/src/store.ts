@@ -10,11 +10,11 @@ import type {
   Label,
   MessageKind,
   Messages,
-  Notice,
   Progress,
   SampleRow,
   Slices,
   Theme,
+  Told,
   TraitName,
   Traits,
   ViewState,
@@ -43,7 +43,7 @@ export class Store {
   readonly labels: ReadonlySignal<Label[]>;
   readonly history: ReadonlySignal<History>;
   readonly progress: ReadonlySignal<Progress | null>;
-  readonly notice: ReadonlySignal<Notice | null>;
+  readonly notice: ReadonlySignal<Told | null>;
   readonly chosen: ReadonlySignal<string[]>;
   readonly theme: ReadonlySignal<Theme>;
   readonly editable: ReadonlySignal<boolean>;
@@ -153,8 +153,9 @@ export class Store {
     return this.source.request(kind, ask);
   }
 
-  edit(edit: Edit): Promise<Reply<"edit">> {
-    return this.source.request("edit", edit);
+  /** Asks for a change of the codebook or of a label; the ids of the concepts that came of it. */
+  async edit(edit: Edit): Promise<string[]> {
+    return (await this.source.request("edit", edit)).concept_ids ?? [];
   }
 
   dispose(): void {

@@ -2,9 +2,10 @@
 
 import { KernelSource, type Model } from "./kernel-source";
 import { mount } from "./mount";
+import { Store } from "./store";
 
 export default {
   render({ model, el }: { model: Model; el: HTMLElement }): () => void {
-    return mount(new KernelSource(model), el);
+    return mount(new Store(new KernelSource(model)), el);
   },
 };

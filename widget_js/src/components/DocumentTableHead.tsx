@@ -36,7 +36,7 @@ export function DocumentTableHead({ store, columns, top }: Props) {
         <span class="lloom-table-label">Rationale</span>
       </div>
       {columns.map((name) => (
-        <div key={name} role="columnheader" class="lloom-cell-meta" aria-sort={sorted(`column:${name}`)}>
+        <div key={name} role="columnheader" class={`lloom-cell-meta${store.isNumber(name) ? " lloom-number" : ""}`} aria-sort={sorted(`column:${name}`)}>
           {button(`column:${name}`, name)}
         </div>
       ))}

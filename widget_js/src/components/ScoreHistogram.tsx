@@ -37,6 +37,10 @@ export function ScoreHistogram({ store, place, slice }: Props) {
     const left = frame.current?.getBoundingClientRect().left ?? 0;
     choose(Math.round((event.clientX - left) / BAR));
   };
+  const onBar = (event: MouseEvent): void => {
+    const left = frame.current?.getBoundingClientRect().left ?? 0;
+    choose(Math.floor((event.clientX - left) / BAR));
+  };
   const onPointerDown = (event: PointerEvent): void => {
     (event.currentTarget as HTMLElement).setPointerCapture(event.pointerId);
     event.preventDefault();
@@ -56,7 +60,7 @@ export function ScoreHistogram({ store, place, slice }: Props) {
     <figure class="lloom-histogram">
       <figcaption class="lloom-caption">{outliers ? "Best score on any concept" : "Scores"}</figcaption>
       <div class="lloom-histogram-frame" ref={frame} style={{ width: `${WIDE}px` }}>
-        <svg width={WIDE} height={HEAD + TALL + FOOT} role="img" aria-label={inWords(bins)}>
+        <svg width={WIDE} height={HEAD + TALL + FOOT} role="img" aria-label={inWords(bins)} onClick={onBar}>
           {SCORES.map((score, code) => {
             const n = bins[code] ?? 0;
             const height = n === 0 ? 0 : Math.max(1, (TALL * n) / most);
