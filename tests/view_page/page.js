@@ -2,6 +2,7 @@
 
 import widget from "/static/widget.js";
 import { makeCorpus } from "/page/corpus.js";
+import { editing } from "/page/editing.js";
 import { answerOf, MockModel, traitsOf } from "/page/model.js";
 
 const asked = new URLSearchParams(location.search);
@@ -22,11 +23,11 @@ if (asked.has("dark")) document.body.classList.add("dark");
 // `silent` kinds of message are never answered, `refuse` ones refused; `timeout` shortens the wait for answers.
 const silent = new Set(asked.get("silent")?.split(","));
 const refused = new Set(asked.get("refuse")?.split(","));
-const answer = answerOf(corpus);
-const model = new MockModel(traits, (message) => {
+const answer = editing(corpus, answerOf(corpus));
+const model = new MockModel(traits, (message, asked) => {
   if (silent.has(message.kind)) return null;
   if (refused.has(message.kind)) return { error: `${message.kind} is refused here.` };
-  return answer(message);
+  return answer(message, asked);
 });
 if (asked.has("timeout")) {
   const wait = window.setTimeout;

@@ -6,6 +6,7 @@ import { NOT_SCORED, type PageRow } from "../protocol";
 import { codeOf } from "../scores";
 import { OUTLIERS } from "../state";
 import type { Store } from "../store";
+import { LabelSign } from "./LabelSign";
 import { MarkedText } from "./MarkedText";
 import { ScoreDot } from "./ScoreDot";
 
@@ -44,6 +45,7 @@ export function DocumentRow({ id, store, row, position, top, page, columns, curr
           <>
             <ScoreDot score={score} match={code !== undefined && code !== NOT_SCORED && code >= codeOf(threshold)} />
             <span>{written(score)}</span>
+            <LabelSign store={store} row={row} conceptId={concept} />
           </>
         )}
       </div>

@@ -17,9 +17,11 @@ interface Props {
   scroller: RefObject<HTMLElement | null>;
   /** Height of what sticks to the top of the scroller. */
   covered: number;
+  /** Follows a key that judges a score; false if it is none. */
+  onJudge: (event: KeyboardEvent) => boolean;
 }
 
-export function DocumentTable({ store, scroller, covered }: Props) {
+export function DocumentTable({ store, scroller, covered, onJudge }: Props) {
   const id = useId();
   const body = useRef<HTMLDivElement>(null);
   const [margin, setMargin] = useState(0);
@@ -64,6 +66,7 @@ export function DocumentTable({ store, scroller, covered }: Props) {
   };
   const onKeyDown = (event: KeyboardEvent): void => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target !== event.currentTarget) return;
+    if (onJudge(event)) return;
     const page = Math.max(1, Math.floor(((scroller.current?.clientHeight ?? 0) - covered) / ROW_HEIGHT) - 1);
     const moves: Record<string, number> = {
       j: at + 1,
