@@ -28,11 +28,10 @@ export function DocumentPane({ store }: { store: Store }) {
   const [chosen, setChosen] = useState<string | null>(null);
   const marked = chosen ?? store.state.value.concept;
   const labelling = useAsking();
-  const [noting, setNoting] = useState(false);
-  useEffect(() => {
-    setChosen(null);
-    setNoting(false);
-  }, [row, store.state.value.concept]);
+  const [noted, setNoted] = useState("");
+  const judged = `${row} ${marked}`;
+  const setNoting = (on: boolean): void => setNoted(on ? judged : "");
+  useEffect(() => setChosen(null), [row, store.state.value.concept]);
   const close = (): void => store.update({ document: null });
   // Opened from the list or an example: focus goes with the eye, and back when it closes.
   useEffect(() => {
@@ -84,7 +83,7 @@ export function DocumentPane({ store }: { store: Store }) {
           marked={marked}
           onMark={setChosen}
           asking={labelling}
-          noting={noting}
+          noting={noted === judged}
           onNoting={setNoting}
         />
       )}

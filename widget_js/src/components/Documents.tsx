@@ -37,10 +37,12 @@ export function Documents({ store, scroller }: { store: Store; scroller: RefObje
   const failed = waiting.find((part) => part.state.value.status === "failed");
   const problem = failed?.state.value ?? null;
   const labelling = useAsking();
-  const [noting, setNoting] = useState(false);
+  // The score whose note is being written: another document or concept has its field closed.
+  const [noted, setNoted] = useState("");
+  const judged = `${store.documents.cursor.value} ${state.concept}`;
+  const setNoting = (on: boolean): void => setNoted(on ? judged : "");
   const onJudge = (event: KeyboardEvent): boolean =>
     judge(event, { store, row: store.documents.cursor.value, conceptId: state.concept, asking: labelling, note: () => setNoting(true) });
-  useEffect(() => setNoting(false), [state.concept, store.documents.cursor.value]);
   useEffect(() => setOpen(null), [state.concept]);
   return (
     <section class="lloom-documents" aria-label="Documents">
@@ -73,7 +75,7 @@ export function Documents({ store, scroller }: { store: Store; scroller: RefObje
         {open === "columns" && <ColumnChooser store={store} />}
         <ActiveFilters store={store} />
         {isConcept && state.concept !== null && (
-          <LabelBar store={store} conceptId={state.concept} asking={labelling} noting={noting} onNoting={setNoting} />
+          <LabelBar store={store} conceptId={state.concept} asking={labelling} noting={noted === judged} onNoting={setNoting} />
         )}
         {sample !== null && (
           <p class="lloom-note">
