@@ -3,6 +3,16 @@
 const CUT = 600;
 const fold = (text) => text.normalize("NFKC").toLowerCase().replace(/\s+/g, " ").trim();
 
+/** Plain hits, good enough for texts without odd letters. */
+function hitsIn(text, query) {
+  const needle = fold(query ?? "");
+  const hits = [];
+  if (needle === "") return hits;
+  const lower = text.toLowerCase();
+  for (let at = lower.indexOf(needle); at >= 0; at = lower.indexOf(needle, at + needle.length)) hits.push([at, at + needle.length]);
+  return hits;
+}
+
 export class MockModel {
   constructor(traits, answer = () => null) {
     this.traits = traits;
@@ -94,7 +104,7 @@ export function answerOf(corpus) {
   };
   const placeOf = (id) => corpus.concepts.findIndex((concept) => concept.id === id);
   const rationaleOf = (k) => (corpus.hostile ? `<img src=x onerror="window.__ran='rationale'"> ${corpus.concepts[k].name}` : `The writer speaks of ${corpus.concepts[k].name.toLowerCase()} directly.`);
-  const pageRow = (row, concept) => {
+  const pageRow = (row, concept, query) => {
     const document = corpus.documents[row];
     const k = placeOf(concept);
     const span = document.judged.get(k);
@@ -104,6 +114,8 @@ export function answerOf(corpus) {
       text: document.text.slice(0, CUT),
       cut: document.text.length > CUT,
       spans: span && span[1] <= CUT ? [span] : [],
+      hits: hitsIn(document.text.slice(0, CUT), query),
+      verified: true,
       rationale: span ? rationaleOf(k) : "",
       bullets: document.bullets,
       meta: metaOf(document),
@@ -126,7 +138,7 @@ export function answerOf(corpus) {
   return (message) => {
     switch (message.kind) {
       case "rows":
-        return { rows: message.rows.map((row) => pageRow(row, message.concept)) };
+        return { rows: message.rows.map((row) => pageRow(row, message.concept, message.query)) };
       case "document": {
         const document = corpus.documents[message.row];
         return { document: {

@@ -28,7 +28,7 @@ export function activeFilters(store: Store): ActiveFilter[] {
     add(`also ${id}`, `also ${name}`, { also: state.also.filter((other) => other !== id) });
   }
   if (state.scores.length > 0) {
-    add("scores", `score: ${state.scores.map((score) => score ?? "not scored").join(", ")}`, { scores: [] });
+    add("scores", `score: ${state.scores.map((score) => score ?? "not scored").join(", ")}`, { scores: [], show: "matches" });
   }
   if (state.lasso.length > 2) add("lasso", "drawn on the map", { lasso: [] });
   for (const [name, filter] of Object.entries(state.columns)) {

@@ -8,9 +8,9 @@ export function count(n: number): string {
   return COUNT.format(n);
 }
 
-/** `1 document`, `2 documents`. */
-export function counted(n: number, noun: string): string {
-  return `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+/** `1 document`, `2 documents`; `1 match`, `2 matches`. */
+export function counted(n: number, noun: string, nouns = `${noun}s`): string {
+  return `${count(n)} ${n === 1 ? noun : nouns}`;
 }
 
 /** A share in percent, with one decimal where that tells something; an en dash for a share of nothing. */

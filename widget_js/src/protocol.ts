@@ -196,6 +196,12 @@ export interface Estimate {
   free: boolean;
 }
 
+/** A concept that is not there yet. */
+export interface Draft {
+  name: string;
+  criteria: string;
+}
+
 export interface SplitPart {
   name: string;
   criteria: string;
@@ -224,7 +230,7 @@ export interface Messages {
   search: [{ query: string }, Empty];
   column: [{ name: string }, { kind: ColumnKind; labels?: string[] }];
   map: [Empty, { ready: boolean; reason?: string }];
-  estimate: [{ concept_ids: string[]; drafts?: { name: string; criteria: string }[] }, Estimate];
+  estimate: [{ concept_ids: string[]; drafts?: Draft[] }, Estimate];
   split: [{ concept_id: string }, { parts: SplitPart[] }];
   edit: [Edit, { concept_ids: string[] }];
   score: [{ concept_ids: string[]; confirmed_usd: number | null }, Empty];

@@ -137,7 +137,9 @@ export class Store {
 
   /** Ends all filters but the concept. */
   reset(): void {
-    this.update({ ...NO_FILTERS, slice: null });
+    // Filtering by score shows all scores; without that filter only matches are of interest again.
+    const show = this.state.value.scores.length > 0 ? "matches" : this.state.value.show;
+    this.update({ ...NO_FILTERS, slice: null, show });
   }
 
   /** Whether a column's values are read as numbers: they are aligned to the right. */

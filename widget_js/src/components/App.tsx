@@ -5,6 +5,7 @@ import type { Tab } from "../protocol";
 import type { Store } from "../store";
 import { followShade, type Shade } from "../theme";
 import { DocumentMap } from "./DocumentMap";
+import { ExportMenu } from "./ExportMenu";
 import { HistoryList } from "./HistoryList";
 import { Matrix } from "./Matrix";
 import { Overlap } from "./Overlap";
@@ -37,6 +38,9 @@ export function App({ store }: { store: Store }) {
           {store.about.value.title || "Concepts"}
         </h1>
         <Tabs store={store} />
+        <div class="lloom-tools">
+          <ExportMenu store={store} />
+        </div>
       </header>
       <ScoringProgress store={store} />
       <div class={`lloom-body${reading ? " lloom-body--reading" : ""} lloom-body--${tab}`}>

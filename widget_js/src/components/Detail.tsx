@@ -1,10 +1,13 @@
 /** A concept: what it means, how many documents show it, how scores and slices spread, and examples. */
 
+import { useEffect, useState } from "preact/hooks";
 import { count, counted, percent } from "../format";
 import { rowFor } from "../rows";
 import { countOf, sizeOf } from "../scores";
 import { OUTLIERS } from "../state";
 import type { Store } from "../store";
+import { ConceptActions } from "./ConceptActions";
+import { ConceptEditor } from "./ConceptEditor";
 import { ConceptExamples } from "./ConceptExamples";
 import { ScoreHistogram } from "./ScoreHistogram";
 import { SliceBars } from "./SliceBars";
@@ -13,6 +16,8 @@ export function Detail({ store }: { store: Store }) {
   const { concept: id, slice, threshold } = store.state.value;
   const concept = id === null ? undefined : store.conceptById.value.get(id);
   const row = rowFor(store, id);
+  const [editing, setEditing] = useState(false);
+  useEffect(() => setEditing(false), [id]);
   if (row === null && concept === undefined) return <AllDocuments store={store} />;
   const place = row?.place ?? 0;
   const { matches, scored } = row === null ? { matches: 0, scored: 0 } : countOf(store.tally.value, place, slice, threshold);
@@ -25,8 +30,15 @@ export function Detail({ store }: { store: Store }) {
             needs scoring again
           </span>
         )}
+        {concept !== undefined && store.editable.value && !editing && (
+          <ConceptActions key={concept.id} store={store} concept={concept} onEdit={() => setEditing(true)} />
+        )}
       </div>
-      <p class="lloom-criteria">{concept?.criteria ?? row?.criteria}</p>
+      {concept !== undefined && editing ? (
+        <ConceptEditor key={concept.id} store={store} concept={concept} onDone={() => setEditing(false)} />
+      ) : (
+        <p class="lloom-criteria">{concept?.criteria ?? row?.criteria}</p>
+      )}
       {row === null ? (
         <p class="lloom-note">Not scored. Its documents can be listed once it has scores.</p>
       ) : (

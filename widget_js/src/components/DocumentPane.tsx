@@ -1,8 +1,10 @@
 /** A whole document beside the list, with its score on every concept and what shows each. */
 
+import type { ComponentProps } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { useAsking } from "../asking";
 import { metaOf } from "../format";
-import type { FullDocument } from "../protocol";
+import { judge } from "../labelling";
 import type { Store } from "../store";
 import { LoadProblem } from "./LoadProblem";
 import { MarkedText } from "./MarkedText";
@@ -22,6 +24,14 @@ export function DocumentPane({ store }: { store: Store }) {
     cursor.value = next;
     store.update({ document: next });
   };
+  // The concept whose highlight is marked and whose score is judged: the one chosen here, else the state's.
+  const [chosen, setChosen] = useState<string | null>(null);
+  const marked = chosen ?? store.state.value.concept;
+  const labelling = useAsking();
+  const [noted, setNoted] = useState("");
+  const judged = `${row} ${marked}`;
+  const setNoting = (on: boolean): void => setNoted(on ? judged : "");
+  useEffect(() => setChosen(null), [row, store.state.value.concept]);
   const close = (): void => store.update({ document: null });
   // Opened from the list or an example: focus goes with the eye, and back when it closes.
   useEffect(() => {
@@ -38,6 +48,8 @@ export function DocumentPane({ store }: { store: Store }) {
     } else if (event.target === event.currentTarget && (event.key === "j" || event.key === "k")) {
       event.preventDefault();
       go(at + (event.key === "j" ? 1 : -1));
+    } else if (judge(event, { store, row, conceptId: marked, asking: labelling, note: () => setNoting(true) })) {
+      event.preventDefault();
     }
   };
   return (
@@ -63,15 +75,23 @@ export function DocumentPane({ store }: { store: Store }) {
           <span class="lloom-skeleton" />
         </div>
       )}
-      {state?.status === "ready" && <PaneBody key={state.value.row} store={store} full={state.value} />}
+      {state?.status === "ready" && (
+        <PaneBody
+          key={state.value.row}
+          store={store}
+          full={state.value}
+          marked={marked}
+          onMark={setChosen}
+          asking={labelling}
+          noting={noted === judged}
+          onNoting={setNoting}
+        />
+      )}
     </aside>
   );
 }
 
-function PaneBody({ store, full }: { store: Store; full: FullDocument }) {
-  const { concept } = store.state.value;
-  const [chosen, setChosen] = useState<string | null>(null);
-  const marked = chosen ?? concept;
+function PaneBody({ store, full, marked, ...judging }: ComponentProps<typeof PaneScores>) {
   const spans = full.scores.find(({ concept_id }) => concept_id === marked)?.spans ?? [];
   const meta = store.about.value.columns.map(({ name }) => ({ name, value: metaOf(full.meta, name) }));
   return (
@@ -96,7 +116,7 @@ function PaneBody({ store, full }: { store: Store; full: FullDocument }) {
           ))}
         </dl>
       )}
-      <PaneScores store={store} full={full} marked={marked} onMark={setChosen} />
+      <PaneScores store={store} full={full} marked={marked} {...judging} />
     </div>
   );
 }

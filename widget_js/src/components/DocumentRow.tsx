@@ -6,6 +6,7 @@ import { NOT_SCORED, type PageRow } from "../protocol";
 import { codeOf } from "../scores";
 import { OUTLIERS } from "../state";
 import type { Store } from "../store";
+import { LabelSign } from "./LabelSign";
 import { MarkedText } from "./MarkedText";
 import { ScoreDot } from "./ScoreDot";
 
@@ -25,6 +26,8 @@ export function DocumentRow({ id, store, row, position, top, page, columns, curr
   const code = concept === null || concept === OUTLIERS ? undefined : store.codes(concept)?.[row];
   const score = code === undefined || code === NOT_SCORED ? null : code / 4;
   const open = (): void => {
+    // A click that ends a selection of text is no wish to open the document.
+    if (getSelection()?.isCollapsed === false) return;
     store.documents.cursor.value = row;
     store.update({ document: row });
   };
@@ -44,6 +47,7 @@ export function DocumentRow({ id, store, row, position, top, page, columns, curr
           <>
             <ScoreDot score={score} match={code !== undefined && code !== NOT_SCORED && code >= codeOf(threshold)} />
             <span>{written(score)}</span>
+            <LabelSign store={store} row={row} conceptId={concept} />
           </>
         )}
       </div>

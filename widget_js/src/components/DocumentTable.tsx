@@ -2,6 +2,7 @@
 
 import type { RefObject } from "preact";
 import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { OUTLIERS } from "../state";
 import type { Store } from "../store";
 import { useVirtualRows } from "../virtual";
 import { DocumentRow } from "./DocumentRow";
@@ -17,9 +18,11 @@ interface Props {
   scroller: RefObject<HTMLElement | null>;
   /** Height of what sticks to the top of the scroller. */
   covered: number;
+  /** Follows a key that judges a score; false if it is none. */
+  onJudge: (event: KeyboardEvent) => boolean;
 }
 
-export function DocumentTable({ store, scroller, covered }: Props) {
+export function DocumentTable({ store, scroller, covered, onJudge }: Props) {
   const id = useId();
   const body = useRef<HTMLDivElement>(null);
   const [margin, setMargin] = useState(0);
@@ -64,6 +67,7 @@ export function DocumentTable({ store, scroller, covered }: Props) {
   };
   const onKeyDown = (event: KeyboardEvent): void => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target !== event.currentTarget) return;
+    if (onJudge(event)) return;
     const page = Math.max(1, Math.floor(((scroller.current?.clientHeight ?? 0) - covered) / ROW_HEIGHT) - 1);
     const moves: Record<string, number> = {
       j: at + 1,
@@ -82,16 +86,18 @@ export function DocumentTable({ store, scroller, covered }: Props) {
     else return;
     event.preventDefault();
   };
-  const template = `56px minmax(0, 1fr) var(--lloom-rationale) repeat(${columns.length}, var(--lloom-meta))`;
+  const judged = store.state.value.concept !== null && store.state.value.concept !== OUTLIERS;
+  const meta = columns.length === 0 ? "" : ` repeat(${columns.length}, var(--lloom-meta))`;
+  const template = `${judged ? "56px " : ""}minmax(0, 1fr) ${judged ? "var(--lloom-rationale)" : ""}${meta}`;
   return (
     <div
-      class="lloom-table"
+      class={judged ? "lloom-table" : "lloom-table lloom-table--plain"}
       role="grid"
       aria-label="Documents"
       aria-rowcount={rows.length + 1}
       aria-activedescendant={at >= first && at <= last ? `${id}-${cursor.value}` : undefined}
       tabIndex={0}
-      style={{ "--lloom-columns": columns.length === 0 ? "56px minmax(0, 1fr) var(--lloom-rationale)" : template }}
+      style={{ "--lloom-columns": template }}
       onKeyDown={onKeyDown}
       onFocus={(event) => {
         if (event.target === event.currentTarget && at < 0) cursor.value = rows[first] ?? null;

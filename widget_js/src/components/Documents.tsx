@@ -2,7 +2,9 @@
 
 import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useAsking } from "../asking";
 import { count } from "../format";
+import { judge } from "../labelling";
 import { isFiltered } from "../state";
 import type { Store } from "../store";
 import { ActiveFilters } from "./ActiveFilters";
@@ -11,6 +13,7 @@ import { DocumentTable } from "./DocumentTable";
 import { DocumentsEmpty } from "./DocumentsEmpty";
 import { ColumnChooser } from "./ColumnChooser";
 import { FilterPanel } from "./FilterPanel";
+import { LabelBar } from "./LabelBar";
 import { LoadProblem } from "./LoadProblem";
 import { SearchField } from "./SearchField";
 import { Segments } from "./Segments";
@@ -33,6 +36,13 @@ export function Documents({ store, scroller }: { store: Store; scroller: RefObje
   const toggle = (panel: "filters" | "columns") => () => setOpen(open === panel ? null : panel);
   const failed = waiting.find((part) => part.state.value.status === "failed");
   const problem = failed?.state.value ?? null;
+  const labelling = useAsking();
+  // The score whose note is being written: another document or concept has its field closed.
+  const [noted, setNoted] = useState("");
+  const judged = `${store.documents.cursor.value} ${state.concept}`;
+  const setNoting = (on: boolean): void => setNoted(on ? judged : "");
+  const onJudge = (event: KeyboardEvent): boolean =>
+    judge(event, { store, row: store.documents.cursor.value, conceptId: state.concept, asking: labelling, note: () => setNoting(true) });
   useEffect(() => setOpen(null), [state.concept]);
   return (
     <section class="lloom-documents" aria-label="Documents">
@@ -64,6 +74,9 @@ export function Documents({ store, scroller }: { store: Store; scroller: RefObje
         {open === "filters" && <FilterPanel store={store} />}
         {open === "columns" && <ColumnChooser store={store} />}
         <ActiveFilters store={store} />
+        {isConcept && state.concept !== null && (
+          <LabelBar store={store} conceptId={state.concept} asking={labelling} noting={noted === judged} onNoting={setNoting} />
+        )}
         {sample !== null && (
           <p class="lloom-note">
             This page holds a sample: {count(sample.shown)} of {count(sample.of)} documents.
@@ -75,7 +88,7 @@ export function Documents({ store, scroller }: { store: Store; scroller: RefObje
       {rows.length === 0 ? (
         <DocumentsEmpty store={store} />
       ) : (
-        <DocumentTable store={store} scroller={scroller} covered={covered} />
+        <DocumentTable store={store} scroller={scroller} covered={covered} onJudge={onJudge} />
       )}
     </section>
   );
