@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format types bench clean
+.PHONY: demo test lint format types bench view screenshots clean
 
 .venv/done: pyproject.toml
 	$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet -e '.[dev]' && touch $@
@@ -24,6 +24,14 @@ types: .venv/done
 
 bench: .venv/done
 	$(BIN)/python -m benchmarks.main_job
+
+# The view's bundle, from widget_js/; needs Node.
+view:
+	cd widget_js && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
+
+# Pictures of the view in lloom-out/screenshots; needs Chromium.
+screenshots: .venv/done
+	$(BIN)/python -m tests.screenshots
 
 clean:
 	rm -rf .venv lloom-demo .mypy_cache .pytest_cache .ruff_cache

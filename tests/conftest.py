@@ -10,10 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.browser import browser, open_view
 from tests.fake_provider.fixtures import fake_provider, fake_provider_process
 from text_lloom.testing import refuse_paid_calls
 
-__all__ = ["fake_provider", "fake_provider_process"]
+__all__ = ["browser", "fake_provider", "fake_provider_process", "open_view"]
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -510,7 +510,7 @@ PLANNED: dict[str, tuple[Callable[[wb.lloom], object], type[LloomError], list[st
     "edit-early": (lambda s: s.sync.edit("x", name="y"), InputError, ["no concepts yet"]),
     "select-early": (lambda s: s.select("Buses"), InputError, ["no concepts yet"]),
     "table-early": (lambda s: s.get_score_df(), InputError, ["Nothing is scored yet", "l.score()"]),
-    "vis-early": (lambda s: s.vis(), InputError, ["Nothing is scored yet"]),
+    "vis-early": (lambda s: s.vis(), InputError, ["There are no concepts yet"]),
     "export-early": (lambda s: s.export_df(), InputError, ["Nothing is scored yet"]),
     "json-early": (lambda s: s.export_json(), InputError, ["Nothing is scored yet"]),
     "estimate-early": (lambda s: s.estimate_score_cost(), InputError, ["no concepts yet"]),
@@ -537,7 +537,7 @@ PLANNED: dict[str, tuple[Callable[[wb.lloom], object], type[LloomError], list[st
         InputError,
         ["ex_ids='a' must be a list"],
     ),
-    "submit": (lambda s: s.submit(), InputError, ["third party", "write_report"]),
+    "submit": (lambda s: s.submit(), InputError, ["third party", "export_html"]),
 }
 
 

@@ -19,16 +19,20 @@ import text_lloom
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "text_lloom"
-HEAVY = ["umap", "hdbscan", "numba", "sklearn", "openai", "ipywidgets", "tiktoken", "rich"]
+HEAVY = [
+    *("umap", "hdbscan", "numba", "sklearn", "openTSNE", "openai", "anywidget", "ipywidgets", "tiktoken"),
+    "rich",
+]
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages([str(PACKAGE)], "text_lloom.") if module.name
 )
 FLOORS = [
-    {"errors", "concept", "corpus", "quotes", "scores", "tasks"},
+    {"errors", "concept", "corpus", "labels", "quotes", "scores", "tasks"},
     {"llm", "local"},
     {"operators"},
     {"analysis", "storage", "widget"},
     {"session", "questions", "consent", "progress"},
+    {"editing", "view_host", "viewing"},
     {"workbench", "concept_induction", "testing"},
     {"cli"},
 ]

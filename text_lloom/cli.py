@@ -1,4 +1,4 @@
-"""The command line: `lloom demo`, `lloom run`, `lloom score`, `lloom models`, `lloom cache`."""
+"""The command line: `lloom demo`, `lloom run`, `lloom score`, `lloom view`, `lloom models`, `lloom cache`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -38,7 +38,8 @@ _OPTION_OF = {
 _ARGUMENT = re.compile("|".join(rf"\b{re.escape(name)}(?!\w)" for name in _OPTION_OF))
 _KEY_VARIABLE = "LLOOM_API_KEY"
 _SAMPLE = ("transport_comments.csv", "text", "comment_id", "neighbourhood")
-_WRITTEN = ("scores.parquet", "scores.csv", "concepts.csv", "codebook.json", "report.html")
+_SESSION, _REPORT = "session.lloom", "report.html"
+_WRITTEN = ("scores.parquet", "scores.csv", "concepts.csv", "codebook.json", _SESSION, _REPORT)
 
 app = typer.Typer(
     help="From a column of text to named, scored concepts.",
@@ -192,6 +193,42 @@ def score(
                 concept.active = True
         status = _attempt(session, lambda: session.sync.score(confirm=False if yes else None))
         _finish(session, out, slice_col, table.stem, status)
+
+
+@app.command(epilog="Examples: lloom view results   |   lloom view study.lloom --slice party --no-open")
+def view(
+    source: Annotated[
+        Path, typer.Argument(metavar="SESSION", help="Session file, or the folder of an earlier run.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Page to write; beside the session by default.")
+    ] = None,
+    slice_col: SliceCol = None,
+    max_docs: Annotated[
+        int | None, typer.Option("--max-docs", help="Most documents; of more a sample is taken.", min=1)
+    ] = None,
+    text: Annotated[
+        bool, typer.Option("--text/--no-text", help="Whether texts, quotes and rationales are in the page.")
+    ] = True,
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+) -> None:
+    """Write a session as one self-contained page, and open it."""
+    with _clear_errors():
+        from text_lloom.workbench import load
+
+        file = source / _SESSION if source.is_dir() else source
+        if source.is_dir() and not file.is_file():
+            raise InputError(f"{source} holds no {_SESSION}. Name a session file, or the folder of a run.")
+        page = out or file.with_suffix(".html")
+        session = load(
+            file, distill_model="local", cluster_model="local", synth_model="local", score_model="local"
+        )
+        session.export_html(page, title=file.stem, slice_col=slice_col, max_docs=max_docs, include_text=text)
+        typer.echo(f"Wrote {page} ({page.stat().st_size / 1e6:,.1f} MB).")
+        if show:
+            import webbrowser
+
+            webbrowser.open(page.resolve().as_uri())
 
 
 @app.command(epilog="Example: lloom models")
@@ -403,7 +440,9 @@ def _finish(session: lloom, out: Path, slice_col: str | None, title: str, status
     write_table(scores, out / "scores.csv")
     write_table(concepts, out / "concepts.csv")
     write_codebook(out / "codebook.json", session.concepts)
-    session.write_report(out / "report.html", title=title, slice_col=slice_col)
+    with redirect_stdout(None):
+        session.save(out, _SESSION)
+    session.export_html(out / _REPORT, title=title, slice_col=slice_col)
     _print_concepts(session)
     session.summary(verbose=False)
     failures = session.failures()

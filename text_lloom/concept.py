@@ -160,6 +160,11 @@ class Codebook(Mapping[str, Concept]):
         return tuple(self._events)
 
     @property
+    def undone(self) -> tuple[Event, ...]:
+        """What was undone and can be done again; the last one is done first."""
+        return tuple(self._undone)
+
+    @property
     def active(self) -> list[Concept]:
         """The concepts selected for scoring, in order."""
         return [concept for concept in self._concepts if concept.active]
@@ -245,22 +250,31 @@ class Codebook(Mapping[str, Concept]):
         self._apply("merge", removed, [(removed[0][0], merged)], note)
         return merged
 
-    def split(self, concept_id: str, parts: Sequence[tuple[str, str]], *, note: str = "") -> list[Concept]:
+    def split(
+        self,
+        concept_id: str,
+        parts: Sequence[tuple[str, str]],
+        *,
+        example_ids: Sequence[Sequence[Hashable]] = (),
+        note: str = "",
+    ) -> list[Concept]:
         """Replace a concept by several.
 
         Args:
             concept_id: The concept to split.
-            parts: Name and criterion of each new concept; each keeps the examples of the old one.
+            parts: Name and criterion of each new concept.
+            example_ids: The examples of each; a part without keeps the examples of the old one.
             note: Why.
         """
         if len(parts) < 2:
             raise InputError(f"Splitting needs at least two parts, but got {len(parts)}.")
         whole, position = self.find(concept_id), self._position(concept_id)
         made = []
-        for name, criteria in parts:
+        for at, (name, criteria) in enumerate(parts):
             part = Concept.from_dict({"name": name, "criteria": criteria, "active": whole.active})
             part.id = self.new_id(part.name, part.criteria)
-            part.example_ids, part.seed = list(whole.example_ids), whole.seed
+            own = example_ids[at] if at < len(example_ids) else ()
+            part.example_ids, part.seed = list(own or whole.example_ids), whole.seed
             made.append(part)
         self._apply("split", [(position, whole)], [(position + i, p) for i, p in enumerate(made)], note)
         return made
@@ -270,6 +284,13 @@ class Codebook(Mapping[str, Concept]):
         concept = self.find(concept_id)
         self._apply("remove", [(self._position(concept_id), concept)], [], note)
         return concept
+
+    def remove_all(self, concept_ids: Sequence[str], *, note: str = "") -> list[Concept]:
+        """Take several concepts out, as one change, and return them."""
+        gone = [self.find(i) for i in dict.fromkeys(concept_ids)]
+        if gone:
+            self._apply("remove", [(self._position(concept.id), concept) for concept in gone], [], note)
+        return gone
 
     def undo(self) -> Event | None:
         """Take the last change back and return it, or `None` when there is none."""
@@ -375,6 +396,10 @@ class Codebook(Mapping[str, Concept]):
 
     def _swap(self, removed: Sequence[tuple[int, Concept]], added: Sequence[tuple[int, Concept]]) -> None:
         gone = {concept.id for _, concept in removed}
+        for concept in self._concepts:
+            for _, other in added:
+                if other.id == concept.id and other is not concept:
+                    _carry_over(concept, other)
         self._concepts = [concept for concept in self._concepts if concept.id not in gone]
         for position, concept in sorted(added, key=lambda pair: pair[0]):
             self._insert(position, concept)
@@ -386,6 +411,13 @@ class Codebook(Mapping[str, Concept]):
 
     def _position(self, concept_id: str) -> int:
         return next(i for i, concept in enumerate(self._concepts) if concept.id == concept_id)
+
+
+def _carry_over(concept: Concept, other: Concept) -> None:
+    """What is not part of a change stays as it is: the selection, and the summary under one criterion."""
+    other.active = concept.active
+    if other.criteria == concept.criteria:
+        other.summary = concept.summary
 
 
 def _listed(value: object) -> list[Hashable]:

@@ -24,6 +24,7 @@ _LABELS = {
     "score": "Score",
     "summarize_concept": "Summarize",
     "auto_eval": "Evaluate",
+    "map": "Map",
 }
 _LOG_SECONDS = 5.0
 _NOTEBOOK_SECONDS = 0.3
@@ -82,6 +83,7 @@ class Meter:
     """Reads a step's state off the run that it belongs to."""
 
     def __init__(self, run: Run, step: str, total: int) -> None:
+        self.step = step
         self._run, self._label, self._total = run, _LABELS.get(step, step), total
         self._rows, self._failures = len(run.ledger), len(run.failures)
         self._waited = run.waited
@@ -122,6 +124,20 @@ class StepProgress:
     def __init__(self, run_of: Callable[[], Run]) -> None:
         self._run_of = run_of
         self._steps: list[tuple[Meter, _Display, threading.Event]] = []
+        self._watchers: list[Callable[[Meter, threading.Event], object]] = []
+
+    @property
+    def current(self) -> StepState | None:
+        """The step that runs now."""
+        steps = list(self._steps)
+        return steps[-1][0].state() if steps else None
+
+    def watch(self, watcher: Callable[[Meter, threading.Event], object]) -> None:
+        """Have `watcher` called when a step begins, with its meter and an event that is set at its end.
+
+        It is called on the models' thread and has to come back at once.
+        """
+        self._watchers.append(watcher)
 
     def start(self, step: str, total: int) -> None:
         """A step of `total` questions begins."""
@@ -132,6 +148,8 @@ class StepProgress:
             threading.Thread(
                 target=_refresh, args=(meter, display, ended, interval), daemon=True, name="lloom-progress"
             ).start()
+        for watcher in self._watchers:
+            watcher(meter, ended)
 
     def advance(self, n: int = 1) -> None:
         """`n` more questions have an answer or have failed."""

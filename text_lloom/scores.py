@@ -155,11 +155,17 @@ class ScoreTable:
     def put(self, concept: Concept, doc_id: Hashable, judgement: Judgement) -> None:
         """Record one judgement, over an earlier one."""
         column, row = self._column(concept), self.corpus.position[doc_id]
-        column.score[row] = judgement.score
         column.rationale[row] = judgement.rationale
         column.highlight[row] = judgement.highlight
         column.match[row] = judgement.match
         column.claimed[row] = judgement.claimed
+        # Last, so that whoever reads along from another thread finds what belongs to a score.
+        column.score[row] = judgement.score
+
+    def is_stale(self, concept: Concept) -> bool:
+        """Whether a concept has scores, but made under another criterion."""
+        column = self._columns.get(concept.id)
+        return column is not None and column.criteria != concept.criteria
 
     def drop(self, concept_id: str) -> None:
         """Forget the scores of a concept."""

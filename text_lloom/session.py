@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Collection, Coroutine, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral
@@ -25,6 +25,7 @@ from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.journal import open_journal
 from text_lloom.llm.model import Embedder, EmbedModel, Model
 from text_lloom.llm.numeric import finite_number
+from text_lloom.llm.portal import Stop
 from text_lloom.llm.posing import StepSettings
 from text_lloom.llm.providers.openai import OpenAIModel
 from text_lloom.llm.retry import RetryPolicy
@@ -120,6 +121,8 @@ class Session:
         self._bullets: dict[Hashable, list[str]] = {}
         self._support: dict[str, int] = {}
         self._generated: set[str] = set()
+        self._stop = Stop()
+        self._listeners: list[Callable[[], object]] = []
         journal = open_journal(cache) if any(_is_remote(model) for model in models) else None
         self._batches = BatchBook(
             None if journal is None else journal.path.with_name(f"{journal.path.name}-batches")
@@ -139,6 +142,11 @@ class Session:
     def ledger(self) -> Ledger:
         """One row per attempt of a request."""
         return self._run.ledger
+
+    def _changed(self) -> None:
+        """Tell those who show the session that it is not what it was."""
+        for listener in list(self._listeners):
+            listener()
 
     def show_selected(self) -> None:
         """Print the selected concepts."""
@@ -282,6 +290,7 @@ class Session:
     ) -> Coroutine[Any, Any, pd.DataFrame | None]:
         self._check_examples(ex_ids)
         concept = self.concepts.add(name, prompt, example_ids=ex_ids, active=True)
+        self._changed()
         try:
             return self._plan_score([concept.id], get_highlights=get_highlights, confirm=confirm)
         except InputError:
@@ -308,6 +317,7 @@ class Session:
             concept = self.concepts.edit(concept.id, prompt)
         if ex_ids is not None:
             concept.example_ids = list(ex_ids)
+        self._changed()
         if not had_scores:
             return _declined()
         return self._plan_score([concept.id], get_highlights=get_highlights, confirm=confirm)
@@ -350,6 +360,7 @@ class Session:
         self._generated = {concept.id for concept in concepts}
         self._support |= {candidate.concept.id: candidate.support for candidate in found.candidates}
         self.concept_history = found.history
+        self._changed()
 
     async def _select_auto(self, max_concepts: int) -> None:
         concepts = list(self.concepts.values())
@@ -361,6 +372,7 @@ class Session:
             )
         for concept in concepts:
             concept.active = concept.id in chosen
+        self._changed()
 
     async def _score(
         self,
@@ -371,10 +383,17 @@ class Session:
         own = table is None or table is self.table
         table = self.table if table is None else table
         with self._timed("score"):
-            await score_documents(tasks, self.models.score, table, run=self._run)
+            async with self._stop.window() as window:
+                await score_documents(tasks, self.models.score, table, run=self._run)
             _relocate(tasks, table)
-        if own:
+        if window.stopped:
+            warnings.warn(
+                "Scoring was stopped; what was scored by then is kept. Calling score() again goes on.",
+                stacklevel=2,
+            )
+        elif own:
             await self._summarize(concepts, {i for task in tasks for i in task.concept_ids})
+        self._changed()
         return table.to_frame(concepts)
 
     async def _score_in_batch(
@@ -392,6 +411,7 @@ class Session:
             _relocate(outcome.answered, table)
         if table is self.table and not outcome.under_way:
             await self._summarize(concepts, {i for task in outcome.answered for i in task.concept_ids})
+        self._changed()
         return table.to_frame(concepts)
 
     @property
@@ -401,7 +421,9 @@ class Session:
 
     async def _summarize(self, concepts: Sequence[Concept], scored: Collection[str]) -> None:
         """Sum up the concepts that were scored just now, and those without a summary."""
-        due = [concept for concept in concepts if concept.id in scored or not concept.summary]
+        # Concepts may have been renamed in the meantime.
+        current = [self.concepts.get(concept.id) or concept for concept in concepts]
+        due = [concept for concept in current if concept.id in scored or not concept.summary]
         if due:
             with self._timed("summarize_concept"):
                 await summarize_concepts(due, self._summary_model, self.table, run=self._run)

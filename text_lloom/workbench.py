@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from text_lloom.concept import Concept
 from text_lloom.corpus import Corpus
 from text_lloom.errors import InputError
+from text_lloom.labels import Labels
 from text_lloom.llm.batches import BatchJob
 from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.defaults import EmbedSpec, ModelSpec, resolve_models
@@ -43,16 +44,14 @@ from text_lloom.operators.evaluate import Coverage, match_concepts
 from text_lloom.operators.parameters import suggest_parameters
 from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring
 from text_lloom.questions import plan_map
-from text_lloom.session import Session, Summary, check_count
+from text_lloom.session import Summary, check_count
 from text_lloom.tasks.map import Quote
+from text_lloom.viewing import Viewing
 
 if TYPE_CHECKING:
     import pandas as pd
     from narwhals.typing import IntoDataFrame
 
-    from text_lloom.analysis.prevalence import NormBy
-    from text_lloom.analysis.slices import Slices
-    from text_lloom.widget.report import StaticSelect, StaticView
 
 __all__ = ["Prompt", "Quote", "Summary", "lloom", "load"]
 
@@ -60,7 +59,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class lloom(Session):
+class lloom(Viewing):
     """A working session with a collection of documents.
 
     Args:
@@ -276,27 +275,6 @@ class lloom(Session):
         return params_frame(self.models, self._run.settings, self._parameters(None))
 
     # Selection
-
-    def select(self, *concepts: str | Sequence[str]) -> StaticSelect:
-        """Show the concepts, and select those that are named.
-
-        Args:
-            *concepts: Names or ids of the concepts to select, also as a list; the selection stays as it
-                is without.
-
-        Raises:
-            UnknownName: When no concept has that name or id.
-        """
-        if concepts:
-            named: list[str] = []
-            for part in concepts:
-                named.extend(part if isinstance(part, (list, tuple)) else [str(part)])
-            chosen = {concept.id for one in named for concept in self._named(one)}
-            for concept in self.concepts.values():
-                concept.active = concept.id in chosen
-        from text_lloom.widget.report import select_html
-
-        return select_html(list(self.concepts.values()), self.corpus)
 
     async def select_auto(self, max_concepts: int) -> None:
         """Have the synthesis model select the concepts that together tell most.
@@ -562,91 +540,6 @@ class lloom(Session):
 
     # Results
 
-    def vis(
-        self,
-        cols_to_show: Sequence[str] = (),
-        slice_col: str | None = None,
-        max_slice_bins: int = 5,
-        slice_bounds: Sequence[float] | None = None,
-        show_highlights: bool = True,
-        norm_by: NormBy | None = None,
-        export_df: bool = False,
-        include_outliers: bool = False,
-        *,
-        threshold: float = 1.0,
-    ) -> StaticView | pd.DataFrame:
-        """Show the matrix of concepts and slices.
-
-        Args:
-            cols_to_show: Further columns to show with the documents.
-            slice_col: Column by whose values the documents are grouped.
-            max_slice_bins: The largest number of groups for a numeric column.
-            slice_bounds: Bounds of the groups for a numeric column, such as `[0, 10, 50]`.
-            show_highlights: Mark the highlights in the documents.
-            norm_by: `"concept"` (share of the concept's matches per slice), `"slice"` (share of the
-                slice's documents that match) or `None` (counts).
-            export_df: Give the export table instead of the view.
-            include_outliers: Add the documents that match no concept to the export table; the view
-                always shows them.
-            threshold: Smallest score of a match.
-
-        Raises:
-            InputError: When nothing is scored yet, or a column or option does not exist.
-        """
-        if export_df:
-            return self.export_df(include_outliers=include_outliers, threshold=threshold)
-        from text_lloom.widget.report import StaticView
-
-        return StaticView(
-            self.corpus,
-            self.table,
-            self._scored(),
-            slices=self.slices(slice_col, max_slice_bins=max_slice_bins, slice_bounds=slice_bounds),
-            norm_by=norm_by,
-            threshold=threshold,
-            show_highlights=show_highlights,
-            cols_to_show=cols_to_show,
-        )
-
-    def slices(
-        self,
-        slice_col: str | None,
-        *,
-        max_slice_bins: int = 5,
-        slice_bounds: Sequence[float] | None = None,
-    ) -> Slices | None:
-        """The documents grouped by a column, `None` for no column; see `slice_documents`."""
-        if slice_col is None:
-            if slice_bounds is not None:
-                raise InputError(f"slice_bounds={slice_bounds!r} needs slice_col, a numeric column.")
-            return None
-        from text_lloom.analysis.slices import slice_documents
-
-        return slice_documents(
-            self.corpus, slice_col, max_slice_bins=max_slice_bins, slice_bounds=slice_bounds
-        )
-
-    def export_df(self, include_outliers: bool = False, *, threshold: float = 1.0) -> pd.DataFrame:
-        """One row per scored concept.
-
-        Args:
-            include_outliers: Add a row for the documents that match no concept.
-            threshold: Smallest score of a match.
-
-        Returns:
-            Columns `concept`, `criteria`, `summary`, `rep_examples` (texts), `prevalence` (share of the
-            documents), `n_matches`, `highlights` (up to three).
-        """
-        from text_lloom.analysis.prevalence import export_frame
-
-        return export_frame(
-            self.table,
-            self._scored(),
-            threshold=threshold,
-            include_outliers=include_outliers,
-            random_state=self.random_state,
-        )
-
     def export_json(self, threshold: float = 1.0) -> str:
         """The scored concepts as a JSON list of `name`, `criteria`, `summary`, `seed` and `n` matches."""
         from text_lloom.analysis.prevalence import count_matches
@@ -766,6 +659,8 @@ class lloom(Session):
                 "generated": sorted(self._generated),
                 "batches": self._batches.to_json(),
             },
+            labels=tuple(self._labels),
+            layout=self._layout,
         )
         path = write_session(Path(folder) / f"{name.removesuffix('.lloom')}.lloom", state)
         print(f"Saved session to {path}")
@@ -779,7 +674,7 @@ class lloom(Session):
         """
         raise InputError(
             "submit() sent the documents to a server of a third party and does not exist here. To share "
-            "results, write one self-contained page with l.write_report('report.html')."
+            "results, write one self-contained page with l.export_html('view.html')."
         )
 
 
@@ -825,7 +720,7 @@ def load(
     state = read_session(path)
     random_state = state.settings.get("random_state", 0)
     session = lloom.__new__(lloom)
-    Session.__init__(
+    Viewing.__init__(
         session,
         state.corpus,
         resolve_models(
@@ -843,6 +738,7 @@ def load(
     )
     session.concepts, session.table = state.codebook, state.table
     session._quotes, session._bullets, session._support = state.quotes, state.bullets, state.support
+    session._labels, session._layout = Labels(state.labels), state.layout
     session._run.ledger = Ledger(state.attempts)
     session._run.failures.extend(state.failures)
     session.time = {(step, at): seconds for step, at, seconds in state.step_seconds}

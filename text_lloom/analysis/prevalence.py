@@ -30,6 +30,8 @@ __all__ = [
     "NormBy",
     "OutlierCounts",
     "SliceCounts",
+    "check_norm",
+    "check_threshold",
     "count_by_slice",
     "count_matches",
     "export_frame",
@@ -182,7 +184,7 @@ def count_matches(
     Raises:
         InputError: When `threshold` is not above 0 and at most 1.
     """
-    _check_threshold(threshold)
+    check_threshold(threshold)
     counted = []
     for concept in concepts:
         scores = table.scores(concept)
@@ -214,7 +216,7 @@ def count_by_slice(
     Raises:
         InputError: When `threshold` is not above 0 and at most 1, or the slices are of another corpus.
     """
-    _check_threshold(threshold)
+    check_threshold(threshold)
     n = len(table.corpus)
     if slices is not None and len(slices.members) != n:
         raise InputError(
@@ -308,7 +310,22 @@ def _count_outliers(
     return OutlierCounts(by_slice, scored_by_slice, int(outlying.sum()), int(scored.sum()))
 
 
-def _check_threshold(threshold: float) -> None:
+def check_norm(norm_by: object) -> None:
+    """Refuse a measure that there is not.
+
+    Raises:
+        UnknownName: When `norm_by` is neither `concept`, `slice` nor `None`.
+    """
+    if norm_by not in (None, "concept", "slice"):
+        raise UnknownName(norm_by, ["concept", "slice", "None"], what="norm_by")
+
+
+def check_threshold(threshold: float) -> None:
+    """Refuse a threshold that no score can be at.
+
+    Raises:
+        InputError: When it is not above 0 and at most 1.
+    """
     if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 < threshold <= 1:
         raise InputError(f"threshold={threshold!r}: scores are 0, .25, .5, .75 or 1; give one above 0.")
 
@@ -341,8 +358,7 @@ def _share(
 ) -> NDArray[np.float64]:
     if norm_by is None:
         return counts.astype(np.float64)
-    if norm_by not in ("concept", "slice"):
-        raise UnknownName(norm_by, ["concept", "slice", "None"], what="norm_by")
+    check_norm(norm_by)
     whole = np.broadcast_to(totals if norm_by == "concept" else scored, counts.shape)
     shares = np.full(counts.shape, nan)
     np.divide(counts, whole, out=shares, where=whole > 0)

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
     from text_lloom.corpus import Corpus
 
-__all__ = ["MISSING", "MOST_CATEGORIES", "OTHER", "Slices", "slice_documents"]
+__all__ = [
+    "MISSING",
+    "MOST_CATEGORIES",
+    "OTHER",
+    "Slices",
+    "as_dates",
+    "as_numbers",
+    "column_kind",
+    "slice_documents",
+]
 
 MOST_CATEGORIES: Final = 40
 MISSING: Final = "missing"
@@ -105,27 +114,36 @@ def slice_documents(
     if isinstance(max_slice_bins, bool) or not isinstance(max_slice_bins, int) or max_slice_bins < 1:
         raise InputError(f"max_slice_bins={max_slice_bins!r} must be a whole number of at least 1.")
     values: pd.Series[Any] = frame[slice_col]
-    kind = _kind(values, slice_col)
+    kind = column_kind(values, slice_col)
     if slice_bounds is not None and kind != "number":
         raise InputError(
             f"slice_bounds needs a numeric column, but {slice_col!r} holds "
             f"{'dates' if kind == 'date' else 'categories'}. Leave slice_bounds out."
         )
     if kind == "number":
-        numbers = _as_numbers(values)
+        numbers = as_numbers(values)
         groups = (
             _by_bounds(numbers, slice_bounds)
             if slice_bounds is not None
             else _by_number(numbers, max_slice_bins)
         )
     elif kind == "date":
-        groups = _by_period(_as_dates(values), max_slice_bins)
+        groups = _by_period(as_dates(values), max_slice_bins)
     else:
         groups = _fold_rare(_by_value(values))
     return _with_missing(groups, str(slice_col))
 
 
-def _kind(values: pd.Series[Any], slice_col: str) -> Literal["number", "date", "category"]:
+def column_kind(values: pd.Series[Any], slice_col: str) -> Literal["number", "date", "category"]:
+    """Whether a column holds numbers, dates (also as ISO text) or anything else.
+
+    Args:
+        values: The column.
+        slice_col: Its name, for the error message.
+
+    Raises:
+        InputError: When it holds lists or the like.
+    """
     import pandas as pd
 
     types, dtype = pd.api.types, values.dtype
@@ -162,7 +180,8 @@ def _are_iso_dates(values: pd.Series[Any]) -> bool:
     return not pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True).isna().any()
 
 
-def _as_numbers(values: pd.Series[Any]) -> NDArray[np.float64]:
+def as_numbers(values: pd.Series[Any]) -> NDArray[np.float64]:
+    """The numbers of a column, `NaN` where there is none."""
     import pandas as pd
 
     numbers: NDArray[np.float64] = pd.to_numeric(values, errors="coerce").to_numpy(
@@ -171,7 +190,7 @@ def _as_numbers(values: pd.Series[Any]) -> NDArray[np.float64]:
     return numbers
 
 
-def _as_dates(values: pd.Series[Any]) -> pd.Series[pd.Timestamp]:
+def as_dates(values: pd.Series[Any]) -> pd.Series[pd.Timestamp]:
     """The dates without their time zone: a document belongs to the day on its own clock."""
     import pandas as pd
 

@@ -15,10 +15,10 @@ import contextvars
 import os
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-__all__ = ["close_with", "run_async", "run_sync"]
+__all__ = ["Stop", "close_with", "is_portal_thread", "run_async", "run_sync", "start"]
 
 T = TypeVar("T")
 
@@ -115,6 +115,63 @@ def _current() -> _Portal:
         return _portal
 
 
+class Stop:
+    """Ends a piece of work on the portal's loop early, without an error, when another thread asks for it."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Any] | None = None
+        self._asked = False
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether there is work under way that can be ended."""
+        return self._task is not None
+
+    def ask(self) -> bool:
+        """End the work; `False` when there is none."""
+        task = self._task
+        if task is None:
+            return False
+        self._asked = True
+        task.get_loop().call_soon_threadsafe(task.cancel)
+        return True
+
+    @contextlib.asynccontextmanager
+    async def window(self) -> AsyncIterator[StopWindow]:
+        """The work that may be ended: a cancellation that was asked for ends the block and is noted."""
+        outcome = StopWindow()
+        self._task, self._asked = asyncio.current_task(), False
+        try:
+            yield outcome
+        except asyncio.CancelledError:
+            if not self._asked or self._task is None or self._task.uncancel():
+                raise
+            outcome.stopped = True
+        finally:
+            self._task = None
+
+
+class StopWindow:
+    """How a piece of work came to its end; `stopped` when it was asked to."""
+
+    stopped = False
+
+
+def start(work: Coroutine[Any, Any, T], on_end: Callable[[BaseException | None], object]) -> None:
+    """Start a coroutine on the portal's loop and come back at once.
+
+    Args:
+        work: What to do.
+        on_end: Called on the portal's thread with the error that ended it, or `None`.
+    """
+    job = _Job(_current().loop, work)
+
+    def ended(result: concurrent.futures.Future[T]) -> None:
+        on_end(asyncio.CancelledError() if result.cancelled() else result.exception())
+
+    job.result.add_done_callback(ended)
+
+
 async def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the portal's loop and await its result from the caller's loop.
 
@@ -150,6 +207,11 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
         job.cancel()
         job.ended.wait(_CLEANUP_SECONDS)
         raise
+
+
+def is_portal_thread() -> bool:
+    """Whether this is the thread on which model work runs."""
+    return _portal is not None and threading.current_thread() is _portal.thread
 
 
 def close_with(owner: object, closing: Callable[[], Awaitable[object]]) -> None:

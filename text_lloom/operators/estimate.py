@@ -28,7 +28,14 @@ from text_lloom.tasks import (
     Task,
 )
 
-__all__ = ["Estimate", "StepEstimate", "estimate_gen", "estimate_map", "estimate_score"]
+__all__ = [
+    "Estimate",
+    "StepEstimate",
+    "estimate_embedding",
+    "estimate_gen",
+    "estimate_map",
+    "estimate_score",
+]
 
 _SAMPLE = 40
 _SHORT, _LONG = 0.5, 1.3
@@ -155,6 +162,20 @@ def estimate_gen(
         steps.append(_step(synth_model, [ReviewRemove(chunk)], chunks))
         steps.append(_step(synth_model, [ReviewMerge(chunk, target)], chunks * _REVIEW_ROUNDS))
     return Estimate(tuple(steps))
+
+
+def estimate_embedding(model: Embedder, texts: Sequence[str]) -> Estimate:
+    """What it will cost to embed texts, from the tokens of a sample of them.
+
+    Args:
+        model: The embedding model.
+        texts: What is embedded.
+    """
+    if not isinstance(model, EmbedModel):
+        return Estimate((_embedding_step(model, 0),))
+    sample = texts[:: max(1, len(texts) // _SAMPLE)]
+    tokens = sum(model.count_tokens(text) for text in sample) * len(texts) // max(1, len(sample))
+    return Estimate((_embedding_step(model, tokens),))
 
 
 def estimate_score(

@@ -68,7 +68,13 @@ def write_archive(path: Path, members: Mapping[str, bytes], *, manifest: Mapping
 
 
 def read_archive(
-    path: str | Path, names: Sequence[str], *, kind: str, version: int, max_bytes: int = MOST_BYTES
+    path: str | Path,
+    names: Sequence[str],
+    *,
+    kind: str,
+    version: int,
+    optional: Sequence[str] = (),
+    max_bytes: int = MOST_BYTES,
 ) -> Archive:
     """Read the known members of an archive, and nothing else that is in it.
 
@@ -77,6 +83,7 @@ def read_archive(
         names: Members that there must be.
         kind: The `format` that the manifest must have.
         version: The newest version of that format that can be read.
+        optional: Members that there may be.
         max_bytes: Refuse archives whose members are larger than this when unpacked.
 
     Raises:
@@ -89,6 +96,7 @@ def read_archive(
         with zipfile.ZipFile(file) as archive:
             manifest = parse_json(_member(archive, _MANIFEST, file, limit=_MOST_MANIFEST_BYTES))
             listed = _check_manifest(manifest, file, kind, version)
+            names = [*names, *(name for name in optional if name in archive.NameToInfo)]
             unpacked = sum(archive.getinfo(name).file_size for name in names if name in archive.NameToInfo)
             if unpacked > max_bytes:
                 raise too_large(file, unpacked, max_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from text_lloom.concept import Codebook
 from text_lloom.corpus import Corpus
 from text_lloom.errors import FileProblem, InputError
+from text_lloom.labels import VERDICTS, Label
 from text_lloom.llm.run import Failure
 from text_lloom.llm.usage import Attempt
 from text_lloom.scores import ScoreTable
@@ -33,7 +35,9 @@ from text_lloom.storage.judgements import (
 from text_lloom.storage.values import Unstorable, json_bytes, parse_json, read_id, read_value, write_value
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
+    from numpy.typing import NDArray
 
 __all__ = ["SUFFIX", "SessionState", "read_session", "write_session"]
 
@@ -50,6 +54,8 @@ _MEMBERS: Final = (
     "failures.json",
     "settings.json",
 )
+# Later additions: files of before lack them, and readers of before leave them out.
+_ADDED: Final = ("labels.json", "layout.parquet")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +73,8 @@ class SessionState:
         step_seconds: Step, time stamp and seconds of each step that was done.
         failures: Questions that could not be answered.
         settings: Parameters, seed, model names and the like as JSON values; never a key.
+        labels: Human labels.
+        layout: Places on the map, float32 of shape `(documents, 2)`, if they were worked out.
     """
 
     corpus: Corpus
@@ -79,6 +87,8 @@ class SessionState:
     step_seconds: list[tuple[str, str, float]] = field(default_factory=list)
     failures: tuple[Failure, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    labels: tuple[Label, ...] = ()
+    layout: NDArray[np.float32] | None = None
 
 
 def write_session(path: str | Path, state: SessionState) -> Path:
@@ -126,6 +136,10 @@ def write_session(path: str | Path, state: SessionState) -> Path:
         ),
         "settings.json": _settings_bytes(state),
     }
+    if state.labels:
+        members["labels.json"] = json_bytes([_label_fields(label, ids) for label in state.labels])
+    if state.layout is not None:
+        members["layout.parquet"] = parquet_bytes(_layout_table(state.layout))
     manifest = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -164,7 +178,9 @@ def read_session(path: str | Path, *, max_bytes: int = MOST_BYTES) -> SessionSta
     file = Path(path).expanduser()
     if not file.exists() and file.with_name(file.name + SUFFIX).is_file():
         file = file.with_name(file.name + SUFFIX)
-    archive = read_archive(file, _MEMBERS, kind=_FORMAT, version=_VERSION, max_bytes=max_bytes)
+    archive = read_archive(
+        file, _MEMBERS, kind=_FORMAT, version=_VERSION, optional=_ADDED, max_bytes=max_bytes
+    )
     try:
         return _state(archive, file, max_bytes)
     except FileProblem:
@@ -236,6 +252,10 @@ def _state(archive: Archive, path: Path, max_bytes: int) -> SessionState:
         step_seconds=[(_string(step), _string(at), float(s)) for step, at, s in settings["step_seconds"]],
         failures=failures,
         settings=dict(settings["settings"]),
+        labels=tuple(_label(fields, ids) for fields in parsed("labels"))
+        if "labels.json" in archive.members
+        else (),
+        layout=_layout(table("layout", rows="documents")) if "layout.parquet" in archive.members else None,
     )
 
 
@@ -279,6 +299,39 @@ def _failure(fields: dict[str, Any], ids: _Ids) -> Failure:
         attempts=int(fields["attempts"]),
         usd=float(fields["usd"]),
     )
+
+
+def _label_fields(label: Label, ids: _Ids) -> dict[str, object]:
+    score = None if math.isnan(label.score) else label.score
+    return asdict(label) | {"doc_id": ids.write(label.doc_id), "score": score}
+
+
+def _label(fields: dict[str, Any], ids: _Ids) -> Label:
+    verdict = fields["verdict"]
+    if verdict not in VERDICTS:
+        raise ValueError(f"it holds a label that says {verdict!r:.40}")
+    return Label(
+        doc_id=ids.read(fields["doc_id"]),
+        concept_id=_string(fields["concept_id"]),
+        verdict=verdict,
+        note=_string(fields["note"]),
+        score=math.nan if fields["score"] is None else float(fields["score"]),
+        criteria=_string(fields["criteria"]),
+        at=_string(fields["at"]),
+    )
+
+
+def _layout_table(layout: NDArray[np.float32]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table({"x": pa.array(layout[:, 0]), "y": pa.array(layout[:, 1])})
+
+
+def _layout(table: pa.Table) -> NDArray[np.float32]:
+    import numpy as np
+
+    places = [table.column(name).to_numpy().astype(np.float32) for name in ("x", "y")]
+    return np.column_stack(places)
 
 
 def _string(value: object) -> str:

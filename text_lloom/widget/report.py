@@ -167,8 +167,13 @@ class StaticSelect:
         n_active = sum(concept.active for concept in concepts)
         self._heading = f"{_plural(len(self._cards), 'concept')}, {n_active:,} selected"
 
-    def _repr_html_(self) -> str:
+    @cached_property
+    def html(self) -> str:
+        """The cards as an HTML fragment with its style; all texts are escaped."""
         return _render("select.html", cards=self._cards, heading=self._heading)
+
+    def _repr_html_(self) -> str:
+        return self.html
 
     def __repr__(self) -> str:
         rows = [f"  [{'x' if concept.active else ' '}] {concept.name}" for concept, _ in self._cards]

@@ -1,0 +1,92 @@
+"""Places of documents on a map: neighbours in the embeddings become neighbours in the plane."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from text_lloom.operators.neighbours import nearest_neighbours, unit_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["lay_out"]
+
+_NEIGHBOURS: Final = 15
+_FEW: Final = 8
+_MANY: Final = 5000
+_EARLY_ROUNDS: Final = 125
+_ROUNDS: Final = 250
+
+
+def lay_out(vectors: NDArray[np.float32], *, random_state: int = 0) -> NDArray[np.float32]:
+    """Lay embedded documents out in the plane.
+
+    t-SNE (van der Maaten & Hinton 2008) over a graph of the 15 nearest neighbours with uniform weights,
+    started from the first two principal components (Kobak & Berens 2019, doi:10.1038/s41467-019-13056-x),
+    by openTSNE, whose time grows with the number of documents alone. Distances on the map say who is
+    near whom, not how far apart groups are.
+
+    Args:
+        vectors: (n, d) embeddings; a row of zeros has no place.
+        random_state: Seed; equal input and seed give equal places.
+
+    Returns:
+        (n, 2) float32, centred, within -1 and 1; `NaN` for rows of zeros.
+    """
+    places = np.full((len(vectors), 2), np.nan, np.float32)
+    units = unit_rows(vectors)
+    filled = np.flatnonzero(units.any(axis=1))
+    if len(filled):
+        points = units[filled]
+        found = (
+            _principal(points, random_state) if len(points) < _FEW else _neighbour_map(points, random_state)
+        )
+        found -= (found.max(axis=0) + found.min(axis=0)) / 2
+        places[filled] = found / (np.abs(found).max() or 1.0)
+    return places
+
+
+def _principal(points: NDArray[np.float32], random_state: int) -> NDArray[np.float64]:
+    """The first two principal components; a line of a few equal points stays a point."""
+    from sklearn.decomposition import PCA
+
+    found = np.zeros((len(points), 2))
+    k = min(2, len(points), points.shape[1])
+    with warnings.catch_warnings():
+        # All points alike have no variance to explain.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found[:, :k] = PCA(k, svd_solver="randomized", random_state=random_state).fit_transform(points)
+    return np.nan_to_num(found)
+
+
+def _neighbour_map(points: NDArray[np.float32], random_state: int) -> NDArray[np.float64]:
+    from openTSNE import TSNEEmbedding
+    from openTSNE.affinity import Uniform
+    from openTSNE.nearest_neighbors import PrecomputedNeighbors
+
+    k = min(_NEIGHBOURS, len(points) - 1)
+    found = nearest_neighbours(points, k, random_state=random_state)
+    known = found.indices >= 0
+    # A row of a small cell may have fewer neighbours: its nearest one stands in for those it lacks.
+    indices = np.where(known, found.indices, found.indices[:, :1]).astype(np.int32)
+    distances = 1.0 - np.where(known, found.similarities, found.similarities[:, :1]).astype(np.float64)
+    start = _principal(points, random_state)
+    # Equal points would stay on top of each other for ever.
+    spread = np.std(start[:, 0]) or 1.0
+    noise = np.random.default_rng(random_state).normal(0, 0.01, start.shape)
+    start = 1e-4 * (start / spread + noise)
+    affinities = Uniform(knn_index=PrecomputedNeighbors(indices, distances), k_neighbors=k)
+    embedding = TSNEEmbedding(
+        start,
+        affinities,
+        negative_gradient_method="fft" if len(points) > _MANY else "bh",
+        n_jobs=1,
+        random_state=random_state,
+    )
+    exaggeration = min(12.0, max(1.0, len(points) / 10))
+    embedding = embedding.optimize(_EARLY_ROUNDS, exaggeration=exaggeration, momentum=0.5)
+    embedding = embedding.optimize(_ROUNDS, exaggeration=1.0, momentum=0.8)
+    return np.asarray(embedding, dtype=np.float64)

@@ -1,0 +1,45 @@
+/** A request that a component has under way: busy, failed with a way to ask again, or done. */
+
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { failure } from "./loading";
+import type { Problem } from "./pages";
+
+export interface Asking {
+  waiting: boolean;
+  problem: Problem | null;
+  /** Runs `work`; true if it ended well. Its failure becomes `problem`. */
+  ask(work: () => Promise<void>): Promise<boolean>;
+  /** Runs the last work again. */
+  again(): Promise<boolean>;
+  dismiss(): void;
+}
+
+export function useAsking(): Asking {
+  const [waiting, setWaiting] = useState(false);
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const last = useRef<(() => Promise<void>) | null>(null);
+  const alive = useRef(true);
+  useEffect(() => {
+    alive.current = true;
+    return () => {
+      alive.current = false;
+    };
+  }, []);
+  const ask = useCallback(async (work: () => Promise<void>): Promise<boolean> => {
+    last.current = work;
+    setWaiting(true);
+    setProblem(null);
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      if (alive.current) setProblem(failure(error));
+      return false;
+    } finally {
+      if (alive.current) setWaiting(false);
+    }
+  }, []);
+  const again = useCallback(async () => (last.current === null ? true : ask(last.current)), [ask]);
+  const dismiss = useCallback(() => setProblem(null), []);
+  return { waiting, problem, ask, again, dismiss };
+}

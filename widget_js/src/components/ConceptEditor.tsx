@@ -1,0 +1,100 @@
+/** Editing one concept in place: its name, its criterion, and what a changed criterion would cost. */
+
+import { useState } from "preact/hooks";
+import { useAsking } from "../asking";
+import { useEstimate } from "../estimating";
+import { price } from "../money";
+import type { Concept, Draft, Edit } from "../protocol";
+import { change } from "../scoring";
+import type { Store } from "../store";
+import { ConceptFields, lacking } from "./ConceptFields";
+import { Cost } from "./Cost";
+import { Notice } from "./Notice";
+
+interface Props {
+  store: Store;
+  concept: Concept;
+  onDone: () => void;
+}
+
+export function ConceptEditor({ store, concept, onDone }: Props) {
+  const [draft, setDraft] = useState<Draft>({ name: concept.name, criteria: concept.criteria });
+  const asking = useAsking();
+  const renamed = draft.name.trim() !== concept.name;
+  const restated = draft.criteria.trim() !== concept.criteria;
+  const problem = lacking(draft);
+  const rescored = restated && (concept.scored || concept.stale);
+  const estimating = useEstimate(store, [], rescored && problem === null ? [trimmed(draft)] : []);
+  const save = async (rescore: boolean): Promise<void> => {
+    const ended = await asking.ask(async () => {
+      await change(store, editsOf(concept, trimmed(draft)), rescore ? estimating.estimate : null);
+    });
+    if (ended) onDone();
+  };
+  const onKeyDown = (event: KeyboardEvent): void => {
+    if (event.key === "Escape") onDone();
+    else if (event.key === "Enter" && event.currentTarget !== event.target && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      event.stopPropagation();
+      if (problem === null && (renamed || restated)) void save(false);
+    }
+  };
+  return (
+    <form
+      class="lloom-editor"
+      aria-label={`Edit ${concept.name}`}
+      onKeyDown={onKeyDown}
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (problem === null) void save(false);
+      }}
+    >
+      <ConceptFields value={draft} onChange={setDraft} focus />
+      {rescored && (
+        <div class="lloom-consequence">
+          <p>The scores were made under the old criterion. They are set aside until the documents are scored again.</p>
+          <Cost estimating={estimating} verb="Re-score" />
+        </div>
+      )}
+      {renamed && !restated && <p class="lloom-note">The scores stay: a name is only a label.</p>}
+      {problem !== null && <p class="lloom-problem">{problem}</p>}
+      <Notice asking={asking} />
+      <div class="lloom-actions lloom-editor-actions">
+        <button type="button" class="lloom-button lloom-button--quiet" onClick={onDone}>
+          Cancel
+        </button>
+        {rescored && (
+          <button
+            type="button"
+            class="lloom-button"
+            disabled={estimating.estimate === null || problem !== null || asking.waiting}
+            onClick={() => void save(true)}
+          >
+            {estimating.estimate === null ? "Save and re-score" : `Save and re-score, ${price(estimating.estimate)}`}
+          </button>
+        )}
+        <button
+          type="submit"
+          class="lloom-button lloom-button--primary"
+          disabled={problem !== null || asking.waiting || !(renamed || restated)}
+        >
+          Save
+        </button>
+      </div>
+    </form>
+  );
+}
+
+function trimmed({ name, criteria }: Draft): Draft {
+  return { name: name.trim(), criteria: criteria.trim() };
+}
+
+/** The edits that lead from the concept to the draft; the criterion last, since it may be followed by scoring. */
+export function editsOf(concept: Concept, draft: Draft): Edit[] {
+  const edits: Edit[] = [];
+  if (draft.name !== concept.name) edits.push({ action: "rename", concept_id: concept.id, name: draft.name });
+  if (draft.criteria !== concept.criteria) {
+    edits.push({ action: "criteria", concept_id: concept.id, criteria: draft.criteria });
+  }
+  return edits;
+}

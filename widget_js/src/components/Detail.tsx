@@ -1,0 +1,105 @@
+/** A concept: what it means, how many documents show it, how scores and slices spread, and examples. */
+
+import { useEffect, useState } from "preact/hooks";
+import { count, counted, percent } from "../format";
+import { rowFor } from "../rows";
+import { countOf, sizeOf } from "../scores";
+import { OUTLIERS } from "../state";
+import type { Store } from "../store";
+import { ConceptActions } from "./ConceptActions";
+import { ConceptEditor } from "./ConceptEditor";
+import { ConceptExamples } from "./ConceptExamples";
+import { ScoreHistogram } from "./ScoreHistogram";
+import { SliceBars } from "./SliceBars";
+
+export function Detail({ store }: { store: Store }) {
+  const { concept: id, slice, threshold } = store.state.value;
+  const concept = id === null ? undefined : store.conceptById.value.get(id);
+  const row = rowFor(store, id);
+  const [editing, setEditing] = useState(false);
+  useEffect(() => setEditing(false), [id]);
+  if (row === null && concept === undefined) return <AllDocuments store={store} />;
+  const place = row?.place ?? 0;
+  const { matches, scored } = row === null ? { matches: 0, scored: 0 } : countOf(store.tally.value, place, slice, threshold);
+  return (
+    <section class="lloom-detail" aria-label="Concept">
+      <div class="lloom-detail-head">
+        <h2 class="lloom-detail-name">{concept?.name ?? row?.name}</h2>
+        {concept?.stale === true && (
+          <span class="lloom-badge" title="Its criteria changed after it was scored">
+            needs scoring again
+          </span>
+        )}
+        {concept !== undefined && store.editable.value && !editing && (
+          <ConceptActions key={concept.id} store={store} concept={concept} onEdit={() => setEditing(true)} />
+        )}
+      </div>
+      {concept !== undefined && editing ? (
+        <ConceptEditor key={concept.id} store={store} concept={concept} onDone={() => setEditing(false)} />
+      ) : (
+        <p class="lloom-criteria">{concept?.criteria ?? row?.criteria}</p>
+      )}
+      {row === null ? (
+        <p class="lloom-note">Not scored. Its documents can be listed once it has scores.</p>
+      ) : (
+        <>
+          <p class="lloom-detail-count">
+            <strong>{count(matches)}</strong> of {counted(scored, "scored document")}{" "}
+            {id === OUTLIERS ? "match no concept" : "match"} <strong>{percent(matches, scored)}</strong>
+            <SliceNote store={store} />
+          </p>
+          <div class="lloom-figures">
+            <ScoreHistogram store={store} place={place} slice={slice} />
+            <SliceBars store={store} row={row} />
+          </div>
+        </>
+      )}
+      {concept !== undefined && concept.summary !== "" && <p class="lloom-summary">{concept.summary}</p>}
+      {concept !== undefined && concept.examples.length > 0 && <ConceptExamples store={store} concept={concept} />}
+    </section>
+  );
+}
+
+function AllDocuments({ store }: { store: Store }) {
+  const { slice, threshold } = store.state.value;
+  const tally = store.tally.value;
+  const outliers = countOf(tally, -1, slice, threshold);
+  const covered = outliers.scored - outliers.matches;
+  const label = slice === null ? null : (store.slices.value?.labels[slice] ?? null);
+  return (
+    <section class="lloom-detail" aria-label="All documents">
+      <div class="lloom-detail-head">
+        <h2 class="lloom-detail-name">{label === null ? "All documents" : label}</h2>
+      </div>
+      <p class="lloom-detail-count">
+        <strong>{count(sizeOf(tally, slice))}</strong> documents
+        {outliers.scored > 0 && (
+          <>
+            {", "}
+            <strong>{percent(covered, outliers.scored)}</strong> match at least one concept
+          </>
+        )}
+        <SliceNote store={store} />
+      </p>
+      <p class="lloom-note">Choose a concept, a slice or a cell to read its documents.</p>
+    </section>
+  );
+}
+
+/** The slice that was clicked, and the way out of it. */
+function SliceNote({ store }: { store: Store }) {
+  const { slice } = store.state.value;
+  const slices = store.slices.value;
+  if (slice === null || slices === null) return null;
+  const label = slices.labels[slice] ?? "–";
+  return (
+    <button
+      type="button"
+      class="lloom-chip"
+      aria-label={`Only ${slices.column}: ${label}. Show all slices`}
+      onClick={() => store.update({ slice: null })}
+    >
+      {slices.column}: {label} <span aria-hidden="true">×</span>
+    </button>
+  );
+}

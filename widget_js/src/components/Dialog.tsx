@@ -1,0 +1,39 @@
+/** A modal dialog: the browser's own, which keeps focus inside, closes with Escape and gives focus back. */
+
+import type { ComponentChildren } from "preact";
+import { useEffect, useId, useRef } from "preact/hooks";
+
+interface Props {
+  title: string;
+  onClose: () => void;
+  /** What to do; the last button is the one that acts. */
+  actions: ComponentChildren;
+  children: ComponentChildren;
+}
+
+export function Dialog({ title, onClose, actions, children }: Props) {
+  const id = useId();
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const element = dialog.current;
+    const before = element?.ownerDocument.activeElement;
+    element?.showModal();
+    return () => {
+      element?.close();
+      if (before instanceof HTMLElement && before.isConnected) before.focus();
+    };
+  }, []);
+  const cancel = (event: Event): void => {
+    event.preventDefault();
+    onClose();
+  };
+  return (
+    <dialog ref={dialog} class="lloom-dialog" aria-labelledby={id} onCancel={cancel}>
+      <h2 id={id} class="lloom-dialog-title">
+        {title}
+      </h2>
+      <div class="lloom-dialog-body">{children}</div>
+      <div class="lloom-dialog-actions">{actions}</div>
+    </dialog>
+  );
+}

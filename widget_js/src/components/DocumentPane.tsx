@@ -1,0 +1,122 @@
+/** A whole document beside the list, with its score on every concept and what shows each. */
+
+import type { ComponentProps } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { useAsking } from "../asking";
+import { metaOf } from "../format";
+import { judge } from "../labelling";
+import type { Store } from "../store";
+import { LoadProblem } from "./LoadProblem";
+import { MarkedText } from "./MarkedText";
+import { PaneScores } from "./PaneScores";
+
+export function DocumentPane({ store }: { store: Store }) {
+  const pane = useRef<HTMLElement>(null);
+  const { open, selection, cursor } = store.documents;
+  const loading = open.value;
+  const state = loading?.state.value;
+  const row = store.state.value.document;
+  const { rows } = selection.value;
+  const at = row === null ? -1 : rows.indexOf(row);
+  const go = (position: number): void => {
+    const next = rows[position];
+    if (next === undefined) return;
+    cursor.value = next;
+    store.update({ document: next });
+  };
+  // The concept whose highlight is marked and whose score is judged: the one chosen here, else the state's.
+  const [chosen, setChosen] = useState<string | null>(null);
+  const marked = chosen ?? store.state.value.concept;
+  const labelling = useAsking();
+  const [noted, setNoted] = useState("");
+  const judged = `${row} ${marked}`;
+  const setNoting = (on: boolean): void => setNoted(on ? judged : "");
+  useEffect(() => setChosen(null), [row, store.state.value.concept]);
+  const close = (): void => store.update({ document: null });
+  // Opened from the list or an example: focus goes with the eye, and back when it closes.
+  useEffect(() => {
+    const before = pane.current?.ownerDocument.activeElement;
+    pane.current?.focus({ preventScroll: true });
+    return () => {
+      if (before instanceof HTMLElement && before.isConnected) before.focus({ preventScroll: true });
+    };
+  }, []);
+  const onKeyDown = (event: KeyboardEvent): void => {
+    if (event.key === "Escape") {
+      event.preventDefault();
+      close();
+    } else if (event.target === event.currentTarget && (event.key === "j" || event.key === "k")) {
+      event.preventDefault();
+      go(at + (event.key === "j" ? 1 : -1));
+    } else if (judge(event, { store, row, conceptId: marked, asking: labelling, note: () => setNoting(true) })) {
+      event.preventDefault();
+    }
+  };
+  return (
+    <aside class="lloom-pane" ref={pane} tabIndex={-1} aria-label="Document" onKeyDown={onKeyDown}>
+      <div class="lloom-pane-head">
+        <button type="button" class="lloom-button lloom-button--quiet" disabled={at <= 0} onClick={() => go(at - 1)} aria-label="Previous document" title="Previous (k)">
+          ↑
+        </button>
+        <button type="button" class="lloom-button lloom-button--quiet" disabled={at < 0 || at >= rows.length - 1} onClick={() => go(at + 1)} aria-label="Next document" title="Next (j)">
+          ↓
+        </button>
+        <h3 class="lloom-pane-id">{state?.status === "ready" ? state.value.id : ""}</h3>
+        <span class="lloom-spring" />
+        <button type="button" class="lloom-button lloom-button--quiet" onClick={close} aria-label="Close the document" title="Close (Esc)">
+          ×
+        </button>
+      </div>
+      {state?.status === "failed" && <LoadProblem problem={state} onRetry={() => loading?.load()} />}
+      {state?.status === "loading" && (
+        <div class="lloom-pane-body" aria-busy="true">
+          <span class="lloom-skeleton" />
+          <span class="lloom-skeleton" />
+          <span class="lloom-skeleton" />
+        </div>
+      )}
+      {state?.status === "ready" && (
+        <PaneBody
+          key={state.value.row}
+          store={store}
+          full={state.value}
+          marked={marked}
+          onMark={setChosen}
+          asking={labelling}
+          noting={noted === judged}
+          onNoting={setNoting}
+        />
+      )}
+    </aside>
+  );
+}
+
+function PaneBody({ store, full, marked, ...judging }: ComponentProps<typeof PaneScores>) {
+  const spans = full.scores.find(({ concept_id }) => concept_id === marked)?.spans ?? [];
+  const meta = store.about.value.columns.map(({ name }) => ({ name, value: metaOf(full.meta, name) }));
+  return (
+    <div class="lloom-pane-body">
+      <p class="lloom-pane-text" dir="auto">
+        <MarkedText text={full.text} spans={spans} hits={full.hits} />
+      </p>
+      {full.bullets.length > 0 && (
+        <ul class="lloom-pane-bullets">
+          {full.bullets.map((bullet, index) => (
+            <li key={index}>{bullet}</li>
+          ))}
+        </ul>
+      )}
+      {meta.length > 0 && (
+        <dl class="lloom-pane-meta">
+          {meta.map(({ name, value }) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{value}</dd>
+            </div>
+          ))}
+        </dl>
+      )}
+      <PaneScores store={store} full={full} marked={marked} {...judging} />
+    </div>
+  );
+}

@@ -1,0 +1,49 @@
+/** The tabs, as a tab list with roving focus. */
+
+import { useId } from "preact/hooks";
+import type { Tab } from "../protocol";
+import { TABS } from "../state";
+import type { Store } from "../store";
+
+const NAMES: Record<Tab, string> = {
+  overview: "Overview",
+  matrix: "Matrix",
+  map: "Map",
+  overlap: "Overlap",
+  select: "Select",
+  history: "History",
+};
+
+export function Tabs({ store }: { store: Store }) {
+  const id = useId();
+  const { tab } = store.state.value;
+  const onKeyDown = (event: KeyboardEvent): void => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const to = event.key === "Home" ? 0 : event.key === "End" ? TABS.length - 1 : TABS.indexOf(tab) + (step ?? 0);
+    if (step === undefined && event.key !== "Home" && event.key !== "End") return;
+    event.preventDefault();
+    const next = TABS[(to + TABS.length) % TABS.length] as Tab;
+    store.update({ tab: next });
+    const list = event.currentTarget as HTMLElement;
+    list.querySelector<HTMLElement>(`[data-tab="${next}"]`)?.focus();
+  };
+  return (
+    <div class="lloom-tabs" role="tablist" aria-label="Views" onKeyDown={onKeyDown}>
+      {TABS.map((name) => (
+        <button
+          key={name}
+          id={`${id}-${name}`}
+          type="button"
+          role="tab"
+          class="lloom-tab"
+          data-tab={name}
+          aria-selected={name === tab}
+          tabIndex={name === tab ? 0 : -1}
+          onClick={() => store.update({ tab: name })}
+        >
+          {NAMES[name]}
+        </button>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,179 @@
+/** The documents that the state selects: found, filtered, sorted, and read. */
+
+import { computed, effect, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import { type Column, type Ranks, ranksOf, readColumn } from "./columns";
+import { Loading } from "./loading";
+import { type Lens, Pages } from "./pages";
+import { type FullDocument, NO_SLICE, NOT_SCORED } from "./protocol";
+import { codesOf } from "./scores";
+import { codeRanks, selectRows, sortRows } from "./selection";
+import { aligned } from "./source";
+import { OUTLIERS } from "./state";
+import type { Store } from "./store";
+
+export interface Selection {
+  /** Rows in the order of the list. */
+  rows: Uint32Array;
+  /** What is still on its way: the selection will change when it is here. */
+  waiting: Loading<unknown>[];
+}
+
+export class Documents {
+  readonly pages: Pages;
+  readonly selection: ReadonlySignal<Selection>;
+  /** What the text of listed documents depends on. */
+  readonly lens: ReadonlySignal<Lens>;
+  /** The document in the pane, or null when none is open. */
+  readonly open: ReadonlySignal<Loading<FullDocument> | null>;
+  /** The row under the cursor of the list. */
+  readonly cursor: Signal<number | null> = signal(null);
+  readonly #columns = new Map<string, Loading<Column>>();
+  readonly #ranks = new WeakMap<Column, Ranks>();
+  readonly #search = signal<{ query: string; loading: Loading<Uint32Array> } | null>(null);
+  readonly #open = signal<Loading<FullDocument> | null>(null);
+  #places: Loading<Float32Array | null> | null = null;
+  #lastFound: Uint32Array | null = null;
+  readonly #ends: (() => void)[];
+
+  constructor(private readonly store: Store) {
+    this.pages = new Pages(store.source);
+    this.open = this.#open;
+    const query = computed(() => store.state.value.query.trim());
+    const concept = computed(() => {
+      const id = store.state.value.concept;
+      return id !== null && store.conceptById.value.has(id) ? id : null;
+    });
+    this.lens = computed(() => ({ concept: concept.value, query: query.value }));
+    const rows = computed(() => this.#select());
+    this.selection = computed(() => {
+      const waiting = this.#waiting();
+      return { rows: sortRows(rows.value, this.#sortRanks(), store.state.value.doc_sort.descending), waiting };
+    });
+    const opened = computed(() => store.state.value.document);
+    const about = computed(() => store.about.value.n_docs);
+    this.#ends = [
+      effect(() => this.#find(query.value)),
+      effect(() => {
+        const row = opened.value;
+        const asked = query.value === "" ? {} : { query: query.value };
+        void store.scores.value;
+        this.#open.value =
+          row === null || row >= about.value
+            ? null
+            : new Loading(async () => (await store.request("document", { row, ...asked })).document);
+      }),
+      store.scores.subscribe(() => this.pages.age()),
+      store.sample.subscribe((sample) => this.pages.setSample(sample)),
+    ];
+  }
+
+  /** A metadata column, or `@id` or `@text`: asked for once. */
+  column(name: string): Loading<Column> {
+    let column = this.#columns.get(name);
+    if (column === undefined) {
+      column = new Loading(async () => readColumn(await this.store.request("column", { name })));
+      this.#columns.set(name, column);
+    }
+    return column;
+  }
+
+  /** Places on the map, x0, y0, x1, y1, …; null when there is nothing to lay out. */
+  places(): Loading<Float32Array | null> {
+    this.#places ??= new Loading(async () => {
+      const reply = await this.store.request("map", {});
+      return reply.ready ? new Float32Array(aligned(reply.buffers[0] ?? new Uint8Array(0), 4)) : null;
+    });
+    return this.#places;
+  }
+
+  dispose(): void {
+    for (const end of this.#ends) end();
+    this.pages.dispose();
+  }
+
+  #find(query: string): void {
+    const search = this.#search.peek();
+    if (search?.query === query) return;
+    if (query === "") {
+      this.#search.value = null;
+      this.#lastFound = null;
+      return;
+    }
+    const loading = new Loading(async () => {
+      const reply = await this.store.request("search", { query });
+      return new Uint32Array(aligned(reply.buffers[0] ?? new Uint8Array(0), 4));
+    });
+    this.#search.value = { query, loading };
+  }
+
+  /** The columns of filters and of the order that are in the corpus. */
+  #columnsInUse(): string[] {
+    const { columns, doc_sort } = this.store.state.value;
+    const known = new Set(this.store.about.value.columns.map(({ name }) => name));
+    const sorted = sortColumn(doc_sort.by);
+    const names = Object.keys(columns).filter((name) => known.has(name));
+    if (sorted !== null && (sorted.startsWith("@") || known.has(sorted))) names.push(sorted);
+    return [...new Set(names)];
+  }
+
+  #waiting(): Loading<unknown>[] {
+    const parts: Loading<unknown>[] = this.#columnsInUse().map((name) => this.column(name));
+    const search = this.#search.value;
+    if (search !== null) parts.push(search.loading);
+    if (this.store.state.value.lasso.length >= 3) parts.push(this.places());
+    return parts.filter((part) => part.state.value.status !== "ready");
+  }
+
+  #select(): Uint32Array {
+    const { store } = this;
+    const state = store.state.value;
+    const columns = new Map<string, Column>();
+    for (const name of this.#columnsInUse()) {
+      const column = this.column(name).value;
+      if (column !== null) columns.set(name, column);
+    }
+    const search = this.#search.value;
+    // The hits of the last query stay in sight until those of the next are here.
+    this.#lastFound = search?.loading.value ?? this.#lastFound;
+    return selectRows(state, {
+      nDocs: store.about.value.n_docs,
+      codes: store.codes(state.concept),
+      isConcept: state.concept !== null && store.conceptById.value.has(state.concept),
+      best: store.best.value,
+      also: state.also.map((id) => codesOf(store.scores.value, id)).filter((codes) => codes !== null),
+      sliceCodes: store.sliceCodes.value,
+      columns,
+      places: state.lasso.length >= 3 ? this.places().value : null,
+      found: search === null ? null : this.#lastFound,
+    });
+  }
+
+  #sortRanks(): Ranks | null {
+    const { store } = this;
+    const { doc_sort, concept } = store.state.value;
+    const name = sortColumn(doc_sort.by);
+    if (name !== null) {
+      const column = this.#columnsInUse().includes(name) ? this.column(name).value : null;
+      return column === null ? null : this.#ranksOf(column);
+    }
+    if (doc_sort.by === "slice") {
+      const codes = store.sliceCodes.value;
+      return codes === null || store.slices.value === null ? null : codeRanks(codes, NO_SLICE);
+    }
+    if (doc_sort.by === "row") return Int32Array.from({ length: store.about.value.n_docs }, (_, row) => row);
+    const codes = concept === OUTLIERS ? null : store.codes(concept);
+    return codes === null ? null : codeRanks(codes, NOT_SCORED);
+  }
+
+  #ranksOf(column: Column): Ranks {
+    const ranks = this.#ranks.get(column) ?? ranksOf(column);
+    this.#ranks.set(column, ranks);
+    return ranks;
+  }
+}
+
+/** The column by which documents are sorted, or null when the order needs none. */
+function sortColumn(by: string): string | null {
+  if (by === "id" || by === "text") return `@${by}`;
+  return by.startsWith("column:") ? by.slice("column:".length) : null;
+}
