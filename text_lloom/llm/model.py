@@ -292,6 +292,8 @@ class Model(_Callable, CallMethods):
             request: The conversation, the wanted form of the reply, the parameters.
 
         Raises:
+            FormRefused: When the service refuses the form of the request, and `complete` has learned to ask
+                in another, as it will the next time.
             ModelError: Or whatever the call function raises; the engine decides what to do.
         """
         _ = self.client

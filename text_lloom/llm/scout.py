@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeVar
 
+from text_lloom.errors import FormRefused
+
 __all__ = ["Scout"]
 
 T = TypeVar("T")
@@ -35,21 +37,29 @@ class Scout:
             kind: What may be refused for all requests of the kind.
             call: Makes the call.
         """
-        if kind in self._back:
-            return await call()
         place = (id(asyncio.get_running_loop()), kind)
-        out = self._out.get(place)
-        if out is None:
-            out = self._out[place] = asyncio.Event()
+        while kind not in self._back:
+            out = self._out.get(place)
+            if out is None:
+                return await self._go(place, kind, call)
             try:
-                return await call()
-            finally:
+                async with asyncio.timeout(self._patience):
+                    await out.wait()
+            except TimeoutError:
                 self._back.add(kind)
-                del self._out[place]
-                out.set()
-        try:
-            async with asyncio.timeout(self._patience):
-                await out.wait()
-        except TimeoutError:
-            self._back.add(kind)
         return await call()
+
+    async def _go(self, place: tuple[int, Hashable], kind: Hashable, call: Callable[[], Awaitable[T]]) -> T:
+        """Make the first call; when the service refuses its form, the next one is the first again."""
+        out = self._out[place] = asyncio.Event()
+        is_back = True
+        try:
+            return await call()
+        except FormRefused:
+            is_back = False
+            raise
+        finally:
+            if is_back:
+                self._back.add(kind)
+            del self._out[place]
+            out.set()
