@@ -54,7 +54,7 @@ def request_for(model: Model, task: Task[Any], settings: StepSettings = NO_SETTI
     """The request that puts a task to a model."""
     message = Message(role="user", content=task.prompt())
     schema = task.exact_schema() if model.constrains else task.schema()
-    return pose(model, (message,), schema=schema, settings=settings)
+    return pose(model, (message,), schema=schema, regex=task.regex, settings=settings)
 
 
 def re_asked(request: ModelRequest, problem: tuple[str, str]) -> ModelRequest:

@@ -147,7 +147,7 @@ class ScoreDocuments(Task[list[Scored]]):
             "answer_form": form,
         }
 
-    def exact_schema(self) -> Mapping[str, object]:
+    def exact_schema(self) -> Mapping[str, object] | None:
         if self.answer_units() > MOST_ENTRIES:
             return self.schema()
         return score_schema(len(self.documents), len(self.concepts), with_quotes=self.get_highlights)
