@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,21 @@ from text_lloom.testing import refuse_paid_calls
 __all__ = ["fake_provider", "fake_provider_process"]
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+_LOCAL_MODELS = ("torch", "transformers", "sentence_transformers", "model2vec", "outlines_core", "peft")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs models on this machine where their packages are absent, and say which."""
+    if item.get_closest_marker("torch") is None:
+        return
+    missing = [name for name in _LOCAL_MODELS if importlib.util.find_spec(name) is None]
+    if missing:
+        reason = f"needs {', '.join(missing)}: pip install 'text_lloom[local,transformers]'"
+        if os.environ.get("LLOOM_REQUIRE_TORCH"):
+            pytest.fail(reason)
+        pytest.skip(reason)
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +47,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with refuse_paid_calls():
         yield
 

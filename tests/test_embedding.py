@@ -219,7 +219,8 @@ async def test_a_text_longer_than_the_window_is_cut() -> None:
         return [vector(text) for text in texts]
 
     model = EmbedModel("m", None, fn, cost=0, context_window=50)
-    await embed_all(model, ["The bus is late. " * 100, "Short."], run=quick())
+    with pytest.warns(UserWarning, match=r"1 text was longer than the 50 tokens that 'm' takes"):
+        await embed_all(model, ["The bus is late. " * 100, "Short."], run=quick())
     assert seen[1] == "Short."
     assert seen[0].startswith("The bus is late.")
     assert 20 < model.count_tokens(seen[0]) <= 50

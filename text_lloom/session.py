@@ -17,9 +17,11 @@ from text_lloom.corpus import Corpus, Document
 from text_lloom.errors import InputError, UnknownName
 from text_lloom.llm.batches import BatchJob, batch_model
 from text_lloom.llm.budget import Budget, TokenBudget
+from text_lloom.llm.classifier import Classifier
 from text_lloom.llm.defaults import Models
-from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.engine import Answerer
 from text_lloom.llm.fallback import Fallbacks
+from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.journal import open_journal
 from text_lloom.llm.model import Embedder, EmbedModel, Model
 from text_lloom.llm.numeric import finite_number
@@ -225,6 +227,8 @@ class Session:
         _check_seconds("poll_seconds", poll_seconds)
         settings = score_settings(self.models, self._run.settings, params, custom_prompts)
         concepts = self._to_score(c_ids, score_all)
+        if isinstance(self.models.score, Classifier):
+            self.models.score.check_concepts(concepts)
         self._ask_as(SCORE_STEPS, settings)
         table = self.table
         if df is not None:
@@ -244,7 +248,12 @@ class Session:
             _warn_of_waiting(tasks, batches.waiting)
         scored = {i for task in tasks for i in task.concept_ids}
         estimate = estimate_score(
-            table.corpus, self.models.score, tasks, n_summaries=len(scored), in_batch=in_batch
+            table.corpus,
+            self.models.score,
+            tasks,
+            summary_model=self._summary_model,
+            n_summaries=len(scored),
+            in_batch=in_batch,
         )
         if not self._may_spend(estimate, "scoring in a batch" if in_batch else "scoring", confirm):
             return _declined()
@@ -385,12 +394,17 @@ class Session:
             await self._summarize(concepts, {i for task in outcome.answered for i in task.concept_ids})
         return table.to_frame(concepts)
 
+    @property
+    def _summary_model(self) -> Answerer:
+        """Who sums concepts up: the score model, unless it can do nothing but score."""
+        return self.models.synth if isinstance(self.models.score, Classifier) else self.models.score
+
     async def _summarize(self, concepts: Sequence[Concept], scored: Collection[str]) -> None:
         """Sum up the concepts that were scored just now, and those without a summary."""
         due = [concept for concept in concepts if concept.id in scored or not concept.summary]
         if due:
             with self._timed("summarize_concept"):
-                await summarize_concepts(due, self.models.score, self.table, run=self._run)
+                await summarize_concepts(due, self._summary_model, self.table, run=self._run)
 
     # Small things
 
@@ -629,10 +643,12 @@ class Session:
             )
 
 
-def _is_remote(model: AnyModel | Embedder) -> bool:
+def _is_remote(model: Answerer | Embedder) -> bool:
     if isinstance(model, Fallbacks):
         return any(_is_remote(part) for part in model.models)
-    return isinstance(model, (Model, EmbedModel))
+    if isinstance(model, HybridEmbedModel):
+        return any(_is_remote(part) for part in model.parts)
+    return isinstance(model, (Model, EmbedModel, Classifier))
 
 
 async def _declined() -> None:

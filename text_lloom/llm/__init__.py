@@ -7,16 +7,25 @@
 
 from text_lloom.llm import calling, journal  # noqa: F401 - now, so that a first call does not wait
 from text_lloom.llm.asked import Message, ModelRequest
+from text_lloom.llm.classifier import Classifier
 from text_lloom.llm.costs import GLOBAL_COSTS, CostTracker, track_costs
 from text_lloom.llm.fallback import Fallbacks
+from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.limits import RateLimit, RateStatus
-from text_lloom.llm.model import EmbedModel, Model, Solver
+from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
 from text_lloom.llm.providers.anthropic import AnthropicModel
 from text_lloom.llm.providers.anyllm import AnyEmbedModel, AnyModel
 from text_lloom.llm.providers.gemini import GeminiEmbedModel, GeminiModel
+from text_lloom.llm.providers.hidden_states import TransformersEmbedModel
+from text_lloom.llm.providers.inference_protocol import InferenceProtocolModel
 from text_lloom.llm.providers.litellm import LiteLLMEmbedModel, LiteLLMModel
+from text_lloom.llm.providers.llamacpp import LlamaCppModel
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
+from text_lloom.llm.providers.model2vec import Model2VecEmbedModel
 from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
+from text_lloom.llm.providers.sentence_transformers import SentenceTransformerEmbedModel
+from text_lloom.llm.providers.sparse import SparseEmbedModel
+from text_lloom.llm.providers.transformers import TransformersModel
 from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.returned import Completion, Embeddings
 from text_lloom.llm.run import Failure
@@ -29,28 +38,38 @@ __all__ = [
     "AnyEmbedModel",
     "AnyModel",
     "Attempt",
+    "Classifier",
     "Completion",
     "CostTracker",
     "EmbedModel",
+    "Embedder",
     "Embeddings",
     "Failure",
     "Fallbacks",
     "GeminiEmbedModel",
     "GeminiModel",
+    "HybridEmbedModel",
+    "InferenceProtocolModel",
     "Ledger",
     "LiteLLMEmbedModel",
     "LiteLLMModel",
+    "LlamaCppModel",
     "LocalEmbedModel",
     "LocalModel",
     "Message",
     "Model",
+    "Model2VecEmbedModel",
     "ModelRequest",
     "OpenAIEmbedModel",
     "OpenAIModel",
     "RateLimit",
     "RateStatus",
     "RetryPolicy",
+    "SentenceTransformerEmbedModel",
     "Solver",
+    "SparseEmbedModel",
     "Totals",
+    "TransformersEmbedModel",
+    "TransformersModel",
     "track_costs",
 ]

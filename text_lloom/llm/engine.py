@@ -23,6 +23,7 @@ from text_lloom.errors import (
     ModelError,
     StepFailed,
 )
+from text_lloom.llm.classifier import Classifier
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.fit import fit_task, halved
 from text_lloom.llm.model import Model, Solver
@@ -35,10 +36,10 @@ from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt
 from text_lloom.tasks import Task
 
-__all__ = ["AnyModel", "Failure", "Run", "ask_all"]
+__all__ = ["Answerer", "Failure", "Run", "ask_all"]
 
 A = TypeVar("A")
-AnyModel: TypeAlias = Model | Solver | Fallbacks
+Answerer: TypeAlias = Model | Solver | Fallbacks
 
 _BREAKER = 8
 _SOLVE_CHUNK = 512
@@ -50,7 +51,7 @@ OnAnswer: TypeAlias = Callable[[int, A | Failure], None]
 
 
 async def ask_all(
-    model: AnyModel,
+    model: Answerer,
     tasks: Sequence[Task[A]],
     *,
     run: Run | None = None,
@@ -89,6 +90,8 @@ async def _ask_one_model(
     if run.progress is not None:
         run.progress.start(tasks[0].step, len(tasks))
     try:
+        if isinstance(model, Classifier):
+            return await model.answer(tasks, run=run, on_answer=on_answer)
         if isinstance(model, Solver):
             if not model.can_solve(type(tasks[0])):
                 raise InputError(
@@ -107,7 +110,9 @@ async def _ask_one_model(
 async def _ask_in_turn(
     models: Sequence[Model | Solver], tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A] | None
 ) -> list[A | Failure]:
-    """Ask each model what the ones before it could not answer."""
+    """Ask each model what the ones before it could not answer, as far as it answers such questions."""
+    kind = type(tasks[0])
+    models = [model for model in models if not isinstance(model, Solver) or model.can_solve(kind)] or models
     answers: list[Any] = [None] * len(tasks)
     pending = list(range(len(tasks)))
     for model, following in zip(models, [*models[1:], None], strict=True):
@@ -184,7 +189,11 @@ class _Asking(Generic[A]):
 
     async def all(self) -> list[A | Failure]:
         check_allowed(self.model)
-        _ = self.model.client  # set up before the first start is granted: imports take their time
+        # Set up before the first start is granted: imports and weights take their time.
+        if self.model.loads_on_thread:
+            await asyncio.to_thread(getattr, self.model, "client")
+        else:
+            _ = self.model.client
         try:
             async with asyncio.TaskGroup() as group:
                 for question in self._questions():

@@ -237,6 +237,10 @@ class Model(_Callable, CallMethods):
     """Whether `complete` calls `request.on_chunk`."""
     stays_on_loop: ClassVar[bool] = False
     """`complete` is async and never blocks, so that nothing needs to watch it."""
+    constrains: ClassVar[bool] = False
+    """A schema is held token by token, so that one for each shape of question costs little."""
+    loads_on_thread: ClassVar[bool] = False
+    """Setting up takes long, and must not stop the event loop."""
     learns: ClassVar[bool] = False
     """`complete` remembers what the server refuses, so a first request of each kind goes ahead."""
     generation_params: frozenset[str] | None = None

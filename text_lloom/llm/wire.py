@@ -234,11 +234,24 @@ def _http_error(status: int, received: bytes, headers: Mapping[str, str]) -> Htt
         content = None
     said = content if isinstance(content, dict) else {}
     error = said.get("error") or said
-    if isinstance(error, dict) and (message := error.get("message") or error.get("detail")):
-        code = error.get("code") or error.get("type")
-        named = f"{message} ({code})" if code else str(message)
-        parameter = error.get("param")
-        return HttpError(status, named, headers, parameter=parameter if isinstance(parameter, str) else None)
+    if isinstance(error, dict):
+        detail = error.get("detail")
+        problems = "; ".join(map(_problem, detail[:5])) if isinstance(detail, list) else detail
+        if message := error.get("message") or problems:
+            code = error.get("code") or error.get("type")
+            named = f"{message} ({code})" if code else str(message)
+            parameter = error.get("param")
+            given = parameter if isinstance(parameter, str) else None
+            return HttpError(status, named, headers, parameter=given)
     if isinstance(error, str):
         return HttpError(status, error, headers)
     return HttpError(status, " ".join(text.split())[:300] or f"HTTP status {status}", headers)
+
+
+def _problem(detail: object) -> str:
+    """One problem of a request's body, in the form in which FastAPI states it."""
+    if not isinstance(detail, dict):
+        return str(detail)
+    where = detail.get("loc")
+    place = ".".join(map(str, where)) if isinstance(where, list) else ""
+    return f"{place}: {detail.get('msg', '')}" if place else str(detail.get("msg", detail))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from text_lloom.concept import Concept
 from text_lloom.corpus import Corpus, Document
 from text_lloom.llm.batches import BATCH_PRICE
-from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.engine import Answerer
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
 from text_lloom.operators.parameters import GenParameters
@@ -121,9 +121,9 @@ def estimate_gen(
     corpus: Corpus,
     parameters: GenParameters,
     *,
-    distill_model: AnyModel,
+    distill_model: Answerer,
     cluster_model: Embedder,
-    synth_model: AnyModel,
+    synth_model: Answerer,
     auto_review: bool = True,
 ) -> Estimate:
     """What concept generation will cost, from the prompts of a sample of the documents."""
@@ -159,10 +159,11 @@ def estimate_gen(
 
 def estimate_score(
     corpus: Corpus,
-    model: AnyModel,
+    model: Answerer,
     tasks: Sequence[ScoreDocuments],
     *,
     n_summaries: int,
+    summary_model: Answerer | None = None,
     in_batch: bool = False,
 ) -> Estimate:
     """What scoring will cost, from the prompts of a sample of the questions.
@@ -172,6 +173,7 @@ def estimate_score(
         model: Who is asked.
         tasks: The questions.
         n_summaries: Concepts that are summed up afterwards; always at the full price.
+        summary_model: Who sums them up, if not `model`.
         in_batch: Sent through the Batch API, at half the price.
     """
     if not tasks:
@@ -181,11 +183,11 @@ def estimate_score(
     if n_summaries:
         passages = tuple(text[:200] for text in corpus.texts[:20])
         concept = Concept("Four words for it", "Does the text say that this is so?")
-        steps.append(_step(model, [SummarizeConcept(concept, passages)], n_summaries))
+        steps.append(_step(summary_model or model, [SummarizeConcept(concept, passages)], n_summaries))
     return Estimate(tuple(steps))
 
 
-def estimate_map(model: AnyModel, tasks: Sequence[MapDocument]) -> Estimate:
+def estimate_map(model: Answerer, tasks: Sequence[MapDocument]) -> Estimate:
     """What a user's own question will cost, from the prompts of a sample of the documents."""
     step = max(1, len(tasks) // _SAMPLE)
     return Estimate((_step(model, tasks[::step], len(tasks)),))
@@ -196,7 +198,7 @@ def _sample(corpus: Corpus) -> list[Document]:
     return documents[:: max(1, len(documents) // _SAMPLE)]
 
 
-def _step(model: AnyModel, sample: Sequence[Task[Any]], requests: int, *, share: float = 1.0) -> StepEstimate:
+def _step(model: Answerer, sample: Sequence[Task[Any]], requests: int, *, share: float = 1.0) -> StepEstimate:
     """The estimate of a step, at a share of the model's price."""
     name = sample[0].step
     if isinstance(model, Solver):

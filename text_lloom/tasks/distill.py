@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field
 from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
 from text_lloom.tasks.base import Reply, Task, Template
+from text_lloom.tasks.exact import bullets_schema
 
 __all__ = ["FILTER_TEMPLATE", "SUMMARIZE_TEMPLATE", "FilterQuotes", "SummarizeDocument"]
 
@@ -179,6 +180,9 @@ class SummarizeDocument(Task[list[str]]):
         if self.custom is None:
             n_bullets = "1 bullet point" if n_bullets == "1" else f"up to {n_bullets} bullet points"
         return {"ex": self.text, "n_bullets": n_bullets, "n_words": self.n_words, "seeding_phrase": seeding}
+
+    def exact_schema(self) -> Mapping[str, object]:
+        return bullets_schema(may_be_empty=self.seed is not None)
 
     def read(self, reply: Reply) -> list[str]:
         bullets = [" ".join(b.split()).lstrip("-•* ") for b in cast("BulletsReply", reply).bullets]

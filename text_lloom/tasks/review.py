@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field
 from text_lloom.concept import Concept
 from text_lloom.errors import BadAnswer
 from text_lloom.tasks.base import Label, Reply, Task, Template
+from text_lloom.tasks.exact import merge_schema, removal_schema, selection_schema
 
 __all__ = [
     "Candidate",
@@ -230,6 +231,9 @@ class ReviewRemove(Task[list[Removal]]):
         seeding = f", and those that have nothing to do with {self.seed}" if self.seed else ""
         return {"concepts": _listed(self.candidates), "seeding_phrase": seeding}
 
+    def exact_schema(self) -> Mapping[str, object]:
+        return removal_schema(len(self.candidates))
+
     def read(self, reply: Reply) -> list[Removal]:
         found = cast("RemoveReply", reply).remove
         _check_labels([entry.concept for entry in found], len(self.candidates))
@@ -278,6 +282,9 @@ class ReviewMerge(Task[list[MergeGroup]]):
             "seeding_phrase": seeding,
         }
 
+    def exact_schema(self) -> Mapping[str, object]:
+        return merge_schema(len(self.candidates))
+
     def read(self, reply: Reply) -> list[MergeGroup]:
         taken: set[int] = set()
         groups = []
@@ -325,6 +332,9 @@ class SelectConcepts(Task[list[str]]):
             "max_concepts": str(self.max_concepts),
             "seeding_phrase": seeding,
         }
+
+    def exact_schema(self) -> Mapping[str, object]:
+        return selection_schema(len(self.candidates))
 
     def read(self, reply: Reply) -> list[str]:
         labels = list(dict.fromkeys(cast("SelectReply", reply).select))

@@ -15,6 +15,7 @@ from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
 from text_lloom.scores import ANSWER_SCORES, Judgement
 from text_lloom.tasks.base import Label, Reply, Task, Template
+from text_lloom.tasks.exact import MOST_ENTRIES, score_schema
 
 __all__ = ["SCORE_TEMPLATE", "ScoreDocuments", "Scored"]
 
@@ -145,6 +146,11 @@ class ScoreDocuments(Task[list[Scored]]):
             "n_entries": str(self.answer_units()),
             "answer_form": form,
         }
+
+    def exact_schema(self) -> Mapping[str, object] | None:
+        if self.answer_units() > MOST_ENTRIES:
+            return self.schema()
+        return score_schema(len(self.documents), len(self.concepts), with_quotes=self.get_highlights)
 
     def read(self, reply: Reply) -> list[Scored]:
         judged: dict[tuple[int, int], EntryReply] = {}

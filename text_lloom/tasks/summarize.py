@@ -9,6 +9,7 @@ from typing import ClassVar, cast
 from text_lloom.concept import Concept
 from text_lloom.errors import BadAnswer
 from text_lloom.tasks.base import Reply, Task, Template
+from text_lloom.tasks.exact import summary_schema
 
 __all__ = ["SUMMARIZE_CONCEPT_TEMPLATE", "SummarizeConcept"]
 
@@ -68,6 +69,9 @@ class SummarizeConcept(Task[str]):
             "concept_prompt": self.concept.criteria,
             "examples": passages,
         }
+
+    def exact_schema(self) -> Mapping[str, object]:
+        return summary_schema()
 
     def read(self, reply: Reply) -> str:
         summary = " ".join(cast("SummaryReply", reply).summary.split())

@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field
 
 from text_lloom.errors import BadAnswer
 from text_lloom.tasks.base import LineNumber, Reply, Task, Template
+from text_lloom.tasks.exact import patterns_schema
 
 __all__ = ["SYNTHESIZE_TEMPLATE", "Item", "Pattern", "SynthesizeConcepts"]
 
@@ -119,6 +120,9 @@ class SynthesizeConcepts(Task[list[Pattern]]):
                 "to be ignored, and one or two ideas are a good answer"
             )
         return {"examples": lines, "n_concepts_phrase": self._how_many(), "seeding_phrase": seeding}
+
+    def exact_schema(self) -> Mapping[str, object]:
+        return patterns_schema(len(self.items))
 
     def read(self, reply: Reply) -> list[Pattern]:
         patterns = []
