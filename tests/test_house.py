@@ -28,7 +28,7 @@ FLOORS = [
     {"llm", "local"},
     {"operators"},
     {"analysis", "storage", "widget"},
-    {"session", "consent", "progress"},
+    {"session", "questions", "consent", "progress"},
     {"workbench", "concept_induction", "testing"},
     {"cli"},
 ]

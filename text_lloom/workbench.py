@@ -42,7 +42,9 @@ from text_lloom.operators.estimate import Estimate, estimate_score
 from text_lloom.operators.evaluate import Coverage, match_concepts
 from text_lloom.operators.parameters import suggest_parameters
 from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring
+from text_lloom.questions import plan_map
 from text_lloom.session import Session, Summary, check_count
+from text_lloom.tasks.map import Quote
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     from text_lloom.analysis.slices import Slices
     from text_lloom.widget.report import StaticSelect, StaticView
 
-__all__ = ["Prompt", "Summary", "lloom", "load"]
+__all__ = ["Prompt", "Quote", "Summary", "lloom", "load"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -503,6 +505,61 @@ class lloom(Session):
         found = list(self.concepts.values())
         return await run_async(match_concepts(known, found, self.models.synth, run=self._run))
 
+    async def map(
+        self,
+        question: object,
+        schema: object = None,
+        *,
+        regex: str | None = None,
+        prompt: str | Callable[..., str] | None = None,
+        system: str | None = None,
+        params: Mapping[str, object] | None = None,
+        model: ModelSpec = None,
+        df: IntoDataFrame | None = None,
+        prefix: str = "",
+        confirm: bool | None = None,
+    ) -> pd.DataFrame | None:
+        """Ask every document a question of your own.
+
+        Args:
+            question: A pydantic model: its docstring is the question, its fields are the answer (a field of
+                type `Quote` must stand in the document). Or the question as text.
+            schema: The wanted form of the answers to a question that is text, as for `Model.call`.
+            regex: A pattern that the answers to a question that is text match as a whole.
+            prompt: A template with the fields `{text}`, `{question}`, `{form}` and any column of the
+                documents, or a function of these that returns the prompt.
+            system: The system message.
+            params: Generation parameters.
+            model: Who is asked; the score model when not given.
+            df: Other documents, with the same text and id columns.
+            prefix: Put before the names of the new columns.
+            confirm: As for `gen`.
+
+        Returns:
+            The documents in order, with a column per field of the answer (`answer` for a question that is
+            text); missing where there is no answer, see `failures()`. `None` when the user declined.
+
+        Raises:
+            InputError: When the question, its form or its prompt cannot be used; nothing is spent.
+            BudgetReached: When the next request would pass the budget; the replies so far are kept, so that
+                asking again goes on from there.
+        """
+        return await run_async(
+            plan_map(
+                self,
+                question,
+                schema,
+                regex=regex,
+                prompt=prompt,
+                system=system,
+                params=params,
+                model=model,
+                df=df,
+                prefix=prefix,
+                confirm=confirm,
+            )
+        )
+
     # Results
 
     def vis(
@@ -736,6 +793,7 @@ class SyncMethods:
         self.add = _now(session._plan_add, session.add)
         self.edit = _now(session._plan_edit, session.edit)
         self.score = _now(session._plan_score, session.score)
+        self.map = _now(functools.partial(plan_map, session), session.map)
         self.cancel_batches = _now(session._plan_cancel_batches, session.cancel_batches)
         self.auto_eval = _now(session.auto_eval, session.auto_eval)
         self.retry_failures = _now(session._plan_retry, session.retry_failures)

@@ -14,7 +14,7 @@ from text_lloom.llm.model import Embedder, Model, Solver
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
 from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
 
-__all__ = ["EmbedSpec", "ModelSpec", "Models", "resolve_models"]
+__all__ = ["EmbedSpec", "ModelSpec", "Models", "model_of", "resolve_models"]
 
 ModelSpec: TypeAlias = Model | Solver | Fallbacks | str | Sequence[Model | Solver | str] | None
 EmbedSpec: TypeAlias = Embedder | str | None
@@ -55,25 +55,6 @@ def resolve_models(
     local = LocalModel(background)
     has_key = bool(os.environ.get("OPENAI_API_KEY"))
 
-    def chat(spec: ModelSpec, role: str, default: str) -> AnyModel:
-        if isinstance(spec, Fallbacks):
-            return spec
-        if isinstance(spec, (list, tuple)):
-            return Fallbacks(tuple(single(part, role, default) for part in spec))
-        return single(spec, role, default)
-
-    def single(spec: object, role: str, default: str) -> Model | Solver:
-        if spec is None:
-            return OpenAIModel(default) if has_key else local
-        if isinstance(spec, str):
-            return model_from(spec, role=role, default=default, local=local)
-        if not isinstance(spec, (Model, Solver)):
-            raise InputError(
-                f"{role}={spec!r}: expected a Model (such as OpenAIModel(...)), a string such as 'local' or "
-                f"'openai:<name>', or a list of these in the order in which they are tried."
-            )
-        return spec
-
     def embedder(spec: EmbedSpec) -> Embedder:
         if spec is None:
             return OpenAIEmbedModel() if has_key else LocalEmbedModel(local)
@@ -87,8 +68,43 @@ def resolve_models(
         return spec
 
     return Models(
-        chat(distill, "distill_model", DEFAULT_MODELS.distill),
+        model_of(distill, role="distill_model", default=DEFAULT_MODELS.distill, local=local),
         embedder(cluster),
-        chat(synth, "synth_model", DEFAULT_MODELS.synth),
-        chat(score, "score_model", DEFAULT_MODELS.score),
+        model_of(synth, role="synth_model", default=DEFAULT_MODELS.synth, local=local),
+        model_of(score, role="score_model", default=DEFAULT_MODELS.score, local=local),
     )
+
+
+def model_of(
+    spec: ModelSpec, *, role: str, default: str = DEFAULT_MODELS.score, local: LocalModel | None = None
+) -> AnyModel:
+    """The model, or the models in order, that a user passed.
+
+    Args:
+        spec: A model, a string such as `"openai:gpt-4o-mini"`, a list of these in the order in which they
+            are tried, or `None` for the default.
+        role: The argument that it was passed as, for messages.
+        default: Name of OpenAI's model when none is named.
+        local: The local engine to use for `"local"`.
+
+    Raises:
+        InputError: When it is something else.
+    """
+    if isinstance(spec, Fallbacks):
+        return spec
+    if isinstance(spec, (list, tuple)):
+        return Fallbacks(tuple(_single(part, role, default, local) for part in spec))
+    return _single(spec, role, default, local)
+
+
+def _single(spec: object, role: str, default: str, local: LocalModel | None) -> Model | Solver:
+    if spec is None:
+        return OpenAIModel(default) if os.environ.get("OPENAI_API_KEY") else local or LocalModel()
+    if isinstance(spec, str):
+        return model_from(spec, role=role, default=default, local=local)
+    if not isinstance(spec, (Model, Solver)):
+        raise InputError(
+            f"{role}={spec!r}: expected a Model (such as OpenAIModel(...)), a string such as 'local' or "
+            f"'openai:<name>', or a list of these in the order in which they are tried."
+        )
+    return spec

@@ -19,6 +19,7 @@ from text_lloom.errors import (
     BadAnswer,
     BudgetReached,
     ContextOverflow,
+    InputError,
     ModelError,
     StepFailed,
 )
@@ -89,6 +90,10 @@ async def _ask_one_model(
         run.progress.start(tasks[0].step, len(tasks))
     try:
         if isinstance(model, Solver):
+            if not model.can_solve(type(tasks[0])):
+                raise InputError(
+                    f"{tasks[0].step}: model {model.label!r} cannot answer this; pass another one."
+                )
             return await _solve(model, tasks, run, on_answer)
         template = run.settings.get(tasks[0].step, NO_SETTINGS).template
         if template is not None:

@@ -53,7 +53,7 @@ def pose(
 def request_for(model: Model, task: Task[Any], settings: StepSettings = NO_SETTINGS) -> ModelRequest:
     """The request that puts a task to a model."""
     message = Message(role="user", content=task.prompt())
-    return pose(model, (message,), schema=task.schema(), settings=settings)
+    return pose(model, (message,), schema=task.schema(), regex=task.regex, settings=settings)
 
 
 def re_asked(request: ModelRequest, problem: tuple[str, str]) -> ModelRequest:

@@ -18,6 +18,7 @@ from text_lloom.tasks import (
     Candidate,
     FilterQuotes,
     Item,
+    MapDocument,
     ReviewMerge,
     ReviewRemove,
     ScoreDocuments,
@@ -27,7 +28,7 @@ from text_lloom.tasks import (
     Task,
 )
 
-__all__ = ["Estimate", "StepEstimate", "estimate_gen", "estimate_score"]
+__all__ = ["Estimate", "StepEstimate", "estimate_gen", "estimate_map", "estimate_score"]
 
 _SAMPLE = 40
 _SHORT, _LONG = 0.5, 1.3
@@ -182,6 +183,12 @@ def estimate_score(
         concept = Concept("Four words for it", "Does the text say that this is so?")
         steps.append(_step(model, [SummarizeConcept(concept, passages)], n_summaries))
     return Estimate(tuple(steps))
+
+
+def estimate_map(model: AnyModel, tasks: Sequence[MapDocument]) -> Estimate:
+    """What a user's own question will cost, from the prompts of a sample of the documents."""
+    step = max(1, len(tasks) // _SAMPLE)
+    return Estimate((_step(model, tasks[::step], len(tasks)),))
 
 
 def _sample(corpus: Corpus) -> list[Document]:

@@ -2,6 +2,7 @@
 
 from text_lloom.tasks.base import Task, Template
 from text_lloom.tasks.distill import FilterQuotes, SummarizeDocument
+from text_lloom.tasks.map import MapDocument
 from text_lloom.tasks.review import (
     Candidate,
     MatchConcepts,
@@ -19,6 +20,7 @@ __all__ = [
     "Candidate",
     "FilterQuotes",
     "Item",
+    "MapDocument",
     "MatchConcepts",
     "MergeGroup",
     "Pattern",

@@ -19,7 +19,7 @@ __all__ = ["Answer", "Label", "LineNumber", "Reply", "Task", "Template", "label_
 
 Answer = TypeVar("Answer")
 
-_FIELD = re.compile(r"\{\{|\}\}|\{([a-z_]+)\}")
+_FIELD = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}")
 _FENCE = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 _LABEL = re.compile(r"\d+")
 
@@ -52,13 +52,18 @@ class Template:
 
         return encodable(_FIELD.sub(replacement, self.text))
 
+    @staticmethod
+    def names_in(text: str) -> list[str]:
+        """The names in braces in a text, in order."""
+        return list(dict.fromkeys(match.group(1) for match in _FIELD.finditer(text) if match.group(1)))
+
     def customised(self, text: str, *, step: str) -> Template:
         """This template with the user's text.
 
         Raises:
             PromptError: When the text lacks a required field; names it and all required fields.
         """
-        found = {match.group(1) for match in _FIELD.finditer(text)}
+        found = self.names_in(text)
         missing = [name for name in self.required if name not in found]
         if missing:
             raise PromptError(
@@ -106,12 +111,12 @@ class Task(ABC, Generic[Answer]):
     expected_tokens: ClassVar[int]
     """Rough length of an answer, in tokens, per `answer_units()`."""
 
-    custom: Template | None
+    custom: Template | None = None
     """A template to use instead of the task's own."""
 
-    @abstractmethod
     def fields(self) -> Mapping[str, str]:
         """The values of the template's fields."""
+        return {}
 
     def prompt(self) -> str:
         """The whole question as text."""
@@ -153,9 +158,14 @@ class Task(ABC, Generic[Answer]):
         """How many pieces of about `expected_tokens` an answer has."""
         return 1
 
-    def schema(self) -> Mapping[str, object]:
-        """JSON schema of the reply; the same object for all tasks of a kind."""
+    def schema(self) -> Mapping[str, object] | None:
+        """JSON schema of the reply, `None` if it is no JSON; the same object for all tasks of a kind."""
         return _schema(self.reply)
+
+    @property
+    def regex(self) -> str | None:
+        """A pattern that the whole reply must match."""
+        return None
 
     def parse(self, text: str) -> Answer:
         """The answer in a model's reply.

@@ -39,8 +39,12 @@ class Form(ABC):
         """What a prompt says about the form."""
 
     @abstractmethod
-    def read(self, text: str) -> object:
+    def read(self, text: str, *, document: str | None = None) -> object:
         """The value in a reply.
+
+        Args:
+            text: The reply.
+            document: What the question is about, for passages that must stand in it.
 
         Raises:
             BadAnswer: When the reply does not have the form; the message tells the model why.
@@ -84,20 +88,20 @@ class _Json(Form):
         written = json.dumps(self.schema, ensure_ascii=False)
         return f"Answer with one JSON object that follows this JSON schema, and nothing else:\n{written}"
 
-    def read(self, text: str) -> object:
+    def read(self, text: str, *, document: str | None = None) -> object:
         content = read_json(text)
         if not isinstance(content, dict):
             shown = " ".join(text.split())
             excerpt = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
             raise BadAnswer(f"Expected a JSON object, but got: {excerpt!r}")
         if not self.is_wrapped:
-            return self._validated(content)
+            return self._validated(content, document)
         if _WRAPPER not in content:
             raise BadAnswer(f'The JSON object lacks "{_WRAPPER}".')
-        return self._validated(content[_WRAPPER])
+        return self._validated(content[_WRAPPER], document)
 
     @abstractmethod
-    def _validated(self, value: object) -> object:
+    def _validated(self, value: object, document: str | None) -> object:
         """The value, if it follows the schema."""
 
 
@@ -108,12 +112,12 @@ class _Typed(_Json):
         super().__init__(adapter.json_schema())
         self._adapter = adapter
 
-    def _validated(self, value: object) -> object:
+    def _validated(self, value: object, document: str | None) -> object:
         from pydantic import ValidationError
 
         try:
             # As JSON: a strict type takes an enumeration's or a date's text from JSON alone.
-            return self._adapter.validate_json(json.dumps(value))
+            return self._adapter.validate_json(json.dumps(value), context={"document": document})
         except ValidationError as error:
             raise BadAnswer(_told((part["loc"], part["msg"]) for part in error.errors())) from None
 
@@ -149,7 +153,7 @@ class _JsonSchema(_Json):
         # With a registry of its own, a reference to another address is an error and never fetched.
         self._validator = kind(given, registry=Registry(), format_checker=kind.FORMAT_CHECKER)
 
-    def _validated(self, value: Any) -> object:
+    def _validated(self, value: Any, document: str | None) -> object:
         errors = sorted(self._validator.iter_errors(value), key=lambda error: list(map(str, error.path)))
         if errors:
             raise BadAnswer(_told((tuple(error.path), error.message) for error in errors))
@@ -175,7 +179,7 @@ class _Pattern(Form):
             f"{self.regex}"
         )
 
-    def read(self, text: str) -> object:
+    def read(self, text: str, *, document: str | None = None) -> object:
         for candidate in (text, text.strip()):
             if self._pattern.fullmatch(candidate):
                 return candidate
