@@ -231,7 +231,7 @@ def _proxy_for(url: str) -> str | None:
 
 
 def _http_error(status: int, received: bytes, headers: Mapping[str, str]) -> HttpError:
-    """What an error reply says: in the form of OpenAI, of inference servers or of FastAPI, or as text."""
+    """What an error reply says: in OpenAI's form, in those of servers like it, or as plain text."""
     text = received.decode("utf-8", "replace")
     try:
         content = json.loads(text)
@@ -239,16 +239,15 @@ def _http_error(status: int, received: bytes, headers: Mapping[str, str]) -> Htt
         content = None
     said = content if isinstance(content, dict) else {}
     error = said.get("error") or said
-    if isinstance(error, dict) and (message := error.get("message") or error.get("detail")):
-        code = error.get("code") or error.get("type")
-        told = "; ".join(map(_problem, message[:5])) if isinstance(message, list) else str(message)
-        parameter = error.get("param")
-        return HttpError(
-            status,
-            f"{told} ({code})" if code else told,
-            headers,
-            parameter=parameter if isinstance(parameter, str) else None,
-        )
+    if isinstance(error, dict):
+        detail = error.get("detail")
+        problems = "; ".join(map(_problem, detail[:5])) if isinstance(detail, list) else detail
+        if message := error.get("message") or problems:
+            code = error.get("code") or error.get("type")
+            named = f"{message} ({code})" if code else str(message)
+            parameter = error.get("param")
+            given = parameter if isinstance(parameter, str) else None
+            return HttpError(status, named, headers, parameter=given)
     if isinstance(error, str):
         return HttpError(status, error, headers)
     return HttpError(status, " ".join(text.split())[:300] or f"HTTP status {status}", headers)

@@ -232,8 +232,11 @@ class GeminiEmbedModel(EmbedModel):
             model=self.name, contents=contents, config=dict(self.args)
         )
         vectors = np.asarray([found.values for found in reply.embeddings], dtype=np.float32)
-        usage = getattr(reply, "usage_metadata", None)
-        return Embeddings(vectors, getattr(usage, "prompt_token_count", None) or None)
+        counted = getattr(getattr(reply, "usage_metadata", None), "prompt_token_count", None)
+        if not counted:
+            statistics = [getattr(found.statistics, "token_count", None) for found in reply.embeddings]
+            counted = int(sum(count or 0 for count in statistics))
+        return Embeddings(vectors, counted or None)
 
 
 @dataclass(frozen=True)

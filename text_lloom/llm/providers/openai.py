@@ -140,6 +140,7 @@ class OpenAIModel(Presets, Model):
 
     stays_on_loop = True
     streams = True
+    learns = True
 
     def __init__(
         self,

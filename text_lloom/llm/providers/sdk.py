@@ -33,6 +33,7 @@ class SdkModel(Model, ABC):
 
     stays_on_loop = True
     streams = True
+    learns = True
     ways: ClassVar[int]
     """How many ways there are to ask for a form, the last being in words alone."""
 
