@@ -50,7 +50,7 @@ def test_what_is_ticked_is_what_will_be_scored(open_view: OpenView) -> None:
     page.get_by_role("checkbox", name="Select Vaccination").check()
     page.get_by_text("Housing costs", exact=True).click()
     assert trait(page, "chosen") == ["concept-2", "concept-4"]
-    assert page.get_by_text("2 of 8 concepts selected").is_visible()
+    page.get_by_text("2 of 8 concepts selected").wait_for()
     page.get_by_role("button", name="Select all").click()
     assert trait(page, "chosen") == [f"concept-{k}" for k in range(8)]
 
@@ -114,7 +114,7 @@ def test_two_and_sixty_concepts_and_a_narrow_notebook_fit(open_view: OpenView) -
         assert len(cards(page)) == concepts
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert page.evaluate(
-            "[...document.querySelectorAll('.lloom-card')].every((card) => card.scrollWidth <= card.clientWidth)"
+            "[...document.querySelectorAll('.lloom-card')].every((c) => c.scrollWidth <= c.clientWidth)"
         )
 
 

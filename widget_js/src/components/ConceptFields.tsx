@@ -1,6 +1,6 @@
 /** The two fields that make a concept: its name and its criterion. */
 
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useLayoutEffect, useId, useRef } from "preact/hooks";
 import type { Draft } from "../protocol";
 
 interface Props {
@@ -16,7 +16,7 @@ export function ConceptFields({ value, onChange, focus = false, of }: Props) {
   const id = useId();
   const name = useRef<HTMLInputElement>(null);
   // In a dialog the browser does this itself, by `autofocus`, once the dialog is shown.
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (focus) name.current?.focus();
   }, []);
   const lead = of === undefined ? "" : `${of}: `;

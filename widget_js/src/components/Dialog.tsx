@@ -1,7 +1,7 @@
 /** A modal dialog: the browser's own, which keeps focus inside, closes with Escape and gives focus back. */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useLayoutEffect, useId, useRef } from "preact/hooks";
 
 interface Props {
   title: string;
@@ -14,7 +14,7 @@ interface Props {
 export function Dialog({ title, onClose, actions, children }: Props) {
   const id = useId();
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = dialog.current;
     const before = element?.ownerDocument.activeElement;
     element?.showModal();

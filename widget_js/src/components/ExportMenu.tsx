@@ -1,6 +1,6 @@
 /** Getting out: the selection as Python, as a table, as data, or the whole view as a page of its own. */
 
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { useAsking } from "../asking";
 import { counted } from "../format";
 import { copy, download } from "../saving";
@@ -26,7 +26,7 @@ export function ExportMenu({ store }: { store: Store }) {
     setOpen(false);
     if (back) button.current?.focus();
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!open) return undefined;
     wrap.current?.querySelector<HTMLElement>("[role=menuitem]")?.focus();
     const outside = (event: Event): void => {

@@ -1,6 +1,6 @@
 /** Is the score right? Three buttons and a note, for one document and one concept. */
 
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Asking } from "../asking";
 import { annotate, labelOf, mark, VERDICTS } from "../labelling";
 import type { Store } from "../store";
@@ -21,7 +21,8 @@ export function LabelControls({ store, row, conceptId, asking, noting: open, onN
   const label = labelOf(store.labels.value, row, conceptId);
   const [note, setNote] = useState(label?.note ?? "");
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => {
+  // At once, so that what is typed after the key that opened the field goes into it.
+  useLayoutEffect(() => {
     if (open) field.current?.focus();
   }, [open]);
   useEffect(() => setNote(label?.note ?? ""), [label?.note, row, conceptId]);
