@@ -195,9 +195,7 @@ def score(
         _finish(session, out, slice_col, table.stem, status)
 
 
-@app.command(
-    epilog="Examples: lloom view results   |   lloom view study.lloom --slice party --no-open"
-)
+@app.command(epilog="Examples: lloom view results   |   lloom view study.lloom --slice party --no-open")
 def view(
     source: Annotated[
         Path, typer.Argument(metavar="SESSION", help="Session file, or the folder of an earlier run.")

@@ -9,18 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, cast
 
+import numpy as np
+
 from text_lloom.concept import Concept
+from text_lloom.corpus import Document
 from text_lloom.editing import Editing
 from text_lloom.errors import InputError
 from text_lloom.labels import Verdict
 from text_lloom.llm.portal import is_portal_thread, start
 from text_lloom.operators.estimate import Estimate, estimate_score
+from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring
 from text_lloom.progress import Meter, StepProgress, StepState
 from text_lloom.tasks import ScoreDocuments
 from text_lloom.widget.host import Draft, Host, ScoringEstimate, ViewOptions
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from text_lloom.analysis.splitting import SplitPart
@@ -34,6 +37,7 @@ _SHORTEST: Final = 0.3
 _LONGEST: Final = 5.0
 _BYTES_PER_SECOND: Final = 1_000_000
 _RESTING_SHARE: Final = 10
+_SAMPLE: Final = 200
 
 
 class SessionHost(Host):
@@ -155,15 +159,29 @@ class SessionHost(Host):
         session = self._session
         concepts = [session.concepts.find(i) for i in concept_ids]
         concepts += [Concept(draft.name, draft.criteria) for draft in drafts]
-        tasks = session._score_tasks(concepts)
-        estimate = self._priced(tasks)
+        due = np.zeros((len(concepts), len(session.corpus)), bool)
+        for at, concept in enumerate(concepts):
+            due[at, session.table.unscored(concept)] = True
+        waiting = due.sum(axis=0)
+        n_requests = int(np.ceil(waiting / CONCEPTS_PER_CALL).sum())
+        rows = np.flatnonzero(waiting)
+        sample = rows[:: max(1, len(rows) // _SAMPLE)].tolist()
+        documents = [Document(session.corpus.ids[row], session.corpus.texts[row]) for row in sample]
+        position = {document.id: row for document, row in zip(documents, sample, strict=True)}
+        wanted = {concept.id: due[at] for at, concept in enumerate(concepts)}
+        tasks = plan_scoring(
+            documents, concepts, wanted=lambda doc_id, concept: bool(wanted[concept.id][position[doc_id]])
+        )
+        share = n_requests / len(tasks) if tasks else 0.0
+        n_summed_up = int(due.any(axis=1).sum())
+        asking, all_steps = (self._priced(tasks, n) for n in (0, n_summed_up))
         return ScoringEstimate(
-            n_docs=len({doc_id for task in tasks for doc_id in task.doc_ids}),
-            n_requests=len(tasks),
-            usd_low=estimate.usd_low,
-            usd_high=estimate.usd_high,
-            known=not estimate.unpriced,
-            free=estimate.is_free,
+            n_docs=len(rows),
+            n_requests=n_requests,
+            usd_low=all_steps.usd_low + (share - 1) * asking.usd_low,
+            usd_high=all_steps.usd_high + (share - 1) * asking.usd_high,
+            known=not all_steps.unpriced,
+            free=all_steps.is_free,
         )
 
     def propose_split(self, concept_id: str) -> Sequence[SplitPart]:
@@ -208,10 +226,9 @@ class SessionHost(Host):
         """An id that the codebook has: views name concepts by id alone."""
         return self._session.concepts.find(concept_id).id
 
-    def _priced(self, tasks: Sequence[ScoreDocuments]) -> Estimate:
-        scored = {i for task in tasks for i in task.concept_ids}
+    def _priced(self, tasks: Sequence[ScoreDocuments], n_summaries: int) -> Estimate:
         session = self._session
-        return estimate_score(session.corpus, session.models.score, tasks, n_summaries=len(scored))
+        return estimate_score(session.corpus, session.models.score, tasks, n_summaries=n_summaries)
 
     def _scored(self, error: BaseException | None) -> None:
         """A scoring that a view started has come to its end; on the models' thread."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
@@ -83,10 +83,11 @@ class Columns:
 
     Args:
         corpus: The documents.
+        folded: Gives their folded texts, which text is sorted by.
     """
 
-    def __init__(self, corpus: Corpus) -> None:
-        self._corpus = corpus
+    def __init__(self, corpus: Corpus, folded: Callable[[], list[str]]) -> None:
+        self._corpus, self._folded = corpus, folded
         self._lock = threading.RLock()
         self._made: dict[str, MetaColumn] = {}
         self._shown: dict[str, list[str]] = {}
@@ -142,7 +143,7 @@ class Columns:
         if name == ID_RANKS:
             return MetaColumn("text", _id_ranks(self._corpus.ids))
         if name == TEXT_RANKS:
-            return MetaColumn("text", _ranks([fold(text) for text in self._corpus.texts]))
+            return MetaColumn("text", _ranks(list(self._folded())))
         values = self._frame_column(name)
         try:
             kind = column_kind(values, name)
@@ -176,6 +177,11 @@ def _category_or_text(values: pd.Series[Any], shown: list[str]) -> MetaColumn:
 def _as_text(values: pd.Series[Any]) -> list[str]:
     import pandas as pd
 
+    if values.dtype != object and len(values) > 1000:
+        # Most columns have few different values; among objects 1 and True would be taken for the same.
+        codes, distinct = pd.factorize(values)
+        shown = [shown_text(_plain(value)) for value in distinct.tolist()]
+        return [shown[code] if code >= 0 else "" for code in codes.tolist()]
     gone = pd.isna(values).tolist()
     return [
         "" if missing else shown_text(_plain(value))

@@ -108,7 +108,7 @@ def _as_json(snapshot: Snapshot, rows: Sequence[int]) -> dict[str, Any]:
         judged = {concept_id: snapshot.judgement(concept_id, row) for concept_id in snapshot.score_ids}
         documents.append(
             {
-                "id": snapshot.reader.ids[row],
+                "id": snapshot.reader.id(row),
                 "text": snapshot.corpus.texts[row],
                 "metadata": {name: values[at] for name, values in shown.items()},
                 "scores": [

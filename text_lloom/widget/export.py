@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from text_lloom.corpus import Corpus
-from text_lloom.errors import FileProblem, InputError
+from text_lloom.errors import InputError
 from text_lloom.quotes import QuoteMatch
+from text_lloom.storage.files import written_whole
 from text_lloom.widget.columns import ID_RANKS, TEXT_RANKS
 from text_lloom.widget.payload import PROTOCOL, plain, slice_codes, traits_of
 from text_lloom.widget.rows import highlight_spans
@@ -88,16 +89,9 @@ def write_page(
             f"the {n:,} documents, or include_text=False for the figures alone.",
             stacklevel=3,
         )
-    file = Path(path).expanduser()
-    part = file.with_name(f".{file.name}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise FileProblem(f"The page cannot be written to {file}: {error.strerror or error}.") from error
-    return file
+    with written_whole(path) as file:
+        file.write(content)
+    return Path(path).expanduser()
 
 
 def sample_of_rows(n: int, most: int) -> NDArray[np.int64]:
@@ -226,7 +220,7 @@ def _block(snapshot: Snapshot, rows: range, *, include_text: bool) -> dict[str, 
     """What a page tells of some documents; see `docs/view-protocol.md`."""
     corpus, columns = snapshot.corpus, snapshot.reader.columns
     block: dict[str, Any] = {
-        "ids": [snapshot.reader.ids[row] for row in rows],
+        "ids": [snapshot.reader.id(row) for row in rows],
         "texts": None,
         "bullets": None,
         "quotes": None,

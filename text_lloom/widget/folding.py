@@ -22,7 +22,8 @@ class Span(NamedTuple):
 
 def fold(text: str) -> str:
     """Text without differences of letter case, form and white space: NFKC, case-folded, single spaces."""
-    return _SPACES.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return " ".join(plain.casefold().split())
 
 
 def find_hits(query: str, text: str) -> list[Span]:

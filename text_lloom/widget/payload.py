@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from text_lloom.concept import Concept
     from text_lloom.widget.snapshot import Snapshot
 
-__all__ = ["NO_SLICE", "PROTOCOL", "about", "plain", "score_traits", "slice_codes", "traits_of"]
+__all__ = [
+    "NO_SLICE",
+    "PROTOCOL",
+    "about",
+    "changing_traits",
+    "labels_of",
+    "plain",
+    "sample_trait",
+    "score_traits",
+    "slice_codes",
+    "traits_of",
+]
 
 PROTOCOL: Final = 1
 NO_SLICE: Final = 65535
@@ -27,17 +38,25 @@ _MOST_EXAMPLES: Final = 8
 
 def traits_of(snapshot: Snapshot) -> dict[str, Any]:
     """All traits that follow from a snapshot, by name; `scores` and `slice_codes` are bytes."""
-    small: dict[str, Any] = plain(
+    fixed: dict[str, Any] = plain({"about": about(snapshot), "slices": _slices(snapshot)})
+    return fixed | changing_traits(snapshot) | {"slice_codes": slice_codes(snapshot)} | sample_trait(snapshot)
+
+
+def changing_traits(snapshot: Snapshot) -> dict[str, Any]:
+    """The traits that change as the session is worked on."""
+    changing: dict[str, Any] = plain(
         {
-            "about": about(snapshot),
-            "slices": _slices(snapshot),
             "labels": labels_of(snapshot),
             "history": asdict(snapshot.history),
             "chosen": [concept.id for concept in snapshot.concepts if concept.active],
-            "sample": sample_rows(snapshot),
         }
     )
-    return score_traits(snapshot) | small | {"slice_codes": slice_codes(snapshot)}
+    return score_traits(snapshot) | changing
+
+
+def sample_trait(snapshot: Snapshot) -> dict[str, Any]:
+    """The documents that are sent at once."""
+    return {"sample": plain(sample_rows(snapshot))}
 
 
 def score_traits(snapshot: Snapshot) -> dict[str, Any]:

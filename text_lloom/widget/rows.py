@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Hashable, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 from text_lloom.errors import InputError
@@ -60,8 +61,8 @@ def _page_row(row: int, snapshot: Snapshot, concept_id: str | None, query: str) 
     part = excerpt(text, spans or hits)
     return {
         "row": row,
-        "id": snapshot.reader.ids[row],
-        "text": snapshot.reader.texts[row][part.start : part.end],
+        "id": snapshot.reader.id(row),
+        "text": snapshot.reader.text(row)[part.start : part.end],
         "cut": part.cut,
         "spans": utf16_spans(text, spans, part),
         "hits": utf16_spans(text, hits, part),
@@ -93,8 +94,8 @@ def full_document(row: int, snapshot: Snapshot, *, query: str = "") -> Row:
         )
     return {
         "row": row,
-        "id": snapshot.reader.ids[row],
-        "text": snapshot.reader.texts[row],
+        "id": snapshot.reader.id(row),
+        "text": snapshot.reader.text(row),
         "meta": _meta([row], snapshot)[0],
         "bullets": _bullets(doc_id, snapshot),
         "quotes": utf16_spans(text, locate_spans(snapshot.quotes.get(doc_id, ()), text)),
@@ -105,20 +106,20 @@ def full_document(row: int, snapshot: Snapshot, *, query: str = "") -> Row:
 
 def sample_rows(snapshot: Snapshot) -> list[Row]:
     """The first matches of each concept, for hosts that carry no messages; at most 256 kB as JSON."""
+    by_concept: list[list[Row]] = []
+    for concept_id in snapshot.score_ids:
+        matches = (snapshot.codes_of(concept_id) == 4).nonzero()[0][:_SAMPLE_PER_CONCEPT].tolist()
+        page = page_of(matches, snapshot, concept_id=concept_id)
+        by_concept.append([{**row, "concept_id": concept_id} for row in page])
     chosen: list[Row] = []
     size = 0
-    for position in range(_SAMPLE_PER_CONCEPT):
-        for concept_id in snapshot.score_ids:
-            codes = snapshot.codes_of(concept_id)
-            matches = (codes == 4).nonzero()[0]
-            if position >= len(matches):
-                continue
-            [row] = page_of([int(matches[position])], snapshot, concept_id=concept_id)
-            row["concept_id"] = concept_id
-            size += len(json.dumps(row).encode())
-            if size > _SAMPLE_BYTES:
-                return chosen
-            chosen.append(row)
+    for rows in zip_longest(*by_concept):
+        for row in rows:
+            if row is not None:
+                size += len(json.dumps(row).encode())
+                if size > _SAMPLE_BYTES:
+                    return chosen
+                chosen.append(row)
     return chosen
 
 

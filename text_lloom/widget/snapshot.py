@@ -34,8 +34,8 @@ class CorpusReader:
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
-        self.columns = Columns(corpus)
-        self._lock = threading.Lock()
+        self.columns = Columns(corpus, self.folded)
+        self._lock = threading.RLock()
         self._folded: list[str] | None = None
         self._last: tuple[str, NDArray[np.uint32]] | None = None
 
@@ -47,21 +47,24 @@ class CorpusReader:
         with self._lock:
             if self._last is not None and self._last[0] == needle:
                 return self._last[1]
-            if self._folded is None:
-                self._folded = [fold(text) for text in self.corpus.texts]
-            found = [row for row, text in enumerate(self._folded) if needle in text]
+            found = [row for row, text in enumerate(self.folded()) if needle in text]
             self._last = (needle, np.asarray(found, dtype=np.uint32))
             return self._last[1]
 
-    @cached_property
-    def texts(self) -> list[str]:
-        """The texts, without what cannot be sent."""
-        return [encodable(text) for text in self.corpus.texts]
+    def folded(self) -> list[str]:
+        """The folded texts."""
+        with self._lock:
+            if self._folded is None:
+                self._folded = [fold(text) for text in self.corpus.texts]
+            return self._folded
 
-    @cached_property
-    def ids(self) -> list[str]:
-        """The ids as text."""
-        return [encodable(str(i)) for i in self.corpus.ids]
+    def text(self, row: int) -> str:
+        """A text without what cannot be sent."""
+        return encodable(self.corpus.texts[row])
+
+    def id(self, row: int) -> str:
+        """An id as text."""
+        return encodable(str(self.corpus.ids[row]))
 
 
 @dataclass(frozen=True, slots=True)

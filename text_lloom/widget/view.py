@@ -16,7 +16,7 @@ from text_lloom.errors import UnknownName
 from text_lloom.widget.download import selection_frame
 from text_lloom.widget.export import write_page
 from text_lloom.widget.handlers import SLOW_KINDS, Desk, Reply, answer, code_for
-from text_lloom.widget.payload import PROTOCOL, plain, score_traits, traits_of
+from text_lloom.widget.payload import PROTOCOL, changing_traits, plain, sample_trait, score_traits, traits_of
 from text_lloom.widget.selection import select_rows
 from text_lloom.widget.state import check_state, read_state
 
@@ -90,6 +90,7 @@ class ConceptView(anywidget.AnyWidget):
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="lloom-view")
         self._snapshot = host.snapshot(options)
         super().__init__(kind=kind, theme=theme, state=check_state(state or {}), **traits_of(self._snapshot))
+        self._sampled = bytes(self.scores)
         self.on_msg(self._receive)
         self.observe(self._choose, "chosen")
 
@@ -147,7 +148,11 @@ class ConceptView(anywidget.AnyWidget):
         """Show the session as it is now."""
         with self._lock:
             self._snapshot = self._host.snapshot(self._options)
-            self._send_traits(traits_of(self._snapshot))
+            changed = changing_traits(self._snapshot)
+            if changed["scores"] != self._sampled:
+                self._sampled = changed["scores"]
+                changed |= sample_trait(self._snapshot)
+            self._send_traits(changed)
 
     def follow(self, progress: Progress | None, *, scores: bool = True) -> None:
         """Show how far a step is, with the scores that there are by now."""

@@ -26,6 +26,8 @@ export function DocumentRow({ id, store, row, position, top, page, columns, curr
   const code = concept === null || concept === OUTLIERS ? undefined : store.codes(concept)?.[row];
   const score = code === undefined || code === NOT_SCORED ? null : code / 4;
   const open = (): void => {
+    // A click that ends a selection of text is no wish to open the document.
+    if (getSelection()?.isCollapsed === false) return;
     store.documents.cursor.value = row;
     store.update({ document: row });
   };

@@ -2,6 +2,7 @@
 
 import type { RefObject } from "preact";
 import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { OUTLIERS } from "../state";
 import type { Store } from "../store";
 import { useVirtualRows } from "../virtual";
 import { DocumentRow } from "./DocumentRow";
@@ -85,16 +86,18 @@ export function DocumentTable({ store, scroller, covered, onJudge }: Props) {
     else return;
     event.preventDefault();
   };
-  const template = `56px minmax(0, 1fr) var(--lloom-rationale) repeat(${columns.length}, var(--lloom-meta))`;
+  const judged = store.state.value.concept !== null && store.state.value.concept !== OUTLIERS;
+  const meta = columns.length === 0 ? "" : ` repeat(${columns.length}, var(--lloom-meta))`;
+  const template = `${judged ? "56px " : ""}minmax(0, 1fr) ${judged ? "var(--lloom-rationale)" : ""}${meta}`;
   return (
     <div
-      class="lloom-table"
+      class={judged ? "lloom-table" : "lloom-table lloom-table--plain"}
       role="grid"
       aria-label="Documents"
       aria-rowcount={rows.length + 1}
       aria-activedescendant={at >= first && at <= last ? `${id}-${cursor.value}` : undefined}
       tabIndex={0}
-      style={{ "--lloom-columns": columns.length === 0 ? "56px minmax(0, 1fr) var(--lloom-rationale)" : template }}
+      style={{ "--lloom-columns": template }}
       onKeyDown={onKeyDown}
       onFocus={(event) => {
         if (event.target === event.currentTarget && at < 0) cursor.value = rows[first] ?? null;

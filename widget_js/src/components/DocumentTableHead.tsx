@@ -25,7 +25,7 @@ export function DocumentTableHead({ store, columns, top }: Props) {
   const { id_col } = store.about.value;
   return (
     <div class="lloom-table-head" role="row" aria-rowindex={1} style={{ top: `${top}px` }}>
-      <div role="columnheader" aria-sort={sorted("score")}>
+      <div role="columnheader" class="lloom-table-score" aria-sort={sorted("score")}>
         {button("score", "Score")}
       </div>
       <div role="columnheader" class="lloom-table-two" aria-sort={by === "id" ? sorted("id") : sorted("text")}>

@@ -15,7 +15,8 @@ interface Props {
 const SCORES = [0, 0.25, 0.5, 0.75, 1];
 const BAR = 44;
 const TALL = 64;
-const HEAD = 16;
+/** Room for the threshold's knob and, under it, the count of the tallest bar. */
+const HEAD = 30;
 const FOOT = 20;
 const WIDE = BAR * SCORES.length;
 
