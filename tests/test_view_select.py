@@ -123,3 +123,16 @@ def test_keys_typed_into_a_field_do_not_reach_the_notebook(open_view: OpenView) 
     page.evaluate("document.addEventListener('keydown', (event) => (window.leaked = event.key))")
     page.get_by_role("searchbox", name="Find a concept").press_sequentially("dd x")
     assert page.evaluate("window.leaked ?? null") is None
+
+
+def test_two_views_of_one_session_do_not_share_ids(open_view: OpenView) -> None:
+    page = open_view(docs=100, two=1, state=SELECT)
+    page.locator(".lloom-root").nth(1).get_by_role("button", name="Edit").first.click()
+    second = page.locator(".lloom-root").nth(1).locator(".lloom-editor")
+    second.get_by_label("Name").fill("Fuel")
+    second.get_by_role("button", name="Save", exact=True).click()
+    second.wait_for(state="detached")
+    for k in range(2):
+        assert page.locator(".lloom-root").nth(k).locator(".lloom-card-name").first.inner_text() == "Fuel"
+    ids = page.evaluate("[...document.querySelectorAll('.lloom-root [id]')].map(({ id }) => id)")
+    assert len(ids) == len(set(ids))

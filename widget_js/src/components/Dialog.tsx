@@ -1,7 +1,7 @@
 /** A modal dialog: the browser's own, which keeps focus inside, closes with Escape and gives focus back. */
 
 import type { ComponentChildren } from "preact";
-import { useLayoutEffect, useId, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 interface Props {
   title: string;
@@ -12,7 +12,6 @@ interface Props {
 }
 
 export function Dialog({ title, onClose, actions, children }: Props) {
-  const id = useId();
   const dialog = useRef<HTMLDialogElement>(null);
   useLayoutEffect(() => {
     const element = dialog.current;
@@ -28,10 +27,8 @@ export function Dialog({ title, onClose, actions, children }: Props) {
     onClose();
   };
   return (
-    <dialog ref={dialog} class="lloom-dialog" aria-labelledby={id} onCancel={cancel}>
-      <h2 id={id} class="lloom-dialog-title">
-        {title}
-      </h2>
+    <dialog ref={dialog} class="lloom-dialog" aria-label={title} onCancel={cancel}>
+      <h2 class="lloom-dialog-title">{title}</h2>
       <div class="lloom-dialog-body">{children}</div>
       <div class="lloom-dialog-actions">{actions}</div>
     </dialog>
