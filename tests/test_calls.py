@@ -19,6 +19,7 @@ from text_lloom.errors import (
     BudgetReached,
     InputError,
     PaidCallRefused,
+    PermanentError,
     UnknownName,
 )
 from text_lloom.llm import (
@@ -382,6 +383,16 @@ async def test_models_that_do_not_stream_and_kept_replies_come_in_one_piece() ->
     assert pieces == ["The 40.", "The 40 is late."]
     with pytest.raises(InputError, match="pieces of one reply"):
         await model.call(COMMENT, n=2, on_chunk=pieces.append)
+
+
+@pytest.mark.parametrize("model", [Streaming(str), FunctionModel(lambda _: "x")], ids=["streams", "does-not"])
+async def test_a_failing_callback_ends_the_call_and_is_not_paid_for_again(model: FunctionModel) -> None:
+    def fails(_: str) -> None:
+        raise ZeroDivisionError("no progress bar")
+
+    with pytest.raises(PermanentError, match="on_chunk failed with ZeroDivisionError"):
+        await model.call(COMMENT, on_chunk=fails)
+    assert len(model.requests) == 1
 
 
 # --- many calls, kept replies, parameters --------------------------------------------------------------

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 import text_lloom.workbench as wb
 from text_lloom.cli import app
-from text_lloom.errors import InputError, MissingPackage, UnknownName
-from text_lloom.llm import Fallbacks, LocalEmbedModel, LocalModel, OpenAIEmbedModel, OpenAIModel
+from text_lloom.errors import InputError, MissingPackage, ModelNotFound, UnknownName
+from text_lloom.llm import Fallbacks, LocalEmbedModel, LocalModel, Model, OpenAIEmbedModel, OpenAIModel
 from text_lloom.llm.catalogue import PROVIDERS, Provider, embedder_from, model_from
 from text_lloom.llm.catalogue.entry import Capabilities
 from text_lloom.llm.catalogue.listing import availability_of, capability_table
@@ -139,3 +139,16 @@ def test_lloom_models_says_what_is_ready_without_a_key_or_network(monkeypatch: p
         r"^ollama:<name> +ready: if its server runs at http://localhost:11434", shown.stdout, re.M
     )
     assert "0a1b2c3d4e5f" not in shown.output
+
+
+async def test_a_model_that_the_provider_does_not_know_is_told_with_the_nearest_name() -> None:
+    class NotFound(Exception):
+        status_code = 404
+
+    async def fn(model: Model, prompt: str) -> str:
+        raise NotFound(f"The model {model.name} does not exist")
+
+    with pytest.raises(ModelNotFound, match="Did you mean 'gpt-4o-mini'"):
+        await Model("gpt-4o-minni", None, fn, cost=0).call("Which bus is late?")
+    with pytest.raises(ModelNotFound, match="Check the name"):
+        await Model("house-model", None, fn, cost=0).call("Which bus is late?")

@@ -7,6 +7,7 @@
 
 from text_lloom.llm import calling, journal  # noqa: F401 - now, so that a first call does not wait
 from text_lloom.llm.asked import Message, ModelRequest
+from text_lloom.llm.catalogue import embedder_from, model_from
 from text_lloom.llm.classifier import Classifier
 from text_lloom.llm.costs import GLOBAL_COSTS, CostTracker, track_costs
 from text_lloom.llm.fallback import Fallbacks
@@ -71,5 +72,7 @@ __all__ = [
     "Totals",
     "TransformersEmbedModel",
     "TransformersModel",
+    "embedder_from",
+    "model_from",
     "track_costs",
 ]
