@@ -22,6 +22,7 @@ from text_lloom.llm import (
     EmbedModel,
     HybridEmbedModel,
     Model2VecEmbedModel,
+    OpenAIEmbedModel,
     RetryPolicy,
     SentenceTransformerEmbedModel,
     SparseEmbedModel,
@@ -477,6 +478,17 @@ async def test_real_weights_serve_a_whole_run(corpora: Path, minilm: str) -> Non
 async def test_sparse_serves_a_whole_run_without_anything_else(corpora: Path, spec: str) -> None:
     frame = pd.read_csv(corpora / "lloom4" / "toxicity_feminism_200.csv").head(60)
     await run_whole(frame, spec)
+
+
+def test_the_paid_part_of_a_hybrid_is_in_the_estimate() -> None:
+    frame = pd.DataFrame({"comment": TEXTS * 5, "doc_id": range(25)})
+    paid = OpenAIEmbedModel(api_key="sk-test", cost=1e-6)
+    session = session_with(frame, HybridEmbedModel(paid, SparseEmbedModel()))
+    steps = [step for step in session.estimate_gen_cost(verbose=False).steps if step.step == "cluster"]
+    assert [step.model for step in steps] == [paid.label, "sparse-1024"]
+    assert steps[0].usd_high == pytest.approx(steps[0].in_tokens * 1e-6)
+    assert steps[0].in_tokens > 0
+    assert steps[1].usd_high == 0.0
 
 
 @pytest.mark.parametrize(
