@@ -284,7 +284,7 @@ def test_models_are_listed_with_what_they_need(monkeypatch: pytest.MonkeyPatch) 
     without = lloom("models")
     assert without.exit_code == 0
     assert re.search(r"^local +ready", without.stdout, re.MULTILINE)
-    assert "needs OPENAI_API_KEY" in without.stdout
+    assert re.search(r"^openai +needs OPENAI_API_KEY$", without.stdout, re.MULTILINE)
     assert re.search(r"openai:gpt-4o-mini +\$[\d.]+ in, \$[\d.]+ out", without.stdout)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-live-0a1b2c3d4e")
     with_key = lloom("models")

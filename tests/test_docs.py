@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import os
 import re
 import warnings
 from pathlib import Path
@@ -14,13 +15,15 @@ import pandas as pd
 import pytest
 
 from tests.fake_provider.fixtures import FakeProvider
+from text_lloom.llm.catalogue import PROVIDERS
+from text_lloom.llm.catalogue.listing import capability_table
 from text_lloom.llm.spending import allow_paid_calls
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["running.md"])
+@pytest.mark.parametrize("page", ["running.md", "models.md"])
 def test_examples_run(
     page: str,
     comments: pd.DataFrame,
@@ -41,7 +44,7 @@ def test_examples_run(
     async def run_all() -> None:
         """As a notebook does: one loop for all cells, `await` at the top level."""
         for number, block in enumerate(blocks, 1):
-            code = compile(block, f"{page}, example {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            code = compile(block, f"{page}, example {number}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, True)
             result = eval(code, names)
             if inspect.iscoroutine(result):
                 await result
@@ -49,3 +52,15 @@ def test_examples_run(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning)
         asyncio.run(run_all())
+
+
+def test_the_table_of_providers_is_that_of_the_catalogue() -> None:
+    """`LLOOM_WRITE_DOCS=1` writes it anew."""
+    page = DOCS / "models.md"
+    text = page.read_text(encoding="utf-8")
+    before, _, rest = text.partition("<!-- providers -->\n")
+    _, _, after = rest.partition("<!-- /providers -->")
+    wanted = f"{before}<!-- providers -->\n{capability_table(PROVIDERS)}\n<!-- /providers -->{after}"
+    if os.environ.get("LLOOM_WRITE_DOCS"):
+        page.write_text(wanted, encoding="utf-8")
+    assert text == wanted

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from text_lloom.errors import InputError
 from text_lloom.llm.defaults import ModelSpec, model_of
-from text_lloom.llm.engine import AnyModel, ask_all
+from text_lloom.llm.engine import Answerer, ask_all
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.model import Solver
 from text_lloom.llm.params import as_params
@@ -61,7 +61,7 @@ def plan_map(
     return work()
 
 
-def _check(model: AnyModel, settings: StepSettings) -> None:
+def _check(model: Answerer, settings: StepSettings) -> None:
     """Refuse a model that cannot answer questions of one's own, or parameters that it does not have."""
     if settings.system is not None and not isinstance(settings.system, str):
         raise InputError(f"system={settings.system!r} must be text.")

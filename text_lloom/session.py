@@ -19,7 +19,7 @@ from text_lloom.llm.batches import BatchJob, batch_model
 from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.classifier import Classifier
 from text_lloom.llm.defaults import Models
-from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.engine import Answerer
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.journal import open_journal
@@ -395,7 +395,7 @@ class Session:
         return table.to_frame(concepts)
 
     @property
-    def _summary_model(self) -> AnyModel:
+    def _summary_model(self) -> Answerer:
         """Who sums concepts up: the score model, unless it can do nothing but score."""
         return self.models.synth if isinstance(self.models.score, Classifier) else self.models.score
 
@@ -643,7 +643,7 @@ class Session:
             )
 
 
-def _is_remote(model: AnyModel | Embedder) -> bool:
+def _is_remote(model: Answerer | Embedder) -> bool:
     if isinstance(model, Fallbacks):
         return any(_is_remote(part) for part in model.models)
     if isinstance(model, HybridEmbedModel):

@@ -1,7 +1,8 @@
 """Everything that talks to a model.
 
-`Model` and `EmbedModel` are made of a setup function and a call function; `OpenAIModel` and
-`OpenAIEmbedModel` are ready to use; `LocalModel` and `LocalEmbedModel` need neither key nor network.
+`Model` and `EmbedModel` are made of a setup function and a call function; `OpenAIModel`, `AnthropicModel`,
+`GeminiModel`, `AnyModel` and `LiteLLMModel` are ready to use, as are their embedding models; `LocalModel` and
+`LocalEmbedModel` need neither key nor network.
 """
 
 from text_lloom.llm import calling, journal  # noqa: F401 - now, so that a first call does not wait
@@ -12,8 +13,12 @@ from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.limits import RateLimit, RateStatus
 from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
+from text_lloom.llm.providers.anthropic import AnthropicModel
+from text_lloom.llm.providers.anyllm import AnyEmbedModel, AnyModel
+from text_lloom.llm.providers.gemini import GeminiEmbedModel, GeminiModel
 from text_lloom.llm.providers.hidden_states import TransformersEmbedModel
 from text_lloom.llm.providers.inference_protocol import InferenceProtocolModel
+from text_lloom.llm.providers.litellm import LiteLLMEmbedModel, LiteLLMModel
 from text_lloom.llm.providers.llamacpp import LlamaCppModel
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
 from text_lloom.llm.providers.model2vec import Model2VecEmbedModel
@@ -29,6 +34,9 @@ from text_lloom.llm.usage import Attempt, Ledger, Totals
 __all__ = [
     "DEFAULT_MODELS",
     "GLOBAL_COSTS",
+    "AnthropicModel",
+    "AnyEmbedModel",
+    "AnyModel",
     "Attempt",
     "Classifier",
     "Completion",
@@ -38,9 +46,13 @@ __all__ = [
     "Embeddings",
     "Failure",
     "Fallbacks",
+    "GeminiEmbedModel",
+    "GeminiModel",
     "HybridEmbedModel",
     "InferenceProtocolModel",
     "Ledger",
+    "LiteLLMEmbedModel",
+    "LiteLLMModel",
     "LlamaCppModel",
     "LocalEmbedModel",
     "LocalModel",

@@ -131,7 +131,7 @@ def batch_model(model: object) -> OpenAIModel:
     Raises:
         InputError: When it cannot.
     """
-    if isinstance(model, OpenAIModel):
+    if isinstance(model, OpenAIModel) and model.endpoint == "chat":
         return model
     named = getattr(model, "label", None) or type(model).__name__
     raise InputError(

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 from text_lloom.errors import InputError
 from text_lloom.llm.catalogue import embedder_from, model_from
 from text_lloom.llm.classifier import Classifier
-from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.engine import Answerer
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.model import Embedder, Model, Solver
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
@@ -24,10 +24,10 @@ EmbedSpec: TypeAlias = Embedder | str | None
 class Models(NamedTuple):
     """The models of a session, one per operator."""
 
-    distill: AnyModel
+    distill: Answerer
     cluster: Embedder
-    synth: AnyModel
-    score: AnyModel
+    synth: Answerer
+    score: Answerer
 
 
 def resolve_models(
@@ -78,7 +78,7 @@ def resolve_models(
 
 def model_of(
     spec: ModelSpec, *, role: str, default: str = DEFAULT_MODELS.score, local: LocalModel | None = None
-) -> AnyModel:
+) -> Answerer:
     """The model, or the models in order, that a user passed.
 
     Args:

@@ -36,10 +36,10 @@ from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt
 from text_lloom.tasks import Task
 
-__all__ = ["AnyModel", "Failure", "Run", "ask_all"]
+__all__ = ["Answerer", "Failure", "Run", "ask_all"]
 
 A = TypeVar("A")
-AnyModel: TypeAlias = Model | Solver | Fallbacks
+Answerer: TypeAlias = Model | Solver | Fallbacks
 
 _BREAKER = 8
 _SOLVE_CHUNK = 512
@@ -51,7 +51,7 @@ OnAnswer: TypeAlias = Callable[[int, A | Failure], None]
 
 
 async def ask_all(
-    model: AnyModel,
+    model: Answerer,
     tasks: Sequence[Task[A]],
     *,
     run: Run | None = None,

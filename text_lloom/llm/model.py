@@ -231,7 +231,7 @@ class Model(_Callable, CallMethods):
 
     keeps_replies: ClassVar[bool] = True
     """Whether replies may be kept and used again for the same request."""
-    many_generations: ClassVar[bool] = False
+    many_generations: bool = False
     """Whether `complete` understands a request for several replies (`request.n > 1`)."""
     streams: ClassVar[bool] = False
     """Whether `complete` calls `request.on_chunk`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -29,15 +29,41 @@ FATAL = (AuthenticationFailed, ModelNotFound, ModelSetupError)
 """Errors that every further request to the same model would meet."""
 
 _MISTAKES = (NameError, ImportError, SyntaxError, TypeError, AttributeError, NotImplementedError)
-_OVERFLOW_SIGNS = ("context_length", "context length", "maximum context", "context window", "too many tokens")
-_REFUSAL_SIGNS = ("content_filter", "content_policy", "content policy", "responsibleai", "safety", "blocked")
+_OVERFLOW_SIGNS = (
+    "context_length",
+    "context length",
+    "maximum context",
+    "context window",
+    "too many tokens",
+    "prompt is too long",
+    "maximum number of tokens allowed",
+)
+_REFUSAL_SIGNS = (
+    "content_filter",
+    "content filter",
+    "content_policy",
+    "content policy",
+    "content management policy",
+    "responsibleai",
+    "safety",
+    "blocked",
+)
 _QUOTA_SIGNS = ("insufficient_quota", "billing", "exceeded your current quota", "credit balance")
+_CREDIT_SIGNS = ("insufficient_quota", "credit balance is too low")
 _KEY_SIGNS = ("api key not valid", "api_key_invalid", "invalid api key", "incorrect api key")
 _WAIT = re.compile(
-    r"(?:retry|try again) (?:in|after) (?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)(ms|s))?", re.IGNORECASE
+    r"(?:(?:retry|try again) (?:in|after) |retrydelay['\"]: ?['\"])"
+    r"(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)(ms|s))?",
+    re.IGNORECASE,
 )
 _NETWORK_SIGNS = ("connect", "timeout", "network", "protocolerror", "readerror", "disconnected", "payload")
 _MESSAGE_LIMIT = 300
+_BY_NAME: Mapping[str, type[ModelError]] = {
+    "MissingApiKeyError": ModelSetupError,
+    "UnsupportedParameterError": PermanentError,
+    "UnsupportedProviderError": ModelSetupError,
+}
+"""Errors that say by their name alone what they mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +104,12 @@ def as_model_error(
         return error
     if isinstance(error, LloomError):
         raise error
+    original = getattr(error, "original_exception", None)  # packages that speak to many providers wrap errors
+    if isinstance(original, Exception) and original is not error:
+        return as_model_error(original, model=model, timeout=timeout, redact=redact)
     text = _message(error, redact)
+    if (kind := _BY_NAME.get(type(error).__name__)) is not None:
+        return kind(f"The call to model {model!r} failed: {text}.")
     status = _status(error)
     if status is not None:
         return _from_status(status, error, text, model)
@@ -86,8 +117,8 @@ def as_model_error(
         return TransientError(f"Model {model!r} did not reply within {timeout:g} seconds.")
     if isinstance(error, _MISTAKES):
         return PermanentError(f"The call function of model {model!r} raised {text}.")
-    kind = f"{type(error).__module__}.{type(error).__name__}".lower()
-    if isinstance(error, OSError) or any(sign in kind for sign in _NETWORK_SIGNS):
+    name = f"{type(error).__module__}.{type(error).__name__}".lower()
+    if isinstance(error, OSError) or any(sign in name for sign in _NETWORK_SIGNS):
         return TransientError(f"Model {model!r} could not be reached: {text}.")
     if any(sign in text.lower() for sign in _REFUSAL_SIGNS):
         return AnswerRefused(f"Model {model!r} declined to answer: {text}.")
@@ -102,13 +133,15 @@ def _from_status(status: int, error: Exception, text: str, model: str) -> ModelE
         )
     if status == 404:
         return ModelNotFound(f"The provider knows no model {model!r} ({status}): {text}. Check the name.")
-    if status == 402:
+    if status == 402 or (status == 400 and any(sign in lowered for sign in _CREDIT_SIGNS)):
         return AuthenticationFailed(f"The account of model {model!r} has no credit left: {text}.")
     if status == 429:
         wait = _retry_after(error)
         if wait is None and any(sign in lowered for sign in _QUOTA_SIGNS):
             return AuthenticationFailed(f"The account of model {model!r} has no quota left: {text}.")
         return RateLimited(f"Model {model!r} is rate limited: {text}.", retry_after=wait)
+    if status in (503, 529) and (wait := _retry_after(error)) is not None:
+        return RateLimited(f"Model {model!r} is overloaded ({status}): {text}.", retry_after=wait)
     if status in (408, 409, 425) or status >= 500:
         return TransientError(f"Model {model!r} had a server error ({status}): {text}.")
     if status == 413 or any(sign in lowered for sign in _OVERFLOW_SIGNS):
@@ -157,7 +190,12 @@ def _wait_in_message(text: str) -> float | None:
 def _wait_in_headers(error: Exception) -> float | None:
     """Seconds from `retry-after-ms`, or `Retry-After` as seconds or as a date (RFC 9110 §10.2.3)."""
     response: Any = getattr(error, "response", None)
-    headers: Any = getattr(response, "headers", None) or getattr(error, "headers", None) or {}
+    headers: Any = (
+        getattr(error, "litellm_response_headers", None)
+        or getattr(response, "headers", None)
+        or getattr(error, "headers", None)
+        or {}
+    )
     try:
         if (milliseconds := headers.get("retry-after-ms")) is not None:
             return max(0.0, float(milliseconds) / 1000)

@@ -11,7 +11,7 @@ import importlib
 import io
 import json
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -35,12 +35,16 @@ class HttpError(Exception):
     Attributes:
         status_code: The HTTP status.
         headers: The reply's headers.
+        parameter: Name of the parameter that the service refuses, where it says so.
     """
 
-    def __init__(self, status_code: int, message: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, status_code: int, message: str, headers: Mapping[str, str], *, parameter: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status_code = status_code
         self.headers = headers
+        self.parameter = parameter
 
 
 class JsonClient:
@@ -85,15 +89,42 @@ class JsonClient:
             OSError: When the service cannot be reached, or the connection breaks.
             TimeoutError: When it does not reply in time.
         """
-        content = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-        data = content.encode("utf-8", "replace")
-        async with self._session().post(
-            self._base_url + path, data=data, proxy=self._proxy, trace_request_ctx=on_sent.get()
-        ) as reply:
+        async with self._posted(path, body) as reply:
             received = await _content(reply)
             if on_headers is not None:
                 on_headers(reply.headers)
             return json.loads(received)
+
+    async def events(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        *,
+        on_headers: Callable[[Mapping[str, str]], object] | None = None,
+    ) -> AsyncIterator[Any]:
+        """The JSON values of a reply that comes as server-sent events; see `post`.
+
+        Raises:
+            HttpError: For a status of 400 or more, or for an event that tells of an error.
+        """
+        async with self._posted(path, body) as reply:
+            if reply.status >= 400:
+                await _content(reply)
+            if on_headers is not None:
+                on_headers(reply.headers)
+            async for line in reply.content:
+                if not line.startswith(b"data:"):
+                    continue
+                text = line[5:].strip()
+                if text == b"[DONE]":
+                    return
+                event = json.loads(text)
+                if isinstance(event, dict) and event.get("error"):
+                    error = event["error"]
+                    code = error.get("code") if isinstance(error, dict) else None
+                    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+                    raise _http_error(status, text, reply.headers)
+                yield event
 
     async def get(self, path: str) -> Any:
         """The JSON value at a path; raises as `post`."""
@@ -137,6 +168,15 @@ class JsonClient:
         for session in sessions:
             await session.close()
 
+    def _posted(self, path: str, body: Mapping[str, object]) -> aiohttp.client._RequestContextManager:
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        return self._session().post(
+            self._base_url + path,
+            data=content.encode("utf-8", "replace"),
+            proxy=self._proxy,
+            trace_request_ctx=on_sent.get(),
+        )
+
     def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         session = self._sessions.get(loop)
@@ -157,7 +197,7 @@ class JsonClient:
 async def _content(reply: aiohttp.ClientResponse) -> bytes:
     received = await reply.read()
     if reply.status >= 400:
-        raise HttpError(reply.status, _message(reply.status, received), reply.headers)
+        raise _http_error(reply.status, received, reply.headers)
     return received
 
 
@@ -185,21 +225,27 @@ def _proxy_for(url: str) -> str | None:
     return proxies.get(parts.scheme) or proxies.get("all")
 
 
-def _message(status: int, received: bytes) -> str:
-    """What an error reply says: `error` as OpenAI and inference servers write it, `detail`, or the text."""
+def _http_error(status: int, received: bytes, headers: Mapping[str, str]) -> HttpError:
+    """What an error reply says: in OpenAI's form, in those of servers like it, or as plain text."""
     text = received.decode("utf-8", "replace")
     try:
         content = json.loads(text)
     except ValueError:
         content = None
     said = content if isinstance(content, dict) else {}
-    error, detail = said.get("error"), said.get("detail")
+    error = said.get("error") or said
     if isinstance(error, dict):
-        code = error.get("code") or error.get("type")
-        return f"{error.get('message', '')} ({code})" if code else str(error.get("message", ""))
-    if isinstance(detail, list):
-        error = "; ".join(map(_problem, detail[:5]))
-    return str(error or detail or " ".join(text.split()) or f"HTTP status {status}")[:300]
+        detail = error.get("detail")
+        problems = "; ".join(map(_problem, detail[:5])) if isinstance(detail, list) else detail
+        if message := error.get("message") or problems:
+            code = error.get("code") or error.get("type")
+            named = f"{message} ({code})" if code else str(message)
+            parameter = error.get("param")
+            given = parameter if isinstance(parameter, str) else None
+            return HttpError(status, named, headers, parameter=given)
+    if isinstance(error, str):
+        return HttpError(status, error, headers)
+    return HttpError(status, " ".join(text.split())[:300] or f"HTTP status {status}", headers)
 
 
 def _problem(detail: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from text_lloom.concept import Concept
 from text_lloom.corpus import Corpus, Document
 from text_lloom.llm.batches import BATCH_PRICE
-from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.engine import Answerer
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
@@ -122,9 +122,9 @@ def estimate_gen(
     corpus: Corpus,
     parameters: GenParameters,
     *,
-    distill_model: AnyModel,
+    distill_model: Answerer,
     cluster_model: Embedder,
-    synth_model: AnyModel,
+    synth_model: Answerer,
     auto_review: bool = True,
 ) -> Estimate:
     """What concept generation will cost, from the prompts of a sample of the documents."""
@@ -160,11 +160,11 @@ def estimate_gen(
 
 def estimate_score(
     corpus: Corpus,
-    model: AnyModel,
+    model: Answerer,
     tasks: Sequence[ScoreDocuments],
     *,
     n_summaries: int,
-    summary_model: AnyModel | None = None,
+    summary_model: Answerer | None = None,
     in_batch: bool = False,
 ) -> Estimate:
     """What scoring will cost, from the prompts of a sample of the questions.
@@ -188,7 +188,7 @@ def estimate_score(
     return Estimate(tuple(steps))
 
 
-def estimate_map(model: AnyModel, tasks: Sequence[MapDocument]) -> Estimate:
+def estimate_map(model: Answerer, tasks: Sequence[MapDocument]) -> Estimate:
     """What a user's own question will cost, from the prompts of a sample of the documents."""
     step = max(1, len(tasks) // _SAMPLE)
     return Estimate((_step(model, tasks[::step], len(tasks)),))
@@ -199,7 +199,7 @@ def _sample(corpus: Corpus) -> list[Document]:
     return documents[:: max(1, len(documents) // _SAMPLE)]
 
 
-def _step(model: AnyModel, sample: Sequence[Task[Any]], requests: int, *, share: float = 1.0) -> StepEstimate:
+def _step(model: Answerer, sample: Sequence[Task[Any]], requests: int, *, share: float = 1.0) -> StepEstimate:
     """The estimate of a step, at a share of the model's price."""
     name = sample[0].step
     if isinstance(model, Solver):

@@ -21,7 +21,7 @@ PROVIDERS: Final = (
     Provider(
         "openai",
         "OpenAI",
-        Capabilities(structured="strict", batch=True, embeddings=True),
+        Capabilities(structured="strict", streaming=True, batch=True, embeddings=True),
         model="text_lloom.llm.providers.openai:OpenAIModel",
         embed="text_lloom.llm.providers.openai:OpenAIEmbedModel",
         example="gpt-4o-mini",

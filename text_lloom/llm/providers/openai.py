@@ -1,24 +1,44 @@
-"""OpenAI, and every server that speaks its chat-completions and embeddings protocols."""
+"""OpenAI, and every server that speaks its protocols: chat, responses, completions, embeddings."""
 
 from __future__ import annotations
 
 import base64
-import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from dataclasses import replace
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from text_lloom.errors import AnswerRefused, InputError, ModelSetupError, PermanentError
+from text_lloom.errors import ModelError, PermanentError, UnknownName
 from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.limits import RateLimitSpec
 from text_lloom.llm.model import EmbedModel, Model, limiter_of
 from text_lloom.llm.portal import close_with
 from text_lloom.llm.pricing import known_context_window, known_price
+from text_lloom.llm.providers.compatible import (
+    Presets,
+    address_of,
+    azure_address,
+    key_for,
+    missing_key,
+    server_named,
+)
+from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS, read_completion
+from text_lloom.llm.providers.refusals import refused_parameter, refuses_form
 from text_lloom.llm.retry import as_model_error
 from text_lloom.llm.returned import Completion, Embeddings
 from text_lloom.llm.wire import JsonClient
 
-__all__ = ["DEFAULT_MODELS", "DefaultModels", "OpenAIEmbedModel", "OpenAIModel", "read_completion"]
+__all__ = [
+    "DEFAULT_MODELS",
+    "DefaultModels",
+    "Endpoint",
+    "OpenAIEmbedModel",
+    "OpenAIModel",
+    "read_completion",
+]
+
+Endpoint: TypeAlias = Literal["chat", "responses", "completions"]
 
 
 class DefaultModels(NamedTuple):
@@ -32,37 +52,95 @@ class DefaultModels(NamedTuple):
 
 DEFAULT_MODELS: Final = DefaultModels("gpt-4o-mini", "text-embedding-3-large", "gpt-4o", "gpt-4o-mini")
 
-_KEY_VARIABLE = "OPENAI_API_KEY"
-_URL_VARIABLE = "OPENAI_BASE_URL"
-_URL = "https://api.openai.com/v1"
 _SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST_PAUSE = 60.0
-_FORMATS = ("json_schema", "json_object", "none")
-_FORMAT_SIGNS = ("response_format", "json_schema", "json_object", "structured output")
+_TEMPERATURE: Final = 0.0
+_COMPLETION_TOKENS = 2048
+"""The largest number of tokens of a plain completion; servers cut after 16 when none is stated."""
+_NEVER_LEFT_OUT = frozenset({"model", "messages", "input", "prompt", "instructions", "stream", "n"})
+_LONGEST_NAMES = ("max_tokens", "max_completion_tokens")
 
 
-class OpenAIModel(Model):
-    """A chat model of OpenAI or of any compatible server.
+class _Service:
+    """The server behind a model: its address, its key, its client."""
+
+    def __init__(
+        self, server: str, name: str, api_key: str | None, base_url: str | None, api_version: str | None
+    ) -> None:
+        address = address_of(server, name, base_url)
+        self.kind = server_named(server)
+        self.server, self.name = server, address.name
+        self.key = key_for(server, api_key, address)
+        self.given = address.given
+        self.url, self.query = address.url, ""
+        if server == "azure":
+            self.url, self.query = azure_address(address, api_version)
+
+    def client(self, timeout: float) -> JsonClient:
+        """A client for this server.
+
+        Raises:
+            ModelSetupError: When there is no key.
+        """
+        if self.key is None:
+            raise missing_key(self.server)
+        header = {"Authorization": f"Bearer {self.key}"}
+        if self.server == "azure":
+            header = {"api-key": self.key}
+        return JsonClient(self.url, headers=header, timeout=timeout)
+
+    @property
+    def provider_key(self) -> str:
+        """Identifies the service."""
+        known = self.server == "openai" and not self.given
+        return "openai:" if known else f"openai:{self.url}{self.query}"
+
+    def price(self, cost: object) -> object:
+        """The price: the one given, that of the list, or nothing for a server of one's own."""
+        if cost is not None:
+            return cost
+        if self.kind.own:
+            return 0
+        if self.kind.prices is None or (self.given and self.server != "azure"):
+            return None
+        return known_price(self.name, self.kind.prices)
+
+    def window(self, context_window: int | None) -> int | None:
+        """The context window: the one given, or that of the list."""
+        if context_window or self.kind.prices is None or (self.given and self.server != "azure"):
+            return context_window
+        return known_context_window(self.name, self.kind.prices)
+
+
+class OpenAIModel(Presets, Model):
+    """A model of OpenAI or of any server that speaks its protocol.
 
     Args:
-        name: Name of the model.
-        api_key: The key; without one, the environment variable `OPENAI_API_KEY`, which is sent to OpenAI
-            only and never to a `base_url`.
+        name: Name of the model; `"name@http://host:8000/v1"` names its server, too.
+        api_key: The key; without one, that of the server's own environment variable, such as
+            `OPENAI_API_KEY`, which is sent to that provider only and never to another `base_url`.
         base_url: Address of a compatible server, such as `http://localhost:8000/v1`.
         rate_limit: As for `Model`.
         context_window: In tokens; from the price list when not given and known.
-        cost: `(input, output)` in USD per token; from the price list when not given and known.
+        cost: `(input, output)` in USD per token; from the price list when not given and known. Servers of
+            one's own, such as Ollama, are free unless a cost is given.
         system_prompt: The system message.
         temperature: Sampling temperature; left out for models that refuse it.
+        endpoint: `"chat"`, `"responses"` or `"completions"` (one text in, one text out).
+        server: The kind of server: `"openai"`, or a name such as `"groq"` or `"ollama"`, for which there
+            are methods, too: `OpenAIModel.groq("llama-3.3-70b-versatile")`.
+        api_version: For Azure, such as `"2024-10-21"`.
+        extra_body: Further fields of every request that only this server knows.
         concurrency: As for `Model`.
         timeout: As for `Model`.
-        **args: Passed on in every call, such as `seed=1` or `max_tokens=500`.
+        **args: Generation parameters for every call, such as `seed=1` or `max_tokens=500`.
     """
 
-    many_generations = True
     stays_on_loop = True
+    streams = True
+    learns = True
 
     def __init__(
         self,
@@ -74,73 +152,94 @@ class OpenAIModel(Model):
         cost: object = None,
         *,
         system_prompt: str = _SYSTEM_PROMPT,
-        temperature: float | None = 0.0,
+        temperature: float | None = _TEMPERATURE,
+        endpoint: Endpoint = "chat",
+        server: str = "openai",
+        api_version: str | None = None,
+        extra_body: Mapping[str, object] | None = None,
         concurrency: int | None = None,
         timeout: float = 120.0,
         **args: Any,
     ) -> None:
-        listed = base_url is None
+        if endpoint not in FORMATS:
+            raise UnknownName(endpoint, FORMATS, what="endpoint")
+        if endpoint == "completions":
+            args.setdefault("max_tokens", _COMPLETION_TOKENS)
+        self._service = service = _Service(server, name, api_key, base_url, api_version)
+        self.endpoint, self._format = endpoint, FORMATS[endpoint]
+        self.many_generations = self._format.many
+        other = server == "openai" and service.given
+        self._longest = "max_tokens" if other else service.kind.longest
+        extra_params = service.kind.extra_params | ({"top_k"} if other else set())
+        self.generation_params = self._format.params | extra_params
         super().__init__(
-            name,
+            service.name,
             None,
             None,
-            _key(api_key, base_url),
+            service.key,
             rate_limit,
-            context_window or (known_context_window(name, "openai") if listed else None),
-            cost if cost is not None or not listed else known_price(name, "openai"),
+            service.window(context_window),
+            service.price(cost),
             concurrency=concurrency,
             timeout=timeout,
             **({} if temperature is None else {"temperature": temperature}),
             **args,
         )
-        self.base_url = base_url
+        self.base_url = service.url if service.given or server != "openai" else None
         self.system_prompt = system_prompt
-        self._format = 0
-        self._refused: set[str] = set()
-        self._strict_schemas: dict[int, tuple[Mapping[str, object], dict[str, Any]]] = {}
+        self.extra_body = dict(extra_body or {})
+        self._answer_format = 0
+        self._left_out: set[str] = set()
 
     @property
     def provider_key(self) -> str:
-        return f"openai:{self.base_url or ''}"
+        key = self._service.provider_key
+        return key if self.endpoint == "chat" else f"{key} {self.endpoint}"
+
+    @property
+    def parameters(self) -> Mapping[str, object]:
+        return self.extra_body
 
     def _set_up(self) -> Any:
-        client = _make_client(self.api_key, self.base_url, self.timeout)
+        client = self._service.client(self.timeout)
         close_with(self, client.close)
         return client
 
     async def complete(self, request: ModelRequest) -> Completion:
         while True:
-            known, refused = self._format, len(self._refused)
+            known, body = self._answer_format, self.request_body(request)
             try:
-                return read_completion(
-                    await self.client.post(
-                        "/chat/completions", self.request_body(request), on_headers=self._heed
-                    )
-                )
+                completion = await self._exchange(request, body)
             except Exception as error:
                 found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
-                if not isinstance(found, PermanentError) or not self.adapt(str(error), request.schema, known):
+                if not self._learns(error, found, request, body, known):
                     raise found from None
-                if (known, refused) == (self._format, len(self._refused)):
-                    raise found from None
+            else:
+                return completion if self._service.kind.reports_cost else replace(completion, usd=None)
+
+    async def _exchange(self, request: ModelRequest, body: Mapping[str, Any]) -> Completion:
+        path, client = self._format.path + self._service.query, self.client
+        if request.on_chunk is None:
+            return self._format.read(await client.post(path, body, on_headers=self._heed))
+        pieces = self._format.pieces()
+        async for event in client.events(path, body, on_headers=self._heed):
+            if piece := pieces.add(event):
+                request.on_chunk(piece)
+        return pieces.completion()
 
     def request_body(self, request: ModelRequest) -> dict[str, Any]:
         """What is sent to ask a request, as a JSON object."""
-        body: dict[str, Any] = {"model": self.name, "messages": list(request.messages)}
-        schema = request.schema
-        if schema is not None and _FORMATS[self._format] == "json_schema":
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "answer", "schema": self._strict(schema), "strict": True},
-            }
-        elif schema is not None and _FORMATS[self._format] == "json_object":
-            body["response_format"] = {"type": "json_object"}
-        body |= request.params
-        if request.n > 1:
-            body["n"] = request.n
-        for name in self._refused:
+        answer_format = ANSWER_FORMATS[self._answer_format]
+        body = self._format.body(self.name, request, answer_format=answer_format, longest=self._longest)
+        if request.regex is not None and "structured_outputs" not in self._left_out:
+            body |= _pattern(self._service.server, request.regex)
+        if request.on_chunk is not None:
+            body["stream"] = True
+            if self.endpoint != "responses":
+                body["stream_options"] = {"include_usage": True}
+        for name in self._left_out:
             body.pop(name, None)
-        return body
+        return body | self.extra_body
 
     def _heed(self, headers: Mapping[str, str]) -> None:
         """Hold all requests of this model back when the provider says that none is left for a while."""
@@ -152,47 +251,73 @@ class OpenAIModel(Model):
                 if seconds:
                     limiter_of(self)[0].pause(min(seconds, _LONGEST_PAUSE))
 
-    def _strict(self, schema: Mapping[str, object]) -> dict[str, Any]:
-        """The strict form of a schema, made once per schema object."""
-        known = self._strict_schemas.get(id(schema))
-        if known is None or known[0] is not schema:
-            known = self._strict_schemas[id(schema)] = (schema, strict_schema(schema))
-        return known[1]
-
     @property
     def answer_format(self) -> int:
         """How answers are asked for: 0 as a JSON schema, 1 as a JSON object, 2 in words alone."""
-        return self._format
+        return self._answer_format
 
-    def adapt(self, message: str, schema: Mapping[str, object] | None, known: int) -> bool:
+    def _learns(
+        self, error: Exception, found: ModelError, request: ModelRequest, body: Mapping[str, Any], known: int
+    ) -> bool:
+        """Whether a refusal leaves something else to try."""
+        if not isinstance(found, PermanentError):
+            return False
+        parameter = getattr(error, "parameter", None)
+        adapted = self.adapt(str(error), request.schema, known, sent=body, parameter=parameter)
+        return adapted and self.request_body(request) != body
+
+    def adapt(
+        self,
+        message: str,
+        schema: Mapping[str, object] | None,
+        known: int,
+        *,
+        sent: Mapping[str, Any] | None = None,
+        parameter: str | None = None,
+    ) -> bool:
         """Remember what this server refuses; whether that leaves something else to try.
 
         Args:
             message: What the server said.
             schema: That of the request.
             known: The `answer_format` of the request.
+            sent: What was sent; what the model sends in every request when not given.
+            parameter: The parameter that the server named by itself.
         """
-        lowered = message.lower()
-        if schema is not None and any(sign in lowered for sign in _FORMAT_SIGNS):
-            self._format = max(self._format, min(known + 1, len(_FORMATS) - 1))
+        if schema is not None and refuses_form(message):
+            self._answer_format = max(self._answer_format, min(known + 1, len(ANSWER_FORMATS) - 1))
+            return known + 1 < len(ANSWER_FORMATS)
+        body = self.params if sent is None else sent
+        removable = [name for name in body if name not in _NEVER_LEFT_OUT]
+        refused = refused_parameter(message, removable, named=parameter)
+        if refused is None or refused in self.extra_body:
+            return False
+        if refused in _LONGEST_NAMES and self.endpoint == "chat":
+            other = _LONGEST_NAMES[1 - _LONGEST_NAMES.index(refused)]
+            if self._longest == refused and (other in message or refused == "max_completion_tokens"):
+                self._longest = other
             return True
-        if "temperature" in lowered and "temperature" not in self._refused:
-            self._refused.add("temperature")
-            return True
-        return False
+        self._left_out.add(refused)
+        if refused in body and (refused, body[refused]) != ("temperature", _TEMPERATURE):
+            warnings.warn(
+                f"Model {self.label!r} refuses the parameter {refused!r}, so it is left out.", stacklevel=2
+            )
+        return True
 
 
-class OpenAIEmbedModel(EmbedModel):
-    """An embedding model of OpenAI or of any compatible server.
+class OpenAIEmbedModel(Presets, EmbedModel):
+    """An embedding model of OpenAI or of any server that speaks its protocol.
 
     Args:
-        name: Name of the model.
-        api_key: The key; without one, the environment variable `OPENAI_API_KEY`.
+        name: Name of the model; `"name@http://host:8000/v1"` names its server, too.
+        api_key: As for `OpenAIModel`.
         base_url: Address of a compatible server.
-        batch_size: The largest number of texts in one call.
+        batch_size: The largest number of texts in one call; what the server takes when not given.
         rate_limit: As for `Model`.
         cost: USD per token; from the price list when not given and known.
         context_window: In tokens; from the price list when not given and known.
+        server: As for `OpenAIModel`; `OpenAIEmbedModel.mistral("mistral-embed")`.
+        api_version: For Azure, such as `"2024-10-21"`.
         concurrency: As for `Model`.
         timeout: As for `Model`.
         **args: Passed on in every call, such as `dimensions=256`.
@@ -203,45 +328,49 @@ class OpenAIEmbedModel(EmbedModel):
         name: str = DEFAULT_MODELS.cluster,
         api_key: str | None = None,
         base_url: str | None = None,
-        batch_size: int = 512,
+        batch_size: int | None = None,
         rate_limit: RateLimitSpec = None,
         cost: object = None,
         context_window: int | None = None,
         *,
+        server: str = "openai",
+        api_version: str | None = None,
         concurrency: int | None = 8,
         timeout: float = 120.0,
         **args: Any,
     ) -> None:
-        listed = base_url is None
+        self._service = service = _Service(server, name, api_key, base_url, api_version)
         super().__init__(
-            name,
+            service.name,
             None,
             None,
-            _key(api_key, base_url),
-            batch_size,
+            service.key,
+            service.kind.embed_batch if batch_size is None else batch_size,
             rate_limit,
-            cost if cost is not None or not listed else known_price(name, "openai"),
-            context_window or (known_context_window(name, "openai") if listed else None),
+            service.price(cost),
+            service.window(context_window),
             concurrency=concurrency,
             timeout=timeout,
             **args,
         )
-        self.base_url = base_url
+        self.base_url = service.url if service.given or server != "openai" else None
 
     @property
     def provider_key(self) -> str:
-        return f"openai:{self.base_url or ''}"
+        return self._service.provider_key
 
     def _set_up(self) -> Any:
-        client = _make_client(self.api_key, self.base_url, self.timeout)
+        client = self._service.client(self.timeout)
         close_with(self, client.close)
         return client
 
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
         import numpy as np
 
-        body = {"model": self.name, "input": list(texts), "encoding_format": "base64", **self.args}
-        reply = await self.client.post("/embeddings", body)
+        body: dict[str, Any] = {"model": self.name, "input": list(texts)}
+        if self._service.kind.packed_vectors:
+            body["encoding_format"] = "base64"
+        reply = await self.client.post("/embeddings" + self._service.query, body | dict(self.args))
         rows = sorted(reply["data"], key=lambda row: row.get("index", 0))
         vectors = np.stack([_vector(row["embedding"]) for row in rows])
         tokens = (reply.get("usage") or {}).get("prompt_tokens")
@@ -256,63 +385,9 @@ def seconds_of(duration: str) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def strict_schema(schema: Mapping[str, object]) -> dict[str, Any]:
-    """A JSON schema in the strict subset: every object closed, every property required, no defaults."""
-
-    def closed(node: Any) -> Any:
-        if isinstance(node, list):
-            return [closed(part) for part in node]
-        if not isinstance(node, Mapping):
-            return node
-        kept = {key: closed(value) for key, value in node.items() if key not in ("default", "title")}
-        properties = node.get("properties")
-        if isinstance(properties, Mapping):
-            kept["properties"] = {name: closed(value) for name, value in properties.items()}
-            kept["required"] = list(properties)
-            kept["additionalProperties"] = False
-        return kept
-
-    result: dict[str, Any] = closed(schema)
-    return result
-
-
-def _key(api_key: str | None, base_url: str | None) -> str | None:
-    """The key to send; the one in the environment goes to OpenAI only, never to another server."""
-    if api_key is not None and not isinstance(api_key, str):
-        raise InputError(f"api_key must be a string, but is {type(api_key).__name__}.")
-    if base_url is not None:
-        return api_key or "EMPTY"
-    return api_key or os.environ.get(_KEY_VARIABLE)
-
-
-def _make_client(api_key: str | None, base_url: str | None, timeout: float) -> JsonClient:
-    if not api_key:
-        raise ModelSetupError(
-            f"No OpenAI key was found. Set the environment variable {_KEY_VARIABLE}, or pass api_key=. "
-            f"(Without a key, the local engine runs: leave the models out.)"
-        )
-    address = base_url or os.environ.get(_URL_VARIABLE) or _URL
-    return JsonClient(address, headers={"Authorization": f"Bearer {api_key}"}, timeout=timeout)
-
-
-def read_completion(reply: Any) -> Completion:
-    """The completion in a server's reply.
-
-    Raises:
-        AnswerRefused: When the model declined.
-        PermanentError: When the reply is something else.
-    """
-    choices = reply.get("choices") if isinstance(reply, Mapping) else None
-    if not choices:
-        raise PermanentError(f"The server sent no chat completion but: {str(reply)[:200]}")
-    message = choices[0].get("message") or {}
-    reason = choices[0].get("finish_reason")
-    text = message.get("content") or ""
-    others = tuple((choice.get("message") or {}).get("content") or "" for choice in choices[1:])
-    if reason == "content_filter" or message.get("refusal"):
-        raise AnswerRefused(f"The model declined to answer: {message.get('refusal') or 'content filter'}.")
-    usage = reply.get("usage") or {}
-    return Completion(text, usage.get("prompt_tokens"), usage.get("completion_tokens"), reason, None, others)
+def _pattern(server: str, regex: str) -> dict[str, Any]:
+    """How a server is told that the reply must match a pattern; nothing where it cannot be."""
+    return {"structured_outputs": {"regex": regex}} if server in ("vllm", "kserve") else {}
 
 
 def _vector(embedding: str | list[float]) -> Any:

@@ -1,0 +1,235 @@
+"""Anthropic's models, through the package `anthropic`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from text_lloom.errors import AnswerRefused, TransientError
+from text_lloom.llm.asked import ModelRequest
+from text_lloom.llm.limits import RateLimitSpec
+from text_lloom.llm.portal import close_with
+from text_lloom.llm.pricing import known_context_window, known_price
+from text_lloom.llm.providers.sdk import SdkModel, imported, key_from, no_key
+from text_lloom.llm.returned import Completion
+
+__all__ = ["AnthropicModel"]
+
+_SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
+_MAX_TOKENS: Final = 8192
+_LONGEST: Final = re.compile(r"max_tokens: \d+ > (\d+)")
+_REASONS: Final = {
+    "end_turn": "stop",
+    "tool_use": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+}
+_TOOL: Final = "answer"
+
+
+class AnthropicModel(SdkModel):
+    """A model of Anthropic.
+
+    Replies in a schema are had by structured output, by a tool that the model must use where that is not
+    supported, and in words alone otherwise.
+
+    Args:
+        name: Name of the model.
+        api_key: The key; without one, `ANTHROPIC_API_KEY`, which is sent to Anthropic only and never to a
+            `base_url`.
+        base_url: Address of another server that speaks Anthropic's protocol.
+        rate_limit: As for `Model`.
+        context_window: In tokens; from the price list when not given and known.
+        cost: `(input, output)` in USD per token; from the price list when not given and known. Tokens read
+            from a prompt cache are counted at the full price.
+        system_prompt: The system message.
+        max_tokens: The largest number of tokens of a reply, thinking included.
+        concurrency: As for `Model`.
+        timeout: As for `Model`.
+        **args: Generation parameters for every call, such as `temperature=0` (which newer models refuse) or
+            `thinking={"type": "disabled"}`.
+    """
+
+    ways = 3
+    generation_params = frozenset(
+        {
+            "max_tokens",
+            "metadata",
+            "reasoning_effort",
+            "service_tier",
+            "stop",
+            "temperature",
+            "thinking",
+            "top_k",
+            "top_p",
+        }
+    )
+
+    def __init__(
+        self,
+        name: str,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        rate_limit: RateLimitSpec = None,
+        context_window: int | None = None,
+        cost: object = None,
+        *,
+        system_prompt: str | None = _SYSTEM_PROMPT,
+        max_tokens: int = _MAX_TOKENS,
+        concurrency: int | None = None,
+        timeout: float = 120.0,
+        **args: Any,
+    ) -> None:
+        listed = base_url is None
+        super().__init__(
+            name,
+            key_from(("ANTHROPIC_API_KEY",), api_key, given_url=not listed),
+            rate_limit,
+            context_window or (known_context_window(name, "anthropic") if listed else None),
+            cost if cost is not None or not listed else known_price(name, "anthropic"),
+            system_prompt=system_prompt,
+            concurrency=concurrency,
+            timeout=timeout,
+            params={"max_tokens": max_tokens, **args},
+        )
+        self.base_url = base_url
+        self._longest: int | None = None
+
+    @property
+    def provider_key(self) -> str:
+        return f"anthropic:{self.base_url or ''}"
+
+    def _set_up(self) -> Any:
+        anthropic = imported("anthropic", extra="anthropic", purpose="AnthropicModel")
+        if not self.api_key and self.base_url is None:
+            raise no_key("Anthropic", "ANTHROPIC_API_KEY")
+        client = anthropic.AsyncAnthropic(
+            api_key=self.api_key or "EMPTY", base_url=self.base_url, max_retries=0, timeout=self.timeout
+        )
+        close_with(self, client.close)
+        return client
+
+    def _wire_name(self, name: str) -> str:
+        return {"stop": "stop_sequences", "reasoning_effort": "effort"}.get(name, name)
+
+    async def _ask(self, request: ModelRequest) -> Completion:
+        body, reply = self._body(request), _Reply()
+        if request.on_chunk is None:
+            reply.read(await self.client.messages.create(**body))
+            return reply.completion()
+        stream = await self.client.messages.create(**body, stream=True)
+        try:
+            async for event in stream:
+                if piece := reply.add(event):
+                    request.on_chunk(piece)
+        finally:
+            await stream.close()
+        return reply.completion()
+
+    def _learns(self, message: str, request: ModelRequest, way: int, left_out: frozenset[str]) -> bool:
+        if (found := _LONGEST.search(message)) is not None and self._longest != int(found[1]):
+            self._longest = int(found[1])
+            return True
+        return super()._learns(message, request, way, left_out)
+
+    def _body(self, request: ModelRequest) -> dict[str, Any]:
+        """Arguments of `messages.create`."""
+        params: dict[str, Any] = {
+            name: value for name, value in request.params.items() if self._takes(self._wire_name(name))
+        }
+        most = int(params.pop("max_tokens", None) or _MAX_TOKENS)
+        said = [message for message in request.messages if message["role"] != "system"]
+        longest = most if self._longest is None else min(most, self._longest)
+        body: dict[str, Any] = {"model": self.name, "max_tokens": longest, "messages": said}
+        if request.system is not None:
+            body["system"] = request.system
+        if (stop := params.pop("stop", None)) is not None:
+            body["stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
+        output: dict[str, Any] = {}
+        if (effort := params.pop("reasoning_effort", None)) is not None:
+            output["effort"] = effort
+        if request.schema is not None and self.way == 0:
+            output["format"] = {"type": "json_schema", "schema": _transformed(request.schema)}
+        elif request.schema is not None and self.way == 1:
+            tool = {
+                "name": _TOOL,
+                "description": "Gives the answer.",
+                "input_schema": _transformed(request.schema),
+            }
+            body |= {"tools": [tool], "tool_choice": {"type": "tool", "name": _TOOL}}
+        # What the package has no argument for: older models take it, newer ones refuse it.
+        body["extra_body"] = params | ({"output_config": output} if output else {})
+        return body
+
+
+@dataclass
+class _Reply:
+    """A message, read whole or put together from the events of a stream."""
+
+    pieces: list[str] = field(default_factory=list)
+    reason: str | None = None
+    explanation: str | None = None
+    in_tokens: int | None = None
+    out_tokens: int | None = None
+    model: str | None = None
+
+    def read(self, message: Any) -> None:
+        """Take a whole message."""
+        self._start(message)
+        self.out_tokens = message.usage.output_tokens
+        for block in message.content:
+            if block.type == "text":
+                self.pieces.append(block.text)
+            elif block.type == "tool_use" and block.name == _TOOL:
+                self.pieces.append(json.dumps(block.input, ensure_ascii=False))
+        self._end(message)
+
+    def add(self, event: Any) -> str:
+        """Take one event of a stream; gives the text that it adds."""
+        piece = ""
+        if event.type == "message_start":
+            self._start(event.message)
+        elif event.type == "content_block_delta":
+            piece = getattr(event.delta, "text", None) or getattr(event.delta, "partial_json", None) or ""
+            self.pieces.append(piece)
+        elif event.type == "message_delta":
+            self.out_tokens = event.usage.output_tokens
+            self._end(event.delta)
+        return piece
+
+    def completion(self) -> Completion:
+        """The whole reply.
+
+        Raises:
+            AnswerRefused: When the model declined.
+            TransientError: When the stream ended before the reply did.
+        """
+        if self.reason is None:
+            raise TransientError("The stream ended before the reply did.")
+        if self.reason == "refusal":
+            raise AnswerRefused(f"The model declined to answer: {self.explanation or 'refusal'}.")
+        reason = _REASONS.get(self.reason, self.reason)
+        text = "".join(self.pieces)
+        return Completion(text, self.in_tokens, self.out_tokens, reason, model=self.model)
+
+    def _start(self, message: Any) -> None:
+        usage, self.model = message.usage, message.model
+        cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
+        self.in_tokens = usage.input_tokens + cached
+
+    def _end(self, ending: Any) -> None:
+        self.reason = ending.stop_reason
+        details = getattr(ending, "stop_details", None)
+        self.explanation = getattr(details, "explanation", None)
+
+
+def _transformed(schema: Mapping[str, object]) -> dict[str, Any]:
+    """A schema in the form that Anthropic takes: closed objects, few keywords."""
+    import anthropic
+
+    transformed: dict[str, Any] = anthropic.transform_schema(dict(schema))
+    return transformed

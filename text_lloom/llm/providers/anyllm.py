@@ -1,0 +1,241 @@
+"""Some fifty providers through one package: `any-llm-sdk`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from text_lloom.errors import InputError, ModelSetupError
+from text_lloom.llm.asked import ModelRequest
+from text_lloom.llm.limits import RateLimitSpec
+from text_lloom.llm.model import EmbedModel
+from text_lloom.llm.portal import close_with
+from text_lloom.llm.pricing import known_context_window, known_price
+from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS, read_completion
+from text_lloom.llm.providers.sdk import SdkModel, imported, key_from
+from text_lloom.llm.returned import Completion, Embeddings
+
+__all__ = ["AnyEmbedModel", "AnyModel"]
+
+_SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
+_NO_KEY: Final = "EMPTY"
+_ANTHROPIC_TOKENS: Final = 8192
+
+
+class AnyModel(SdkModel):
+    """A model of any provider that any-llm knows, such as Bedrock, Cohere, Databricks or watsonx.
+
+    Args:
+        name: `"provider:model"`, such as `"bedrock:anthropic.claude-3-haiku-20240307-v1:0"`.
+        api_key: The key; without one, that of the provider's own environment variable, which is not sent to
+            another `base_url`.
+        base_url: Another address for the provider.
+        rate_limit: As for `Model`.
+        context_window: In tokens; from the price list when not given and known.
+        cost: `(input, output)` in USD per token; from the price list when not given and known.
+        system_prompt: The system message.
+        client_args: Further arguments for the provider's client.
+        concurrency: As for `Model`.
+        timeout: As for `Model`.
+        **args: Generation parameters for every call, such as `temperature=0`.
+    """
+
+    ways = len(ANSWER_FORMATS)
+    generation_params = FORMATS["chat"].params | {"parallel_tool_calls", "service_tier", "top_k", "user"}
+
+    def __init__(
+        self,
+        name: str,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        rate_limit: RateLimitSpec = None,
+        context_window: int | None = None,
+        cost: object = None,
+        *,
+        system_prompt: str | None = _SYSTEM_PROMPT,
+        client_args: dict[str, Any] | None = None,
+        concurrency: int | None = None,
+        timeout: float = 120.0,
+        **args: Any,
+    ) -> None:
+        self._provider = _Provider(name, api_key, base_url, client_args or {})
+        provider, model = self._provider.provider, self._provider.model
+        listed = base_url is None
+        if provider == "anthropic":
+            args.setdefault("max_tokens", _ANTHROPIC_TOKENS)  # else any-llm logs a warning per request
+        super().__init__(
+            name,
+            api_key,
+            rate_limit,
+            context_window or (known_context_window(model, provider) if listed else None),
+            cost if cost is not None or not listed else known_price(model, provider),
+            system_prompt=system_prompt,
+            concurrency=concurrency,
+            timeout=timeout,
+            params=args,
+        )
+        self.base_url = base_url
+
+    @property
+    def provider_key(self) -> str:
+        return f"any-llm:{self.base_url or ''}"
+
+    def redact(self, text: str) -> str:
+        return self._provider.redact(super().redact(text))
+
+    def _set_up(self) -> Any:
+        client = self._provider.client("AnyModel")
+        close_with(self, self._provider.closing(client))
+        return client
+
+    async def _ask(self, request: ModelRequest) -> Completion:
+        chat = FORMATS["chat"]
+        params = {name: value for name, value in request.params.items() if self._takes(name)}
+        answer_format = ANSWER_FORMATS[self.way]
+        body = chat.body(self._provider.model, request, answer_format=answer_format, longest="max_tokens")
+        asked: dict[str, Any] = {name: body[name] for name in ("model", "response_format") if name in body}
+        asked |= params | {"messages": [dict(message) for message in request.messages]}
+        if request.on_chunk is None:
+            return read_completion((await self.client.acompletion(**asked)).model_dump())
+        options = {"stream_options": {"include_usage": True}} if self._takes("stream_options") else {}
+        pieces = chat.pieces()
+        async for chunk in await self.client.acompletion(**asked, **options, stream=True):
+            if piece := pieces.add(chunk.model_dump()):
+                request.on_chunk(piece)
+        return pieces.completion()
+
+    def _learns(self, message: str, request: ModelRequest, way: int, left_out: frozenset[str]) -> bool:
+        if request.on_chunk is not None and "stream_options" in message and self._takes("stream_options"):
+            self._left_out |= {"stream_options"}
+            return True
+        return super()._learns(message, request, way, left_out)
+
+
+class AnyEmbedModel(EmbedModel):
+    """An embedding model of any provider that any-llm knows.
+
+    Args:
+        name: `"provider:model"`, such as `"mistral:mistral-embed"`.
+        api_key: As for `AnyModel`.
+        base_url: Another address for the provider.
+        batch_size: The largest number of texts in one call.
+        rate_limit: As for `Model`.
+        cost: USD per token; from the price list when not given and known.
+        context_window: In tokens; longer texts are cut.
+        client_args: Further arguments for the provider's client.
+        concurrency: As for `Model`.
+        timeout: As for `Model`.
+        **args: Passed on in every call, such as `dimensions=256`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        batch_size: int = 64,
+        rate_limit: RateLimitSpec = None,
+        cost: object = None,
+        context_window: int | None = None,
+        *,
+        client_args: dict[str, Any] | None = None,
+        concurrency: int | None = 4,
+        timeout: float = 120.0,
+        **args: Any,
+    ) -> None:
+        self._provider = _Provider(name, api_key, base_url, client_args or {})
+        provider, model = self._provider.provider, self._provider.model
+        listed = base_url is None
+        super().__init__(
+            name,
+            None,
+            None,
+            api_key,
+            batch_size,
+            rate_limit,
+            cost if cost is not None or not listed else known_price(model, provider),
+            context_window or (known_context_window(model, provider) if listed else None),
+            concurrency=concurrency,
+            timeout=timeout,
+            **args,
+        )
+        self.base_url = base_url
+
+    @property
+    def provider_key(self) -> str:
+        return f"any-llm:{self.base_url or ''}"
+
+    def redact(self, text: str) -> str:
+        return self._provider.redact(super().redact(text))
+
+    def _set_up(self) -> Any:
+        client = self._provider.client("AnyEmbedModel")
+        close_with(self, self._provider.closing(client))
+        return client
+
+    async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
+        import numpy as np
+
+        reply = await self.client.aembedding(self._provider.model, list(texts), **dict(self.args))
+        rows = sorted(reply.data, key=lambda row: row.index)
+        vectors = np.asarray([row.embedding for row in rows], dtype=np.float32)
+        return Embeddings(vectors, getattr(reply.usage, "prompt_tokens", None) or None)
+
+
+class _Provider:
+    """A provider of any-llm: its name, its model, its key, its client."""
+
+    def __init__(
+        self, name: str, api_key: str | None, base_url: str | None, client_args: dict[str, Any]
+    ) -> None:
+        self.provider, colon, self.model = name.partition(":")
+        if not (self.provider and colon and self.model):
+            raise InputError(f"{name!r} must be 'provider:model', such as 'mistral:mistral-small-latest'.")
+        self._key, self._base_url, self._client_args = api_key, base_url, client_args
+
+    def redact(self, text: str) -> str:
+        """`text` without the key of the environment."""
+        return text.replace(self._key, "***") if self._key and len(self._key) >= 4 else text
+
+    def client(self, purpose: str) -> Any:
+        """One client, held open: the package's own functions would make one per call.
+
+        Raises:
+            MissingPackage: Without the package, or that of the provider.
+            ModelSetupError: When the provider is unknown or its key is missing.
+        """
+        any_llm = imported("any_llm", extra="any", purpose=purpose)
+        exceptions = imported("any_llm.exceptions", extra="any", purpose=purpose)
+        try:
+            kind = any_llm.AnyLLM.get_provider_class(self.provider)
+            variables = str(getattr(kind, "ENV_API_KEY_NAME", "") or "").split("/")
+            self._key = key_from(variables, self._key, given_url=self._base_url is not None)
+            key = self._key or (_NO_KEY if self._base_url is not None else None)
+            settings = {"api_key": key, "api_base": self._base_url, **self._client_args}
+            try:  # trying again is ours to do
+                return any_llm.AnyLLM.create(
+                    self.provider, unified_exceptions=True, max_retries=0, **settings
+                )
+            except exceptions.UnsupportedParameterError:
+                return any_llm.AnyLLM.create(self.provider, unified_exceptions=True, **settings)
+        except ImportError as error:
+            raise ModelSetupError(
+                f"{purpose}({self.provider}:{self.model}): {error}. "
+                f"Run: pip install 'any-llm-sdk[{self.provider}]'"
+            ) from None
+        except exceptions.AnyLLMError as error:
+            raise ModelSetupError(f"{purpose}({self.provider}:{self.model}): {error}") from None
+
+    @staticmethod
+    def closing(client: Any) -> Callable[[], Awaitable[object]]:
+        """What closes a client."""
+        inner = getattr(client, "client", client)
+
+        async def close() -> None:
+            found = getattr(inner, "close", None) or getattr(getattr(inner, "aio", None), "aclose", None)
+            if found is not None:
+                closed = found()
+                if isinstance(closed, Awaitable):
+                    await closed
+
+        return close

@@ -1,0 +1,352 @@
+"""Google's Gemini models, through the package `google-genai`: the Developer API and Vertex AI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from text_lloom.errors import AnswerRefused, ModelSetupError, TransientError
+from text_lloom.llm.asked import ModelRequest
+from text_lloom.llm.limits import RateLimitSpec
+from text_lloom.llm.model import EmbedModel
+from text_lloom.llm.portal import close_with
+from text_lloom.llm.pricing import known_context_window, known_price
+from text_lloom.llm.providers.sdk import SdkModel, imported, key_from, no_key
+from text_lloom.llm.returned import Completion, Embeddings
+
+__all__ = ["GeminiEmbedModel", "GeminiModel"]
+
+_SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
+_KEYS: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
+_NAMES: Final = {
+    "max_tokens": "maxOutputTokens",
+    "stop": "stopSequences",
+    "reasoning_effort": "thinkingConfig",
+    "top_p": "topP",
+    "top_k": "topK",
+    "presence_penalty": "presencePenalty",
+    "frequency_penalty": "frequencyPenalty",
+    "safety_settings": "safetySettings",
+}
+_FIELDS: Final = {"max_tokens": "max_output_tokens", "stop": "stop_sequences"}
+_REASONS: Final = {"STOP": "stop", "MAX_TOKENS": "length"}
+_DECLINED: Final = frozenset(
+    {"BLOCKLIST", "MODEL_ARMOR", "PROHIBITED_CONTENT", "RECITATION", "SAFETY", "SPII"}
+)
+_BUDGETS: Final = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
+"""Thinking tokens by effort for models before Gemini 3 (https://ai.google.dev/gemini-api/docs/openai)."""
+
+
+class GeminiModel(SdkModel):
+    """A Gemini model, at Google's Developer API or at Vertex AI.
+
+    Args:
+        name: Name of the model.
+        api_key: The key; without one, `GEMINI_API_KEY` or `GOOGLE_API_KEY`, which is sent to Google only and
+            never to a `base_url`. At Vertex AI, `None` uses Google's application default credentials.
+        base_url: Address of another server that speaks Google's protocol.
+        rate_limit: As for `Model`.
+        context_window: In tokens; from the price list when not given and known.
+        cost: `(input, output)` in USD per token; from the price list when not given and known. Thinking
+            tokens are counted as output.
+        vertex: Ask Vertex AI.
+        project: Project at Vertex AI; else `GOOGLE_CLOUD_PROJECT`.
+        location: Region at Vertex AI; else `GOOGLE_CLOUD_LOCATION`.
+        credentials: Credentials for Vertex AI, of the package `google-auth`.
+        system_prompt: The system message.
+        concurrency: As for `Model`.
+        timeout: As for `Model`.
+        **args: Generation parameters for every call, such as `temperature=0` or `reasoning_effort="low"`.
+    """
+
+    ways = 3
+    many_generations = True
+    generation_params = frozenset(
+        {
+            "frequency_penalty",
+            "max_tokens",
+            "presence_penalty",
+            "reasoning_effort",
+            "safety_settings",
+            "seed",
+            "stop",
+            "temperature",
+            "top_k",
+            "top_p",
+        }
+    )
+
+    def __init__(
+        self,
+        name: str,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        rate_limit: RateLimitSpec = None,
+        context_window: int | None = None,
+        cost: object = None,
+        *,
+        vertex: bool = False,
+        project: str | None = None,
+        location: str | None = None,
+        credentials: object = None,
+        system_prompt: str | None = _SYSTEM_PROMPT,
+        concurrency: int | None = None,
+        timeout: float = 120.0,
+        **args: Any,
+    ) -> None:
+        listed = base_url is None
+        self._service = _Service(vertex, project, location, credentials, base_url)
+        super().__init__(
+            name,
+            self._service.key(api_key),
+            rate_limit,
+            context_window or (known_context_window(name, "google") if listed else None),
+            cost if cost is not None or not listed else known_price(name, "google"),
+            system_prompt=system_prompt,
+            concurrency=concurrency,
+            timeout=timeout,
+            params=args,
+        )
+        self.base_url = base_url
+
+    @property
+    def provider_key(self) -> str:
+        return self._service.provider_key
+
+    def _set_up(self) -> Any:
+        client = self._service.client(self.api_key, self.timeout, purpose="GeminiModel")
+        close_with(self, client.aio.aclose)
+        return client
+
+    def _wire_name(self, name: str) -> str:
+        return _NAMES.get(name, name)
+
+    async def _ask(self, request: ModelRequest) -> Completion:
+        contents = [
+            {"role": "model" if m["role"] == "assistant" else "user", "parts": [{"text": m["content"]}]}
+            for m in request.messages
+            if m["role"] != "system"
+        ]
+        asked = {"model": self.name, "contents": contents, "config": self._config(request)}
+        reply = _Reply()
+        if request.on_chunk is None:
+            reply.add(await self.client.aio.models.generate_content(**asked))
+            return reply.completion()
+        async for chunk in await self.client.aio.models.generate_content_stream(**asked):
+            if piece := reply.add(chunk):
+                request.on_chunk(piece)
+        return reply.completion()
+
+    def _config(self, request: ModelRequest) -> dict[str, Any]:
+        """Fields of `GenerateContentConfig`."""
+        params = {n: v for n, v in request.params.items() if self._takes(self._wire_name(n))}
+        config: dict[str, Any] = {_FIELDS.get(name, name): value for name, value in params.items()}
+        if isinstance(config.get("stop_sequences"), str):
+            config["stop_sequences"] = [config["stop_sequences"]]
+        if (effort := config.pop("reasoning_effort", None)) is not None:
+            config["thinking_config"] = _thinking(self.name, str(effort))
+        if request.system is not None:
+            config["system_instruction"] = request.system
+        if request.schema is not None and self.way < 2:
+            config["response_mime_type"] = "application/json"
+            if self.way == 0:
+                config["response_json_schema"] = dict(request.schema)
+        if request.n > 1:
+            config["candidate_count"] = request.n
+        return config
+
+
+class GeminiEmbedModel(EmbedModel):
+    """An embedding model of Google, at its Developer API or at Vertex AI.
+
+    Args:
+        name: Name of the model.
+        api_key: As for `GeminiModel`.
+        base_url: Address of another server that speaks Google's protocol.
+        batch_size: The largest number of texts in one call.
+        rate_limit: As for `Model`.
+        cost: USD per token; from the price list when not given and known.
+        context_window: In tokens; longer texts are cut.
+        dimensions: Length of the vectors; the model's own when not given.
+        task_type: What the vectors are for, such as `"CLUSTERING"`, for models that ask for it.
+        vertex: Ask Vertex AI.
+        project: As for `GeminiModel`.
+        location: As for `GeminiModel`.
+        credentials: As for `GeminiModel`.
+        concurrency: As for `Model`.
+        timeout: As for `Model`.
+    """
+
+    def __init__(
+        self,
+        name: str = "gemini-embedding-001",
+        api_key: str | None = None,
+        base_url: str | None = None,
+        batch_size: int = 100,
+        rate_limit: RateLimitSpec = None,
+        cost: object = None,
+        context_window: int | None = 2048,
+        *,
+        dimensions: int | None = None,
+        task_type: str | None = None,
+        vertex: bool = False,
+        project: str | None = None,
+        location: str | None = None,
+        credentials: object = None,
+        concurrency: int | None = 4,
+        timeout: float = 120.0,
+    ) -> None:
+        listed = base_url is None
+        self._service = _Service(vertex, project, location, credentials, base_url)
+        config = {"output_dimensionality": dimensions, "task_type": task_type}
+        super().__init__(
+            name,
+            None,
+            None,
+            self._service.key(api_key),
+            batch_size,
+            rate_limit,
+            cost if cost is not None or not listed else known_price(name, "google"),
+            context_window,
+            concurrency=concurrency,
+            timeout=timeout,
+            **{field: value for field, value in config.items() if value is not None},
+        )
+        self.base_url = base_url
+
+    @property
+    def provider_key(self) -> str:
+        return self._service.provider_key
+
+    def _set_up(self) -> Any:
+        client = self._service.client(self.api_key, self.timeout, purpose="GeminiEmbedModel")
+        close_with(self, client.aio.aclose)
+        return client
+
+    async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
+        import numpy as np
+
+        contents = [{"role": "user", "parts": [{"text": text}]} for text in texts]
+        reply = await self.client.aio.models.embed_content(
+            model=self.name, contents=contents, config=dict(self.args)
+        )
+        vectors = np.asarray([found.values for found in reply.embeddings], dtype=np.float32)
+        counted = getattr(getattr(reply, "usage_metadata", None), "prompt_token_count", None)
+        if not counted:
+            statistics = [getattr(found.statistics, "token_count", None) for found in reply.embeddings]
+            counted = int(sum(count or 0 for count in statistics))
+        return Embeddings(vectors, counted or None)
+
+
+@dataclass(frozen=True)
+class _Service:
+    """Where Google's models are asked, and as whom."""
+
+    vertex: bool
+    project: str | None
+    location: str | None
+    credentials: object = field(repr=False)
+    base_url: str | None
+
+    def key(self, api_key: str | None) -> str | None:
+        """The key to send: the one given, or for the Developer API that of the environment."""
+        return key_from(_KEYS, api_key, given_url=self.vertex or self.base_url is not None)
+
+    @property
+    def provider_key(self) -> str:
+        """Identifies the service."""
+        where = f"{self.project or ''}/{self.location or ''}" if self.vertex else ""
+        return f"{'vertex' if self.vertex else 'gemini'}:{where}{self.base_url or ''}"
+
+    def client(self, api_key: str | None, timeout: float, *, purpose: str) -> Any:
+        """A client that leaves trying again to us.
+
+        Raises:
+            MissingPackage: Without the package.
+            ModelSetupError: When it finds no key or no credentials.
+        """
+        genai = imported("google.genai", extra="gemini", purpose=purpose)
+        if not self.vertex and not api_key and self.base_url is None:
+            raise no_key("Gemini", _KEYS[0])
+        options: dict[str, Any] = {"timeout": round(1000 * timeout), "retry_options": {"attempts": 1}}
+        if self.base_url is not None:
+            options["base_url"] = self.base_url
+        settings: dict[str, Any] = {"vertexai": self.vertex, "http_options": options}
+        if self.vertex and not api_key:
+            settings |= {"project": self.project, "location": self.location, "credentials": self.credentials}
+        else:
+            settings["api_key"] = api_key or "EMPTY"
+        try:
+            return genai.Client(**settings)
+        except Exception as error:
+            raise ModelSetupError(
+                f"Google's client could not be made: {type(error).__name__}: {error}. Vertex AI needs "
+                f"project=, location= and credentials (`gcloud auth application-default login`), or api_key=."
+            ) from None
+
+
+@dataclass
+class _Reply:
+    """The candidates of a reply, read whole or put together from the chunks of a stream."""
+
+    texts: dict[int, list[str]] = field(default_factory=dict)
+    reason: str | None = None
+    blocked: str | None = None
+    in_tokens: int | None = None
+    out_tokens: int | None = None
+    model: str | None = None
+
+    def add(self, chunk: Any) -> str:
+        """Take a reply or a part of one; gives the text that it adds to the first candidate."""
+        usage, feedback = chunk.usage_metadata, chunk.prompt_feedback
+        if usage is not None:
+            self.in_tokens = usage.prompt_token_count or self.in_tokens
+            written = (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)
+            self.out_tokens = written or self.out_tokens
+        if feedback is not None and feedback.block_reason is not None:
+            self.blocked = _name(feedback.block_reason)
+        self.model = chunk.model_version or self.model
+        new = ""
+        for candidate in chunk.candidates or ():
+            index = candidate.index or 0
+            parts = candidate.content.parts if candidate.content is not None else None
+            piece = "".join(part.text or "" for part in parts or () if not part.thought)
+            self.texts.setdefault(index, []).append(piece)
+            if index == 0:
+                new += piece
+                self.reason = _name(candidate.finish_reason) or self.reason
+        return new
+
+    def completion(self) -> Completion:
+        """The whole reply.
+
+        Raises:
+            AnswerRefused: When the prompt or the reply was blocked.
+            TransientError: When the stream ended before the reply did.
+        """
+        if self.blocked is not None or self.reason in _DECLINED:
+            raise AnswerRefused(f"The model declined to answer: {self.blocked or self.reason}.")
+        if self.reason is None:
+            raise TransientError("The stream ended before the reply did.")
+        texts = ["".join(self.texts[index]) for index in sorted(self.texts)]
+        return Completion(
+            texts[0],
+            self.in_tokens,
+            self.out_tokens,
+            _REASONS.get(self.reason, self.reason.lower()),
+            others=tuple(texts[1:]),
+            model=self.model,
+        )
+
+
+def _name(value: Any) -> str | None:
+    """The name of one of the package's enumerations."""
+    return None if value is None else str(getattr(value, "value", value))
+
+
+def _thinking(model: str, effort: str) -> Mapping[str, object]:
+    """How a model is told how much to think."""
+    if model.startswith(("gemini-1", "gemini-2")) or effort == "none":
+        return {"thinking_budget": _BUDGETS.get(effort, -1)}
+    return {"thinking_level": effort.upper()}

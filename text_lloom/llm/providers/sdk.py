@@ -1,0 +1,147 @@
+"""Models that are called through a provider's own package: imported late, learning what is refused."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, ClassVar
+
+from text_lloom.errors import InputError, MissingPackage, ModelSetupError, PermanentError
+from text_lloom.llm.asked import ModelRequest
+from text_lloom.llm.limits import RateLimitSpec
+from text_lloom.llm.model import Model
+from text_lloom.llm.providers.refusals import refused_parameter, refuses_form
+from text_lloom.llm.retry import as_model_error
+from text_lloom.llm.returned import Completion
+
+__all__ = ["SdkModel", "imported", "key_from", "no_key"]
+
+
+class SdkModel(Model, ABC):
+    """A model that is called through a package.
+
+    A subclass says how it asks; this class remembers what the service refuses: parameters, which are left
+    out from then on, and ways to ask for replies in a form, of which the next one is tried.
+
+    Attributes:
+        way: How many ways to ask for a form were refused; 0 asks in the strictest way.
+    """
+
+    stays_on_loop = True
+    streams = True
+    learns = True
+    ways: ClassVar[int]
+    """How many ways there are to ask for a form, the last being in words alone."""
+
+    def __init__(
+        self,
+        name: str,
+        api_key: str | None,
+        rate_limit: RateLimitSpec,
+        context_window: int | None,
+        cost: object,
+        *,
+        system_prompt: str | None,
+        concurrency: int | None,
+        timeout: float,
+        params: dict[str, Any],
+    ) -> None:
+        super().__init__(
+            name,
+            None,
+            None,
+            api_key,
+            rate_limit,
+            context_window,
+            cost,
+            concurrency=concurrency,
+            timeout=timeout,
+            **params,
+        )
+        self.system_prompt = system_prompt
+        self.way = 0
+        self._left_out: frozenset[str] = frozenset()
+
+    @abstractmethod
+    async def _ask(self, request: ModelRequest) -> Completion:
+        """Answer one request, in one attempt, as far as it is known what the service takes."""
+
+    def _takes(self, name: str) -> bool:
+        """Whether a parameter, as the service calls it, has not been refused."""
+        return name not in self._left_out
+
+    def _wire_name(self, name: str) -> str:
+        """What the service calls a parameter."""
+        return name
+
+    async def complete(self, request: ModelRequest) -> Completion:
+        _ = self.client
+        while True:
+            before = (self.way, self._left_out)
+            try:
+                return await self._ask(request)
+            except Exception as error:
+                found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
+                if not isinstance(found, PermanentError) or not self._learns(str(error), request, *before):
+                    raise found from None
+
+    def _learns(self, message: str, request: ModelRequest, way: int, left_out: frozenset[str]) -> bool:
+        """Whether a refusal leaves something else to try."""
+        if (way, left_out) != (self.way, self._left_out):
+            return True  # another request has learned it meanwhile
+        shaped = request.schema is not None or request.regex is not None
+        if shaped and way + 1 < self.ways and refuses_form(message):
+            self.way = way + 1
+            return True
+        wire_names = {self._wire_name(name): name for name in request.params}
+        refused = refused_parameter(message, [name for name in wire_names if self._takes(name)])
+        if refused is None:
+            return False
+        self._left_out |= {refused}
+        warnings.warn(
+            f"Model {self.label!r} refuses the parameter {wire_names[refused]!r}, so it is left out.",
+            stacklevel=2,
+        )
+        return True
+
+
+def imported(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """A module of an optional package.
+
+    Raises:
+        MissingPackage: When it is not installed; says what to run.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        missing = error.name or module
+        if module.startswith(missing):
+            raise MissingPackage(module, extra=extra, purpose=purpose) from None
+        raise
+
+
+def key_from(variables: Sequence[str], api_key: str | None, *, given_url: bool = False) -> str | None:
+    """The key that was given, or that of the first of the variables that is set.
+
+    The environment's key is for the provider's own address; with `given_url` it is not taken.
+
+    Raises:
+        InputError: When the key is no string.
+    """
+    if api_key is not None and not isinstance(api_key, str):
+        raise InputError(f"api_key must be a string, but is {type(api_key).__name__}.")
+    if api_key or given_url:
+        return api_key
+    return next((key for name in variables if (key := os.environ.get(name))), None)
+
+
+def no_key(provider: str, variable: str) -> ModelSetupError:
+    """The error that says which key is missing, and how to give it."""
+    return ModelSetupError(
+        f"No {provider} key was found. Set the environment variable {variable}, or pass api_key=. "
+        f"(Without a key, the local engine runs: leave the models out.)"
+    )
