@@ -249,6 +249,10 @@ async def test_a_table_is_complete_in_spite_of_faults(stand: Stand) -> None:
     assert len(failed) == (stand.case.id != "openai-completions")
     assert all(failure.kind == "AnswerRefused" for failure in failed)
     assert len(run.ledger) == len(stand.server.received)
+    totals = run.ledger.totals()
+    assert totals.in_tokens == stand.server.in_tokens, "what was cut off or declined is paid for, too"
+    if stand.case.id not in ("gemini", "vertex"):  # which do not count what they held back
+        assert totals.out_tokens == stand.server.out_tokens
 
 
 # --- embeddings ----------------------------------------------------------------------------------------

@@ -422,6 +422,7 @@ def test_malicious_releases_of_litellm_are_never_imported(
         _ = LiteLLMModel("openai/gpt-4o", api_key="k").client
 
 
+@pytest.mark.slow
 def test_litellm_fetches_nothing_when_it_is_imported() -> None:
     pytest.importorskip("litellm")
     code = (

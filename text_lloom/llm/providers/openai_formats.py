@@ -266,9 +266,13 @@ def _read_response(reply: object) -> Completion:
 def _completion(
     texts: Sequence[str], reason: str | None, refusal: str | None, reply: Mapping[str, Any]
 ) -> Completion:
-    if reason == "content_filter" or refusal:
-        raise AnswerRefused(f"The model declined to answer: {refusal or 'content filter'}.")
     usage = reply.get("usage") or {}
+    if reason == "content_filter" or refusal:
+        raise AnswerRefused(
+            f"The model declined to answer: {refusal or 'content filter'}.",
+            in_tokens=usage.get("prompt_tokens"),
+            out_tokens=usage.get("completion_tokens"),
+        )
     cost = usage.get("cost")
     reason = "length" if reason in _CUT else "stop" if reason in _ENDED else reason
     return Completion(
