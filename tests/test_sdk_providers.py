@@ -47,21 +47,6 @@ from text_lloom.llm.portal import run_async
 from text_lloom.llm.providers.litellm import deployments_of
 from text_lloom.llm.spending import allow_paid_calls
 
-VARIABLES = (
-    "ANTHROPIC_API_KEY",
-    "ANTHROPIC_BASE_URL",
-    "GEMINI_API_KEY",
-    "GOOGLE_API_KEY",
-    "GOOGLE_CLOUD_PROJECT",
-    "MISTRAL_API_KEY",
-)
-
-
-@pytest.fixture(autouse=True)
-def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-
 
 async def ask(model: Model, prompt: object = QUESTION, **fields: Any) -> Completion:
     return await run_async(model.complete(asked(model, prompt, **fields)))
@@ -122,10 +107,7 @@ def test_keys_come_from_the_providers_variable_for_the_provider_alone(
     assert "key-of-this-provider" not in repr(make())
 
 
-@pytest.mark.parametrize("variable", VARIABLES[:2])
-async def test_the_environment_never_sends_a_key_elsewhere(
-    variable: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_environment_never_sends_a_key_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("anthropic")
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     with running(AnthropicWire()) as server:
@@ -449,6 +431,7 @@ def test_a_model_of_any_llm_names_its_provider(name: str) -> None:
 
 def test_any_llm_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("any_llm")
+    monkeypatch.delenv("MISTRAL_API_KEY", raising=False)
     with pytest.raises(ModelSetupError, match=r"MISTRAL_API_KEY|any-llm-sdk\[mistral\]"):
         _ = AnyModel("mistral:mistral-small-latest").client
     with pytest.raises(ModelSetupError, match="nobody"):
