@@ -146,6 +146,18 @@ async def test_several_replies_count_as_one_request(stand: Stand) -> None:
     assert reply.out_tokens == stand.server.out_tokens
 
 
+async def test_models_are_used_by_themselves(stand: Stand) -> None:
+    model = stand.model()
+    first, second = await model.call(QUESTION, n=2)
+    assert first.text == second.text
+    pieces: list[str] = []
+    streamed = await model.call(QUESTION, on_chunk=pieces.append)
+    assert streamed.text == "".join(pieces) == first.text
+    stand.go_wrong(Fault("filtered"))
+    replies = await model.call_many(["Which bus is late?", "Which lane is blocked?"])
+    assert sorted(type(reply).__name__ for reply in replies) == ["AnswerRefused", "Completion"]
+
+
 async def test_a_reply_follows_a_schema(stand: Stand) -> None:
     reply = await ask(stand, schema=SCHEMA)
     if stand.case.id != "openai-completions":

@@ -212,6 +212,17 @@ async def test_gemini_without_schemas_gets_json_mode(
     assert gemini_server.last.body["generationConfig"] == {"responseMimeType": "application/json"}
 
 
+async def test_gemini_models_with_one_candidate_are_asked_several_times(
+    gemini_wire: GeminiWire, gemini_server: WireServer
+) -> None:
+    gemini_wire.refuses |= {"candidateCount"}
+    model = GeminiModel("gemini-test", KEY, gemini_server.url, cost=0)
+    reply = await ask(model, n=3)
+    assert reply.others == (reply.text, reply.text)
+    assert (reply.in_tokens, reply.out_tokens) == (gemini_server.in_tokens, gemini_server.out_tokens)
+    assert not model.many_generations
+
+
 async def test_gemini_waits_as_long_as_google_says(gemini_server: WireServer) -> None:
     gemini_server.faults.append(Fault("no credit", retry_after=31))
     with pytest.raises(RateLimited) as raised:
@@ -269,6 +280,9 @@ async def test_paid_calls_are_refused_where_that_is_asked_for(stand: Stand) -> N
         GeminiModel("gemini-2.5-flash", "k"),
         AnyModel("mistral:mistral-small-latest", "k"),
         GeminiEmbedModel(api_key="k"),
+        AnyModel("bedrock:anthropic.claude-3-haiku-20240307-v1:0"),
+        LiteLLMModel("gpt-4o"),
+        LiteLLMModel("bedrock/anthropic.claude-3-haiku-20240307-v1:0"),
     ],
     ids=repr,
 )
