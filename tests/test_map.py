@@ -250,6 +250,23 @@ async def test_a_solver_can_answer_with_columns_of_its_own(comments: pd.DataFram
     assert found["lines"][1] == []
 
 
+async def test_a_local_session_keeps_the_replies_of_another_model(
+    comments: pd.DataFrame, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    async def fn(_: Model, prompt: str) -> str:
+        asked.append(prompt)
+        return json.dumps(coder(prompt))
+
+    for _ in range(2):
+        session = opened(comments, "local", cache=tmp_path / "kept")
+        found = await session.map(Demand, model=Model("m", None, fn, cost=0))
+        assert found is not None
+        assert found["subject"].notna().all()
+    assert len(asked) == 12
+
+
 async def test_a_cancelled_question_keeps_its_replies(comments: pd.DataFrame, tmp_path: Path) -> None:
     asked: list[str] = []
     third = asyncio.Event()

@@ -9,12 +9,13 @@ from text_lloom.errors import InputError
 from text_lloom.llm.defaults import ModelSpec, model_of
 from text_lloom.llm.engine import Answerer, ask_all
 from text_lloom.llm.fallback import Fallbacks
+from text_lloom.llm.journal import open_journal
 from text_lloom.llm.model import Solver
 from text_lloom.llm.params import as_params
 from text_lloom.llm.posing import StepSettings
 from text_lloom.operators.estimate import estimate_map
 from text_lloom.operators.mapping import check_columns, joined, map_tasks, question_of
-from text_lloom.session import Session
+from text_lloom.session import Session, is_remote
 from text_lloom.tasks.map import MAP_STEP, MapDocument
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def plan_map(
         tasks[0].prompt()  # a prompt function that fails does so now
     if not session._may_spend(estimate_map(answering, tasks), "asking the question", confirm):
         return _declined()
+
+    if session._run.store is None and is_remote(answering):
+        session._run.store = open_journal(session._cache)
 
     async def work() -> pd.DataFrame:
         session._ask_as([MAP_STEP], {MAP_STEP: settings})
