@@ -14,7 +14,12 @@ import pandas as pd
 import pytest
 
 import text_lloom.workbench as wb
-from tests.tiny_models import save_encoder, save_language_model, save_static_model
+from tests.tiny_models import (
+    save_encoder,
+    save_language_model,
+    save_sentence_transformer,
+    save_static_model,
+)
 from text_lloom.errors import InputError, MissingPackage, ModelSetupError, StepFailed
 from text_lloom.llm import (
     Embedder,
@@ -63,17 +68,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "static": save_static_model(root / "static"),
         "sentence": save_sentence_transformer(root / "sentence", root / "encoder"),
     }
-
-
-def save_sentence_transformer(folder: Path, encoder: Path) -> Path:
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-
-    words = Transformer(str(encoder), max_seq_length=64)
-    SentenceTransformer(
-        modules=[words, Pooling(words.get_embedding_dimension())], device="cpu"
-    ).save_pretrained(str(folder))
-    return folder
 
 
 def on_device(folders: dict[str, Path], kind: str, **more: Any) -> EmbedModel:
