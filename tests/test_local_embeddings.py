@@ -492,7 +492,7 @@ def test_the_paid_part_of_a_hybrid_is_in_the_estimate() -> None:
         ("hybrid:", "names no model"),
         ("hybrid:sparse+nothing:x", "nothing"),
         ("sparse:many", "expected a number of columns"),
-        ("transformers", "names no model. Write 'transformers:<name>'"),
+        pytest.param("transformers", "names no model. Write 'transformers:<name>'", marks=pytest.mark.torch),
         ("llama.cpp:x.gguf", "no embedding models"),
     ],
 )
