@@ -347,7 +347,11 @@ async def test_a_litellm_configuration_runs_the_whole_pipeline(
         assert {(body["model"], body["temperature"], body["max_tokens"]) for body in chats} == {
             ("gpt-4o", 0.1, 4096)
         }
-        status = {(row["unit"], row["limit"]) for row in l.rate_status() if row["model"] == "gpt-4o"}
+        status = {
+            (row["unit"], row["limit"])
+            for row in l.rate_status().to_dict("records")
+            if row["model"] == "gpt-4o"
+        }
         assert status == {("tokens", 30000), ("requests", 500)}
 
 
