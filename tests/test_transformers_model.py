@@ -598,3 +598,40 @@ async def test_the_whole_run_on_a_random_model_gives_complete_tables(tmp_path: P
     assert totals.usd == 0.0
     assert totals.unpriced == 0
     assert totals.in_tokens > 0
+
+
+# --- by itself -----------------------------------------------------------------------------------------
+
+
+def test_a_model_by_itself(folder: Path) -> None:
+    model = model_of(folder, max_tokens=120, temperature=1.0, seed=4)
+    claim = model.sync.call("What is claimed?", Claim)
+    assert isinstance(claim.parsed, Claim)
+    assert (claim.usd, claim.finish_reason, claim.cached) == (0.0, "stop", False)
+    assert model.sync.call("What is claimed?", Claim).cached
+    stance = model.sync.call("For or against?", Stance).parsed
+    assert stance in list(Stance)
+    number = model.sync.call("How many?", regex="[0-9]{2}")
+    assert str(number.parsed).isdigit()
+    pieces: list[str] = []
+    told = model.sync.call([Message(role="user", content="Why?")], on_chunk=pieces.append, max_tokens=12)
+    assert "".join(pieces) == told.text
+    assert told.out_tokens == 12
+    several = model.sync.call("Why?", n=3, max_tokens=6)
+    assert len({reply.text for reply in several}) == 3
+    assert sum(reply.out_tokens or 0 for reply in several) == 18
+    many = model.sync.call_many([f"Ticket {n}" for n in range(12)], max_tokens=4)
+    assert all(isinstance(reply, Completion) and reply.out_tokens == 4 for reply in many)
+    with pytest.raises(UnknownName, match="Did you mean 'temperature'"):
+        model.sync.call("Why?", temprature=1)
+
+
+async def test_questions_of_ones_own(folder: Path) -> None:
+    frame = pd.DataFrame({"text": [f"{prompt} ({n})" for n, prompt in enumerate(PROMPTS)]})
+    model = model_of(folder, max_tokens=120, temperature=1.0, seed=4)
+    session = wb.lloom(frame, "text", None, "local", "local", "local", model)
+    found = await session.map("What is claimed?", Claim)
+    assert found is not None
+    assert set(found["stance"]) <= {"for", "against"}
+    assert found["certainty"].notna().all()
+    assert session.failures().empty
