@@ -471,6 +471,10 @@ class Solver(ABC):
     def can_solve(self, task_type: type[Task[Any]]) -> bool:
         """Whether this model answers tasks of that type."""
 
+    def can_answer(self, task: Task[Any]) -> bool:
+        """Whether this model answers that task; among several models, the next one gets it otherwise."""
+        return self.can_solve(type(task))
+
     @abstractmethod
     def solve(self, tasks: Sequence[Task[Any]]) -> list[object]:
         """One answer per task, of the type that the task asks for."""
