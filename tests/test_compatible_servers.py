@@ -17,6 +17,7 @@ from text_lloom.llm import Completion, Model, OpenAIEmbedModel, OpenAIModel
 from text_lloom.llm.catalogue import embedder_from, model_from
 from text_lloom.llm.portal import run_async
 from text_lloom.llm.providers.compatible import SERVERS
+from text_lloom.llm.providers.openai_formats import read_completion
 
 OWN = [name for name, server in SERVERS.items() if server.own]
 PAID = [name for name, server in SERVERS.items() if not server.own and server.url]
@@ -231,6 +232,42 @@ async def test_fields_that_only_one_server_knows_are_sent(server: WireServer) ->
     )
     await ask(model)
     assert (server.last.body["user"], server.last.body["top_k"]) == ("study-7", 20)
+
+
+async def test_a_pattern_is_kept_by_a_server_that_can(wire: OpenAIWire, server: WireServer) -> None:
+    wire.also = {"structured_outputs"}
+    await ask(OpenAIModel.vllm("m", base_url=f"{server.url}/v1", api_key=KEY), regex="[A-E]")
+    assert server.last.body["structured_outputs"] == {"regex": "[A-E]"}
+    await ask(OpenAIModel("m", KEY, f"{server.url}/v1", cost=0), regex="[A-E]")
+    assert "structured_outputs" not in server.last.body
+
+
+async def test_openai_is_told_to_keep_nothing(server: WireServer) -> None:
+    model = OpenAIModel("m", KEY, f"{server.url}/v1", cost=0, endpoint="responses")
+    await ask(model)
+    assert server.last.body["store"] is False
+
+
+async def test_thoughts_are_no_part_of_the_reply() -> None:
+    message = {"role": "assistant", "content": '<think>\nHm, buses.\n</think>\n\n{"quotes": []}'}
+    reply = read_completion({"choices": [{"message": message, "finish_reason": "eos_token"}]})
+    assert (reply.text, reply.finish_reason) == ('{"quotes": []}', "stop")
+
+
+async def test_only_a_stated_cost_of_known_meaning_is_taken(
+    server: WireServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = OpenAIWire.reply
+
+    def with_cost(self: OpenAIWire, asked: Any, reply: Any) -> dict[str, Any]:
+        body = original(self, asked, reply)
+        body["usage"]["cost"] = 0.0123
+        return body
+
+    monkeypatch.setattr(OpenAIWire, "reply", with_cost)
+    at = {"base_url": f"{server.url}/v1", "api_key": KEY}
+    assert (await ask(OpenAIModel.openrouter("openai/gpt-4o", **at))).usd == 0.0123
+    assert (await ask(OpenAIModel.together("m", **at))).usd is None
 
 
 async def test_a_value_out_of_range_is_not_taken_for_a_refusal(server: WireServer) -> None:

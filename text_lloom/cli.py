@@ -244,7 +244,8 @@ def models() -> None:
     width = max(len(provider.prefix) for provider in PROVIDERS) + len(":<name>")
     found = [(provider, availability_of(provider)) for provider in PROVIDERS]
     for provider, availability in sorted(found, key=lambda pair: not pair[1].is_ready):
-        spec = provider.prefix + (":<name>" if provider.needs_name else "")
+        by_name = provider.needs_name and (provider.model or provider.embed)
+        spec = provider.prefix + (":<name>" if by_name else "")
         typer.echo(f"{spec:<{width}}  {availability.reason}")
         if provider.prefix != "openai":
             continue

@@ -225,8 +225,9 @@ class Model(_Callable, CallMethods):
         concurrency: The largest number of calls in flight. `None` adapts to the provider.
         timeout: Seconds after which a call is given up and tried again.
         **args: `wait_timeout` is the longest wait for a start under the rate limit, in seconds, and
-            `redis_url` names a Redis through which processes share the limit; all else is kept in
-            `model.args` for the call function.
+            `redis_url` names a Redis through which processes share the limit; all else, also what is
+            given together as `params={…}`, is kept in `model.args` for the call function, and can be set
+            per operator and per call.
     """
 
     keeps_replies: ClassVar[bool] = True
@@ -469,6 +470,10 @@ class Solver(ABC):
     @abstractmethod
     def can_solve(self, task_type: type[Task[Any]]) -> bool:
         """Whether this model answers tasks of that type."""
+
+    def can_answer(self, task: Task[Any]) -> bool:
+        """Whether this model answers that task; among several models, the next one gets it otherwise."""
+        return self.can_solve(type(task))
 
     @abstractmethod
     def solve(self, tasks: Sequence[Task[Any]]) -> list[object]:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
 from text_lloom.errors import (
+    AnswerRefused,
     BadAnswer,
     BudgetReached,
     LloomError,
@@ -170,6 +171,12 @@ class Request:
                     return answer
                 except LloomError as error:
                     outcome = _outcome(error, outcome)
+                    if (
+                        self.reply is None
+                        and isinstance(error, AnswerRefused)
+                        and error.in_tokens is not None
+                    ):
+                        self.reply = Completion("", error.in_tokens, error.out_tokens)
                     raise
                 except asyncio.CancelledError:
                     task = asyncio.current_task()

@@ -22,6 +22,7 @@ from text_lloom.errors import (
     RateLimited,
     TransientError,
 )
+from text_lloom.llm.pricing import nearest_model
 
 __all__ = ["FATAL", "RetryPolicy", "as_model_error"]
 
@@ -132,7 +133,9 @@ def _from_status(status: int, error: Exception, text: str, model: str) -> ModelE
             f"The key for model {model!r} was refused ({status}): {text}. Check the API key and its rights."
         )
     if status == 404:
-        return ModelNotFound(f"The provider knows no model {model!r} ({status}): {text}. Check the name.")
+        nearest = nearest_model(model)
+        advice = "Check the name." if nearest is None else f"Did you mean {nearest!r}?"
+        return ModelNotFound(f"The provider knows no model {model!r} ({status}): {text}. {advice}")
     if status == 402 or (status == 400 and any(sign in lowered for sign in _CREDIT_SIGNS)):
         return AuthenticationFailed(f"The account of model {model!r} has no credit left: {text}.")
     if status == 429:

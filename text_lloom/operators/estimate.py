@@ -11,6 +11,7 @@ from text_lloom.corpus import Corpus, Document
 from text_lloom.llm.batches import BATCH_PRICE
 from text_lloom.llm.engine import Answerer
 from text_lloom.llm.fallback import Fallbacks
+from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
 from text_lloom.operators.parameters import GenParameters
 from text_lloom.operators.plan import FULLY_SHOWN
@@ -145,7 +146,7 @@ def estimate_gen(
     tasks = [SummarizeDocument(d.id, text, bullets) for d, text in zip(sample, excerpts, strict=True)]
     steps.append(_step(distill_model, tasks, n))
     n_items = n * bullets
-    steps.append(_embedding_step(cluster_model, n_items * _BULLET_TOKENS))
+    steps += _embedding_steps(cluster_model, n_items * _BULLET_TOKENS)
     shown = n_items if n_items <= FULLY_SHOWN else int(math.sqrt(n_items * FULLY_SHOWN))
     requests = max(1, math.ceil(shown / _ITEMS_PER_REQUEST))
     item = Item(0, "seven words that say what someone wants")
@@ -233,12 +234,14 @@ def _step(model: Answerer, sample: Sequence[Task[Any]], requests: int, *, share:
     return StepEstimate(name, model.label, requests, in_tokens, low, high, usd_low, usd_high)
 
 
-def _embedding_step(model: Embedder, tokens: int) -> StepEstimate:
+def _embedding_steps(model: Embedder, tokens: int) -> list[StepEstimate]:
+    if isinstance(model, HybridEmbedModel):
+        return [step for part in model.parts for step in _embedding_steps(part, tokens)]
     if not isinstance(model, EmbedModel):
-        return StepEstimate("cluster", model.name, 1, 0, 0, 0, 0.0, 0.0)
+        return [StepEstimate("cluster", model.name, 1, 0, 0, 0, 0.0, 0.0)]
     usd = _priced(model, tokens, 0)
     requests = max(1, math.ceil(tokens / _BULLET_TOKENS / model.batch_size))
-    return StepEstimate("cluster", model.label, requests, tokens, 0, 0, usd, usd)
+    return [StepEstimate("cluster", model.label, requests, tokens, 0, 0, usd, usd)]
 
 
 def _priced(

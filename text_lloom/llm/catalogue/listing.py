@@ -52,7 +52,7 @@ def capability_table(providers: Sequence[Provider]) -> str:
         rows.append(
             (
                 provider.title,
-                f"`{provider.prefix}{':…' if provider.needs_name else ''}`",
+                _spec(provider),
                 _mark(provider.model is not None and can.chat),
                 can.structured if can.structured != "none" else "–",
                 _mark(can.usage),
@@ -64,6 +64,13 @@ def capability_table(providers: Sequence[Provider]) -> str:
         )
     header, *body = (f"| {' | '.join(row)} |" for row in rows)
     return "\n".join([header, "|" + "---|" * (len(_COLUMNS) + 1), *body])
+
+
+def _spec(provider: Provider) -> str:
+    """How its models are named by a string, a dash if they are not."""
+    if provider.model is None and provider.embed is None:
+        return "–"
+    return f"`{provider.prefix}{':…' if provider.needs_name else ''}`"
 
 
 def _mark(can: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from text_lloom.errors import AnswerRefused, ModelSetupError, TransientError
@@ -61,7 +61,6 @@ class GeminiModel(SdkModel):
     """
 
     ways = 3
-    many_generations = True
     generation_params = frozenset(
         {
             "frequency_penalty",
@@ -109,6 +108,7 @@ class GeminiModel(SdkModel):
             params=args,
         )
         self.base_url = base_url
+        self.many_generations = True
 
     @property
     def provider_key(self) -> str:
@@ -128,6 +128,9 @@ class GeminiModel(SdkModel):
             for m in request.messages
             if m["role"] != "system"
         ]
+        if request.n > 1 and not self.many_generations:
+            single = replace(request, n=1)
+            return _together([await self._ask(single) for _ in range(request.n)])
         asked = {"model": self.name, "contents": contents, "config": self._config(request)}
         reply = _Reply()
         if request.on_chunk is None:
@@ -137,6 +140,12 @@ class GeminiModel(SdkModel):
             if piece := reply.add(chunk):
                 request.on_chunk(piece)
         return reply.completion()
+
+    def _learns(self, message: str, request: ModelRequest, way: int, left_out: frozenset[str]) -> bool:
+        if request.n > 1 and "candidate" in message.lower():
+            self.many_generations = False
+            return True
+        return super()._learns(message, request, way, left_out)
 
     def _config(self, request: ModelRequest) -> dict[str, Any]:
         """Fields of `GenerateContentConfig`."""
@@ -326,7 +335,11 @@ class _Reply:
             TransientError: When the stream ended before the reply did.
         """
         if self.blocked is not None or self.reason in _DECLINED:
-            raise AnswerRefused(f"The model declined to answer: {self.blocked or self.reason}.")
+            raise AnswerRefused(
+                f"The model declined to answer: {self.blocked or self.reason}.",
+                in_tokens=self.in_tokens,
+                out_tokens=self.out_tokens,
+            )
         if self.reason is None:
             raise TransientError("The stream ended before the reply did.")
         texts = ["".join(self.texts[index]) for index in sorted(self.texts)]
@@ -338,6 +351,17 @@ class _Reply:
             others=tuple(texts[1:]),
             model=self.model,
         )
+
+
+def _together(replies: Sequence[Completion]) -> Completion:
+    """The replies to one request that was asked several times, as of one request."""
+    first, *others = replies
+    return replace(
+        first,
+        in_tokens=sum(reply.in_tokens or 0 for reply in replies) or None,
+        out_tokens=sum(reply.out_tokens or 0 for reply in replies) or None,
+        others=tuple(reply.text for reply in others),
+    )
 
 
 def _name(value: Any) -> str | None:

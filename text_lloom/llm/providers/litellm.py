@@ -7,19 +7,20 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from text_lloom.errors import InputError, ModelSetupError, PermanentError, UnknownName
 from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.limits import RateLimitSpec
 from text_lloom.llm.model import EmbedModel
 from text_lloom.llm.numeric import whole_number
+from text_lloom.llm.pricing import known_context_window, known_price
 from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS, read_completion
-from text_lloom.llm.providers.sdk import SdkModel, imported
+from text_lloom.llm.providers.sdk import SdkModel, imported, listed_at
 from text_lloom.llm.retry import FATAL, as_model_error
 from text_lloom.llm.returned import Completion, Embeddings
 
-__all__ = ["Deployment", "LiteLLMEmbedModel", "LiteLLMModel", "deployments_of"]
+__all__ = ["Deployment", "Listing", "LiteLLMEmbedModel", "LiteLLMModel", "deployments_of"]
 
 _SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
 _MALICIOUS: Final = frozenset({"1.82.7", "1.82.8"})
@@ -72,9 +73,24 @@ class Deployment:
         return f"Deployment({self.name!r}, {self.model!r})"
 
     @property
+    def listing(self) -> Listing:
+        """Where the price list has it; nowhere if it is asked at an address of one's own."""
+        if self.settings.get("api_base"):
+            return Listing("", "")
+        provider, slash, model = self.model.partition("/")
+        return Listing(model, listed_at(provider)) if slash else Listing(self.model, None)
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """The keys among its settings."""
         return tuple(str(self.settings[key]) for key in _KEYS if self.settings.get(key))
+
+
+class Listing(NamedTuple):
+    """Where the price list has a model; a name without provider may be anyone's."""
+
+    model: str
+    provider: str | None
 
 
 class LiteLLMModel(SdkModel):
@@ -93,8 +109,9 @@ class LiteLLMModel(SdkModel):
         api_key: The key, if the configuration has none; else LiteLLM reads the provider's variable.
         base_url: The address, if the configuration has none.
         rate_limit: As for `Model`; stronger than the configuration.
-        context_window: In tokens.
-        cost: `(input, output)` in USD per token; what LiteLLM states when not given.
+        context_window: In tokens; from the price list when not given and known.
+        cost: `(input, output)` in USD per token; from the price list when not given, and what LiteLLM states
+            where that does not know the model.
         system_prompt: The system message.
         concurrency: As for `Model`.
         timeout: As for `Model`.
@@ -125,8 +142,8 @@ class LiteLLMModel(SdkModel):
             name or first.name,
             first.settings.get("api_key"),
             rate_limit if rate_limit is not None else _limit_of(first),
-            context_window,
-            cost,
+            context_window or known_context_window(*first.listing),
+            cost if cost is not None else known_price(*first.listing),
             system_prompt=system_prompt,
             concurrency=concurrency,
             timeout=timeout,
@@ -187,7 +204,7 @@ class LiteLLMEmbedModel(EmbedModel):
         base_url: As for `LiteLLMModel`.
         batch_size: The largest number of texts in one call; 16 when neither it nor the configuration says.
         rate_limit: As for `Model`; stronger than the configuration.
-        cost: USD per token.
+        cost: USD per token; from the price list when not given and known.
         context_window: In tokens; longer texts are cut.
         concurrency: As for `Model`.
         timeout: As for `Model`.
@@ -221,8 +238,8 @@ class LiteLLMEmbedModel(EmbedModel):
             first.settings.get("api_key"),
             batch_size or in_config or 16,
             rate_limit if rate_limit is not None else _limit_of(first),
-            cost,
-            context_window,
+            cost if cost is not None else known_price(*first.listing),
+            context_window or known_context_window(*first.listing),
             concurrency=concurrency,
             timeout=timeout,
             **{**extra, **first.params, **args},

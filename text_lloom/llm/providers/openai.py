@@ -215,7 +215,9 @@ class OpenAIModel(Presets, Model):
                 if not self._learns(error, found, request, body, known):
                     raise found from None
             else:
-                return completion if self._service.kind.reports_cost else replace(completion, usd=None)
+                if completion.usd is None or self._service.kind.reports_cost:
+                    return completion
+                return replace(completion, usd=None)  # an amount of unknown meaning
 
     async def _exchange(self, request: ModelRequest, body: Mapping[str, Any]) -> Completion:
         path, client = self._format.path + self._service.query, self.client

@@ -6,9 +6,9 @@ import importlib
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from text_lloom.errors import InputError, MissingPackage, ModelSetupError, PermanentError
 from text_lloom.llm.asked import ModelRequest
@@ -18,7 +18,21 @@ from text_lloom.llm.providers.refusals import refused_parameter, refuses_form
 from text_lloom.llm.retry import as_model_error
 from text_lloom.llm.returned import Completion
 
-__all__ = ["SdkModel", "imported", "key_from", "no_key"]
+__all__ = ["SdkModel", "imported", "key_from", "listed_at", "no_key"]
+
+
+_LISTED_AT: Final[Mapping[str, str]] = {
+    "azureopenai": "azure",
+    "bedrock": "aws",
+    "bedrock_converse": "aws",
+    "fireworks_ai": "fireworks",
+    "gemini": "google",
+    "moonshot": "moonshotai",
+    "together_ai": "together",
+    "vertex_ai": "google",
+    "vertexai": "google",
+    "xai": "x-ai",
+}
 
 
 class SdkModel(Model, ABC):
@@ -107,6 +121,11 @@ class SdkModel(Model, ABC):
             stacklevel=2,
         )
         return True
+
+
+def listed_at(provider: str) -> str:
+    """The id in the price list of a provider as packages for many providers call it."""
+    return _LISTED_AT.get(provider, provider)
 
 
 def imported(module: str, *, extra: str, purpose: str) -> ModuleType:
