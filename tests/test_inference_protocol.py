@@ -307,7 +307,7 @@ WRONG: list[tuple[str, Callable[[list[str]], Reply], str]] = [
     (
         "a call in a string",
         lambda texts: outputs(output("p", [1], "BYTES", ["{0: __import__('os').getpid()}"])),
-        "gave the class",
+        "which is neither JSON nor a literal",
     ),
     (
         "json error",

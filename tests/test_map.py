@@ -149,6 +149,17 @@ async def test_braces_in_documents_are_left_alone() -> None:
     assert model.prompts == ["{likes}|The {area} of {text} is {{odd}}"]
 
 
+async def test_a_list_of_models_answers_in_order_and_leaves_the_local_engine_out(
+    comments: pd.DataFrame,
+) -> None:
+    first, second = FunctionModel(lambda _: "no JSON", name="a"), FunctionModel(coder, name="b")
+    with pytest.warns(UserWarning, match="going on with model 'b'"):
+        found = await opened(comments, [first, "local", second]).map(Demand)
+    assert found is not None
+    assert found["subject"].notna().all()
+    assert len(second.requests) == 12
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "told"),
     [

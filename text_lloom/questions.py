@@ -45,8 +45,9 @@ def plan_map(
         question, schema, regex=regex, prompt=prompt, frame_columns=list(corpus.frame.columns)
     )
     check_columns(asked, list(corpus.frame.columns), prefix)
-    answering = session.models.score if model is None else model_of(model, role="model")
-    _check(answering, settings := StepSettings(as_params(params or {}), system))
+    answering = _able(session.models.score if model is None else model_of(model, role="model"))
+    settings = StepSettings(as_params(params or {}), system)
+    _check(answering, settings)
     tasks = map_tasks(corpus, asked)
     if asked.template is not None:
         tasks[0].prompt()  # a prompt function that fails does so now
@@ -65,18 +66,29 @@ def plan_map(
     return work()
 
 
+def _able(model: Answerer) -> Answerer:
+    """The model, or those of several, that can answer questions of one's own.
+
+    Raises:
+        InputError: When none can.
+    """
+    parts = model.models if isinstance(model, Fallbacks) else (model,)
+    able = tuple(part for part in parts if not isinstance(part, Solver) or part.can_solve(MapDocument))
+    if not able:
+        raise InputError(
+            f"{model.label!r} cannot answer questions of your own; pass a language model, such as "
+            f"model='openai:gpt-4o-mini'."
+        )
+    return Fallbacks(able) if len(able) > 1 else able[0]
+
+
 def _check(model: Answerer, settings: StepSettings) -> None:
-    """Refuse a model that cannot answer questions of one's own, or parameters that it does not have."""
+    """Refuse a system message that is no text, and parameters that a model does not have."""
     if settings.system is not None and not isinstance(settings.system, str):
         raise InputError(f"system={settings.system!r} must be text.")
     for part in model.models if isinstance(model, Fallbacks) else (model,):
         if not isinstance(part, Solver):
             part.check_params(settings.params)
-        elif not part.can_solve(MapDocument):
-            raise InputError(
-                f"{part.label!r} cannot answer questions of your own; pass a language model, such as "
-                f"model='openai:gpt-4o-mini'."
-            )
 
 
 async def _declined() -> None:
