@@ -112,7 +112,8 @@ class LiteLLMModel(SdkModel):
                 found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
                 if not isinstance(found, (PermanentError, *FATAL)):
                     raise
-                if self._learns(str(error), request, self.way, self._left_out):
+                told = type(found) is PermanentError
+                if told and self._learns(str(error), request, self.way, self._left_out):
                     return await self._ask(request)
         return await self._ask_one(self.deployments[-1], request)
 

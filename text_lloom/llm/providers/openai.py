@@ -195,7 +195,7 @@ class OpenAIModel(Presets, Model):
         self, error: Exception, found: ModelError, request: ModelRequest, body: Mapping[str, Any], known: int
     ) -> bool:
         """Whether a refusal leaves something else to try."""
-        if not isinstance(found, PermanentError):
+        if type(found) is not PermanentError:  # a key, a name, a length: nothing to learn from
             return False
         parameter = getattr(error, "parameter", None)
         adapted = self.adapt(str(error), request.schema, known, sent=body, parameter=parameter)
