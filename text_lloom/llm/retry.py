@@ -150,7 +150,7 @@ def _from_status(status: int, error: Exception, text: str, model: str) -> ModelE
     if status in (408, 409, 425) or status >= 500:
         return TransientError(f"Model {model!r} had a server error ({status}): {text}.")
     if any(sign in lowered for sign in _BROKEN_REPLY_SIGNS):
-        return BadAnswer(f"The reply was no JSON: {text}")
+        return BadAnswer(f"The reply of model {model!r} was no JSON: {text}.")
     if status == 413 or any(sign in lowered for sign in _OVERFLOW_SIGNS):
         return ContextOverflow(f"The prompt is too long for model {model!r}: {text}.")
     if any(sign in lowered for sign in _REFUSAL_SIGNS):
