@@ -44,7 +44,7 @@ from text_lloom.llm import (
 from text_lloom.llm.catalogue import embedder_from, model_from
 from text_lloom.llm.limits import Window
 from text_lloom.llm.portal import run_async
-from text_lloom.llm.providers.litellm import deployments_of
+from text_lloom.llm.providers.litellm_config import deployments_of
 from text_lloom.llm.spending import allow_paid_calls
 
 
