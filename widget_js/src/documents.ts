@@ -18,6 +18,13 @@ export interface Selection {
   waiting: Loading<unknown>[];
 }
 
+export interface MapPlaces {
+  /** x0, y0, x1, y1, …; null when there is nothing to lay out. */
+  places: Float32Array | null;
+  /** Why there is nothing. */
+  reason: string;
+}
+
 export class Documents {
   readonly pages: Pages;
   readonly selection: ReadonlySignal<Selection>;
@@ -31,7 +38,7 @@ export class Documents {
   readonly #ranks = new WeakMap<Column, Ranks>();
   readonly #search = signal<{ query: string; loading: Loading<Uint32Array> } | null>(null);
   readonly #open = signal<Loading<FullDocument> | null>(null);
-  #places: Loading<Float32Array | null> | null = null;
+  #map: Loading<MapPlaces> | null = null;
   #lastFound: Uint32Array | null = null;
   readonly #ends: (() => void)[];
 
@@ -72,13 +79,13 @@ export class Documents {
     return column;
   }
 
-  /** Places on the map, x0, y0, x1, y1, …; null when there is nothing to lay out. */
-  places(): Loading<Float32Array | null> {
-    this.#places ??= new Loading(async () => {
-      const reply = await this.store.request("map", {});
-      return reply.ready ? new Float32Array(aligned(reply.buffers[0] ?? new Uint8Array(0), 4)) : null;
+  /** Where the documents stand on the map: asked for once. */
+  map(): Loading<MapPlaces> {
+    this.#map ??= new Loading(async () => {
+      const { ready, reason = "", buffers } = await this.store.request("map", {});
+      return { places: ready ? new Float32Array(aligned(buffers[0] ?? new Uint8Array(0), 4)) : null, reason };
     });
-    return this.#places;
+    return this.#map;
   }
 
   dispose(): void {
@@ -133,7 +140,7 @@ export class Documents {
     const parts: Loading<unknown>[] = this.#columnsInUse().map((name) => this.column(name));
     const search = this.#search.value;
     if (search !== null) parts.push(search.loading);
-    if (this.store.state.value.lasso.length >= 3) parts.push(this.places());
+    if (this.store.state.value.lasso.length >= 3) parts.push(this.map());
     return parts.filter((part) => part.state.value.status !== "ready");
   }
 
@@ -156,7 +163,7 @@ export class Documents {
       also: state.also.map((id) => codesOf(store.scores.value, id)).filter((codes) => codes !== null),
       sliceCodes: store.sliceCodes.value,
       columns,
-      places: state.lasso.length >= 3 ? this.places().value : null,
+      places: state.lasso.length >= 3 ? (this.map().value?.places ?? null) : null,
       found: search === null ? null : this.#lastFound,
     });
   }
