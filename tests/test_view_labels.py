@@ -51,7 +51,7 @@ def test_verdicts_stand_beside_the_model_score(open_view: OpenView) -> None:
     page.locator(".lloom-table").focus()
     page.keyboard.press("n")
     row = page.locator(".lloom-row").first
-    assert row.get_by_role("img", name="Judged: wrong").is_visible()
+    row.get_by_role("img", name="Judged: wrong").wait_for()
     assert row.locator(".lloom-cell-score").inner_text().split() == ["1", "✗"]
 
 

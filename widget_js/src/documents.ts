@@ -54,14 +54,9 @@ export class Documents {
     this.#ends = [
       effect(() => this.#find(query.value)),
       effect(() => {
-        const row = opened.value;
-        const asked = query.value === "" ? {} : { query: query.value };
-        void store.scores.value;
-        this.#open.value =
-          row === null || row >= about.value
-            ? null
-            : new Loading(async () => (await store.request("document", { row, ...asked })).document);
+        this.#open.value = opened.value === null || opened.value >= about.value ? null : this.#ask(opened.value, query.value);
       }),
+      store.scores.subscribe(() => this.#askAgain()),
       store.scores.subscribe(() => this.pages.age()),
       store.sample.subscribe((sample) => this.pages.setSample(sample)),
     ];
@@ -89,6 +84,24 @@ export class Documents {
   dispose(): void {
     for (const end of this.#ends) end();
     this.pages.dispose();
+  }
+
+  #ask(row: number, query: string): Loading<FullDocument> {
+    const asked = query === "" ? {} : { query };
+    return new Loading(async () => (await this.store.request("document", { row, ...asked })).document);
+  }
+
+  /** Scores have changed: what is open stays in sight until its successor is here. */
+  #askAgain(): void {
+    const before = this.#open.peek();
+    const { document, query } = this.store.state.peek();
+    if (before === null || document === null) return;
+    const next = this.#ask(document, query.trim());
+    const end = next.state.subscribe(({ status }) => {
+      if (status === "loading") return;
+      if (status === "ready" && this.#open.peek() === before) this.#open.value = next;
+      queueMicrotask(() => end());
+    });
   }
 
   #find(query: string): void {

@@ -1,7 +1,7 @@
 /** A modal dialog: the browser's own, which keeps focus inside, closes with Escape and gives focus back. */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 interface Props {
   title: string;
@@ -12,9 +12,8 @@ interface Props {
 }
 
 export function Dialog({ title, onClose, actions, children }: Props) {
-  const id = useId();
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = dialog.current;
     const before = element?.ownerDocument.activeElement;
     element?.showModal();
@@ -28,10 +27,8 @@ export function Dialog({ title, onClose, actions, children }: Props) {
     onClose();
   };
   return (
-    <dialog ref={dialog} class="lloom-dialog" aria-labelledby={id} onCancel={cancel}>
-      <h2 id={id} class="lloom-dialog-title">
-        {title}
-      </h2>
+    <dialog ref={dialog} class="lloom-dialog" aria-label={title} onCancel={cancel}>
+      <h2 class="lloom-dialog-title">{title}</h2>
       <div class="lloom-dialog-body">{children}</div>
       <div class="lloom-dialog-actions">{actions}</div>
     </dialog>

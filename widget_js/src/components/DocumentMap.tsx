@@ -2,7 +2,7 @@
 
 import { useMemo, useRef, useState } from "preact/hooks";
 import type { Loaded } from "../loading";
-import { counted } from "../format";
+import { count, counted } from "../format";
 import type { Store } from "../store";
 import { colorChoices, useGrouping } from "../map-color";
 import { useInks } from "../inks";
@@ -68,7 +68,7 @@ function Drawn({ store, places }: { store: Store; places: Float32Array }) {
         </div>
         <span class="lloom-spring" />
         <span class="lloom-note" role="status">
-          {lassoed || rows.length < nDocs ? `${counted(rows.length, "document")} of ${counted(nDocs, "document")}` : counted(nDocs, "document")}
+          {lassoed || rows.length < nDocs ? `${count(rows.length)} of ${counted(nDocs, "document")}` : counted(nDocs, "document")}
         </span>
         {lassoed && (
           <button type="button" class="lloom-button" onClick={() => store.update({ lasso: [] })}>
