@@ -44,6 +44,10 @@ def join(browser: Browser) -> Iterator[Joined]:
             buffers = [base64.b64encode(buffer).decode() for buffer in reply.buffers]
             return {"content": reply.content, "buffers": buffers, "traits": _sent(view)}
 
+        def written(state: dict[str, Any], chosen: list[str]) -> None:
+            view.set_trait("state", state)
+            view.set_trait("chosen", chosen)
+
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(8000)
         errors: list[str] = []
@@ -52,7 +56,7 @@ def join(browser: Browser) -> Iterator[Joined]:
         serve_view(page)
         page.expose_function("pythonTraits", lambda: _sent(view))
         page.expose_function("pythonAnswer", answer)
-        page.expose_function("pythonState", lambda state: view.set_trait("state", state))
+        page.expose_function("pythonWritten", written)
         page.goto(f"{ORIGIN}/page/kernel.html")
         page.wait_for_selector(".lloom-root")
         return page

@@ -28,6 +28,6 @@ const model = new MockModel(read(first), async (message) => {
   return { ...rest, buffers: buffers.map(bytesOf) };
 });
 takeTraits(first);
-model.save_changes = () => window.pythonState(model.get("state"));
+model.save_changes = () => window.pythonWritten(model.get("state"), model.get("chosen"));
 widget.render({ model, el: document.getElementById("view") });
 window.lloom = { model };
