@@ -94,7 +94,8 @@ def test_demo_runs_as_a_program(tmp_path: Path) -> None:
         timeout=60,
     )
     assert ran.returncode == 0, ran.stderr
-    assert ran.stderr == ""
+    # On a busy machine a step takes long enough for a line of progress.
+    assert re.sub(r"(?m)^[\w ()-]+ \d+/\d+.*\n", "", ran.stderr) == ""
     assert "local engine" in ran.stdout
     assert "Written to out:" in ran.stdout
     scores = pd.read_parquet(tmp_path / "out" / "scores.parquet")
