@@ -10,7 +10,7 @@ import pandas as pd
 from tests.test_view_export import set_clipboard
 from tests.test_view_kernel import concept_id, join
 from tests.test_view_live import until
-from tests.view_session import SCORES, documents, opened
+from tests.view_session import SCORES, documents, opened, put
 
 if TYPE_CHECKING:
     from tests.test_view_kernel import Joined
@@ -184,3 +184,20 @@ def test_labels_and_notes_reach_the_session(join: Joined) -> None:
     labels = session.labels()
     assert labels["verdict"].tolist() == ["right", "wrong"]
     assert labels["note"].tolist() == ["", "came after all"]
+
+
+def test_agreement_counts_the_same_labels_as_python(join: Joined) -> None:
+    session = opened()
+    for row, verdict in enumerate(["right", "right", "wrong", "unsure"]):
+        session.label(f"d{row}", "Late buses", verdict)
+    concept = next(iter(session.concepts.values()))
+    put(session, concept, [0.0, *SCORES["Late buses"][1:]])
+    [counted] = session.agreement().to_dict("records")
+    assert (counted["n_right"], counted["n_wrong"], counted["n_outdated"]) == (1, 1, 1)
+    page = join(session.vis(slice_col="area"))
+    page.get_by_role("rowheader", name="Late buses").click()
+    agreement = page.locator(".lloom-labelbar .lloom-agreement")
+    agreement.wait_for()
+    text = agreement.text_content() or ""
+    assert text.startswith("50% right (1 of 2 judged")
+    assert text.endswith(", 1 unsure, 1 outdatedfew labels")

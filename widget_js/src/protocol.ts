@@ -63,6 +63,8 @@ export interface Label {
   note: string;
   /** The score that was judged; null = there was none. */
   score: number | null;
+  /** False when the document has another score since, or the concept another criterion. */
+  current: boolean;
 }
 
 export interface HistoryEvent {
