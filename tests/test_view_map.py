@@ -222,7 +222,7 @@ def test_a_map_that_cannot_be_had_says_why(open_view: OpenView) -> None:
         }"""
     )
     page.get_by_role("tab", name="Map").click()
-    page.get_by_text("There is nothing to lay out").wait_for()
+    page.get_by_text("There is no map").wait_for()
 
 
 def test_a_failed_map_can_be_asked_for_again(open_view: OpenView) -> None:

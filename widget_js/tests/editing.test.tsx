@@ -128,7 +128,7 @@ describe("UndoBar", () => {
 });
 
 describe("LabelControls", () => {
-  const label = { row: 4, concept_id: "a", verdict: "wrong" as const, note: "irony", score: 1 };
+  const label = { row: 4, concept_id: "a", verdict: "wrong" as const, note: "irony", score: 1, current: true };
   function Controls({ store }: { store: Store }) {
     return <LabelControls store={store} row={4} conceptId="a" asking={useAsking()} noting={false} onNoting={() => undefined} />;
   }

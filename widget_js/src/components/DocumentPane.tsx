@@ -3,11 +3,11 @@
 import type { ComponentProps } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useAsking } from "../asking";
-import { metaOf } from "../format";
 import { judge } from "../labelling";
 import type { Store } from "../store";
 import { LoadProblem } from "./LoadProblem";
 import { MarkedText } from "./MarkedText";
+import { PaneMeta } from "./PaneMeta";
 import { PaneScores } from "./PaneScores";
 
 export function DocumentPane({ store }: { store: Store }) {
@@ -93,7 +93,6 @@ export function DocumentPane({ store }: { store: Store }) {
 
 function PaneBody({ store, full, marked, ...judging }: ComponentProps<typeof PaneScores>) {
   const spans = full.scores.find(({ concept_id }) => concept_id === marked)?.spans ?? [];
-  const meta = store.about.value.columns.map(({ name }) => ({ name, value: metaOf(full.meta, name) }));
   return (
     <div class="lloom-pane-body">
       <p class="lloom-pane-text" dir="auto">
@@ -106,17 +105,8 @@ function PaneBody({ store, full, marked, ...judging }: ComponentProps<typeof Pan
           ))}
         </ul>
       )}
-      {meta.length > 0 && (
-        <dl class="lloom-pane-meta">
-          {meta.map(({ name, value }) => (
-            <div key={name}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ))}
-        </dl>
-      )}
       <PaneScores store={store} full={full} marked={marked} {...judging} />
+      <PaneMeta store={store} meta={full.meta} />
     </div>
   );
 }
