@@ -20,7 +20,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["running.md"])
+@pytest.mark.parametrize("page", ["running.md", "view.md"])
 def test_examples_run(
     page: str,
     comments: pd.DataFrame,

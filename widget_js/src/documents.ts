@@ -82,7 +82,10 @@ export class Documents {
   /** Where the documents stand on the map: asked for once. */
   map(): Loading<MapPlaces> {
     this.#map ??= new Loading(async () => {
-      const { ready, reason = "", buffers } = await this.store.request("map", {});
+      let reply = await this.store.request("map", {});
+      // Each of these is answered when the map is there, or after a while.
+      while (reply.pending === true) reply = await this.store.request("map", {});
+      const { ready, reason = "", buffers } = reply;
       return { places: ready ? new Float32Array(aligned(buffers[0] ?? new Uint8Array(0), 4)) : null, reason };
     });
     return this.#map;

@@ -231,7 +231,7 @@ export interface Messages {
   document: [{ row: number; query?: string }, { document: FullDocument }];
   search: [{ query: string }, Empty];
   column: [{ name: string }, { kind: ColumnKind; labels?: string[] }];
-  map: [Empty, { ready: boolean; reason?: string }];
+  map: [Empty, { ready: boolean; pending?: boolean; reason?: string }];
   estimate: [{ concept_ids: string[]; drafts?: Draft[] }, Estimate];
   split: [{ concept_id: string }, { parts: SplitPart[] }];
   edit: [Edit, { concept_ids: string[] }];
