@@ -3,6 +3,7 @@
 import type { ComponentProps } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useAsking } from "../asking";
+import { focusedBeside } from "../focus";
 import { judge } from "../labelling";
 import type { Store } from "../store";
 import { LoadProblem } from "./LoadProblem";
@@ -35,10 +36,10 @@ export function DocumentPane({ store }: { store: Store }) {
   const close = (): void => store.update({ document: null });
   // Opened from the list or an example: focus goes with the eye, and back when it closes.
   useEffect(() => {
-    const before = pane.current?.ownerDocument.activeElement;
+    const before = focusedBeside(pane.current);
     pane.current?.focus({ preventScroll: true });
     return () => {
-      if (before instanceof HTMLElement && before.isConnected) before.focus({ preventScroll: true });
+      if (before?.isConnected === true) before.focus({ preventScroll: true });
     };
   }, []);
   const onKeyDown = (event: KeyboardEvent): void => {
