@@ -1,15 +1,12 @@
 /** A whole document beside the list, with its score on every concept and what shows each. */
 
-import type { ComponentProps } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useAsking } from "../asking";
 import { focusedBeside } from "../focus";
 import { judge } from "../labelling";
 import type { Store } from "../store";
 import { LoadProblem } from "./LoadProblem";
-import { MarkedText } from "./MarkedText";
-import { PaneMeta } from "./PaneMeta";
-import { PaneScores } from "./PaneScores";
+import { PaneBody } from "./PaneBody";
 
 export function DocumentPane({ store }: { store: Store }) {
   const pane = useRef<HTMLElement>(null);
@@ -89,25 +86,5 @@ export function DocumentPane({ store }: { store: Store }) {
         />
       )}
     </aside>
-  );
-}
-
-function PaneBody({ store, full, marked, ...judging }: ComponentProps<typeof PaneScores>) {
-  const spans = full.scores.find(({ concept_id }) => concept_id === marked)?.spans ?? [];
-  return (
-    <div class="lloom-pane-body">
-      <p class="lloom-pane-text" dir="auto">
-        <MarkedText text={full.text} spans={spans} hits={full.hits} />
-      </p>
-      {full.bullets.length > 0 && (
-        <ul class="lloom-pane-bullets">
-          {full.bullets.map((bullet, index) => (
-            <li key={index}>{bullet}</li>
-          ))}
-        </ul>
-      )}
-      <PaneScores store={store} full={full} marked={marked} {...judging} />
-      <PaneMeta store={store} meta={full.meta} />
-    </div>
   );
 }
