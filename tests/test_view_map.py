@@ -114,6 +114,16 @@ def test_a_lasso_that_is_set_from_outside_is_drawn_and_selects(open_view: OpenVi
     page.locator(".lloom-map-lasso").wait_for()
 
 
+def test_shift_draws_a_lasso_whatever_the_tool(open_view: OpenView) -> None:
+    page = open_map(open_view)
+    page.keyboard.down("Shift")
+    drag(page, (0.1, 0.1), (0.5, 0.1), (0.5, 0.9), (0.1, 0.9))
+    page.keyboard.up("Shift")
+    n = within(page, trait(page, "state")["lasso"])
+    assert 0 < n < 400
+    wait_for_listed(page, f"{n} of 400 documents")
+
+
 def test_the_map_and_the_other_filters_narrow_each_other(open_view: OpenView) -> None:
     page = open_map(open_view, state={**MAP, "lasso": [[0, -9], [9, -9], [9, 9], [0, 9]]})
     before = selected(page)
