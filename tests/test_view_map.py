@@ -222,6 +222,21 @@ def test_the_legend_narrows_the_documents(open_view: OpenView) -> None:
     wait_for_listed(page, "400 of 400 documents")
 
 
+def test_a_concept_in_the_legend_shows_its_scores_and_there_is_a_way_back(open_view: OpenView) -> None:
+    page = open_map(open_view)
+    page.locator(".lloom-map-legend").get_by_role("button", name="Vaccination").click()
+    page.wait_for_function(
+        "document.querySelector('.lloom-map-legend').innerText.includes('Below the threshold')"
+    )
+    matches = page.evaluate(
+        "window.lloom.corpus.scores.slice(1600, 2000).filter((code) => code === 4).length"
+    )
+    assert page.locator(".lloom-map-legend-n").first.inner_text() == str(matches)
+    wait_for_listed(page, f"{matches} of 400 documents")
+    page.get_by_role("button", name="All concepts").click()
+    wait_for_listed(page, "400 of 400 documents")
+
+
 def test_a_map_that_cannot_be_had_says_why(open_view: OpenView) -> None:
     page = open_view(docs=50)
     page.evaluate(
