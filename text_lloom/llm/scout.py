@@ -55,5 +55,5 @@ class Scout:
         except TimeoutError:
             self._back.add(kind)
         if (sent := on_sent.get()) is not None:  # its place in a rate limit counts from now
-            sent()
+            sent(False)
         return await call()

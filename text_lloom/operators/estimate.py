@@ -13,6 +13,7 @@ from text_lloom.llm.engine import Answerer
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
+from text_lloom.llm.tokens import count_tokens
 from text_lloom.operators.parameters import GenParameters
 from text_lloom.operators.plan import FULLY_SHOWN
 from text_lloom.tasks import (
@@ -172,11 +173,9 @@ def estimate_embedding(model: Embedder, texts: Sequence[str]) -> Estimate:
         model: The embedding model.
         texts: What is embedded.
     """
-    if not isinstance(model, EmbedModel):
-        return Estimate((_embedding_step(model, 0),))
     sample = texts[:: max(1, len(texts) // _SAMPLE)]
-    tokens = sum(model.count_tokens(text) for text in sample) * len(texts) // max(1, len(sample))
-    return Estimate((_embedding_step(model, tokens),))
+    tokens = sum(count_tokens(text, model.name) for text in sample) * len(texts) // max(1, len(sample))
+    return Estimate(tuple(_embedding_steps(model, tokens)))
 
 
 def estimate_score(
