@@ -156,6 +156,18 @@ async def test_several_replies_count_as_one_request(stand: Stand) -> None:
     assert reply.out_tokens == stand.server.out_tokens
 
 
+async def test_models_are_used_by_themselves(stand: Stand) -> None:
+    model = stand.model()
+    first, second = await model.call(QUESTION, n=2)
+    assert first.text == second.text
+    pieces: list[str] = []
+    streamed = await model.call(QUESTION, on_chunk=pieces.append)
+    assert streamed.text == "".join(pieces) == first.text
+    stand.go_wrong(Fault("filtered"))
+    replies = await model.call_many(["Which bus is late?", "Which lane is blocked?"])
+    assert sorted(type(reply).__name__ for reply in replies) == ["AnswerRefused", "Completion"]
+
+
 async def test_a_reply_follows_a_schema(stand: Stand) -> None:
     reply = await ask(stand, schema=SCHEMA)
     if stand.case.id != "openai-completions":
@@ -259,6 +271,10 @@ async def test_a_table_is_complete_in_spite_of_faults(stand: Stand) -> None:
     assert len(failed) == (stand.case.id != "openai-completions")
     assert all(failure.kind == "AnswerRefused" for failure in failed)
     assert len(run.ledger) == len(stand.server.received)
+    totals = run.ledger.totals()
+    assert totals.in_tokens == stand.server.in_tokens, "what was cut off or declined is paid for, too"
+    if stand.case.id not in ("gemini", "vertex"):  # which do not count what they held back
+        assert totals.out_tokens == stand.server.out_tokens
 
 
 # --- embeddings ----------------------------------------------------------------------------------------

@@ -162,7 +162,17 @@ class ContextOverflow(PermanentError):
 
 
 class AnswerRefused(PermanentError):
-    """The provider's content policy or the model itself declined to answer."""
+    """The provider's content policy or the model itself declined to answer.
+
+    Attributes:
+        in_tokens: Tokens of the prompt, if the provider counted them: a refusal is paid for, too.
+        out_tokens: Tokens of the refusal, if the provider counted them.
+    """
+
+    def __init__(self, message: str, *, in_tokens: int | None = None, out_tokens: int | None = None) -> None:
+        super().__init__(message)
+        self.in_tokens = in_tokens
+        self.out_tokens = out_tokens
 
 
 class FormRefused(ModelError):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from text_lloom.errors import BadAnswer, BudgetReached, LloomError, ModelSetupError
+from text_lloom.errors import BadAnswer, BudgetReached, LloomError, ModelSetupError, PermanentError
 from text_lloom.llm.asked import Message, ModelRequest
 from text_lloom.llm.model import Model
 from text_lloom.llm.posing import StepSettings, pose, re_asked, request_key
@@ -148,7 +148,7 @@ class _Caller:
 
     async def _single(self, posed: ModelRequest, sample: int) -> Completion:
         if self.store is None:
-            return (await self._asked(posed))[0]
+            return self._told((await self._asked(posed))[0])
         key = self._key(posed, sample)
         async with self.store.flight(key) as kept:
             if kept is not None:
@@ -156,14 +156,20 @@ class _Caller:
                     return self._from_store(kept)
             [reply] = await self._asked(posed)
             await self._keep(key, reply)
-            return reply
+            return self._told(reply)
+
+    def _told(self, reply: Completion) -> Completion:
+        """The reply, in one piece where the model does not stream."""
+        if self.calling.on_chunk is not None and not self.model.streams:
+            _safe(self.calling.on_chunk)(reply.text)
+        return reply
 
     def _from_store(self, kept: Completion) -> Completion:
         parsed = self._parsed(kept.text, kept.finish_reason)
         label = self.model.label
         self.run.ledger.add(Attempt(_STEP, label, time.time(), 0.0, 0, 0, 0.0, "cached"))
         if self.calling.on_chunk is not None:
-            self.calling.on_chunk(kept.text)
+            _safe(self.calling.on_chunk)(kept.text)
         return replace(kept, usd=0.0, seconds=0.0, parsed=parsed, model=label, cached=True)
 
     async def _asked(self, posed: ModelRequest) -> list[Completion]:
@@ -178,7 +184,7 @@ class _Caller:
             out_tokens=posed.n * (limit if isinstance(limit, int) else _EXPECTED_TOKENS),
         )
         if on_chunk is not None and model.streams:
-            posed = replace(posed, on_chunk=on_chunk)
+            posed = replace(posed, on_chunk=_safe(on_chunk))
 
         def read(reply: Completion) -> list[Completion]:
             usable, problem = [], None
@@ -194,10 +200,10 @@ class _Caller:
             return usable
 
         usable = await request.answer(
-            lambda problem: model.reply_to(posed if problem is None else re_asked(posed, problem)), read
+            lambda problem: model.reply_to(posed if problem is None else re_asked(posed, problem)),
+            read,
+            ready=(lambda: model.ready_for(posed)) if model.learns else None,
         )
-        if on_chunk is not None and not model.streams:
-            on_chunk(usable[0].text)
         reply, label = request.reply, model.label
         is_reported = reply is not None and reply.in_tokens is not None
         first = replace(
@@ -229,3 +235,15 @@ class _Caller:
     async def _keep(self, key: str, reply: Completion) -> None:
         if self.store is not None:
             await self.store.put(key, reply, model=self.model.label, step=_STEP)
+
+
+def _safe(on_chunk: Callable[[str], object]) -> Callable[[str], object]:
+    """The callback; what it raises ends the call, since a further try would be paid for and fail alike."""
+
+    def told(piece: str) -> None:
+        try:
+            on_chunk(piece)
+        except Exception as error:
+            raise PermanentError(f"on_chunk failed with {type(error).__name__}: {error}.") from error
+
+    return told

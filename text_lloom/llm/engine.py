@@ -39,10 +39,10 @@ from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt
 from text_lloom.tasks import Task
 
-__all__ = ["AnyModel", "Failure", "Run", "ask_all"]
+__all__ = ["Answerer", "Failure", "Run", "ask_all"]
 
 A = TypeVar("A")
-AnyModel: TypeAlias = Model | Solver | Fallbacks
+Answerer: TypeAlias = Model | Solver | Fallbacks
 
 _BREAKER = 8
 _FATAL_IN_A_ROW = 5
@@ -55,7 +55,7 @@ OnAnswer: TypeAlias = Callable[[int, A | Failure], None]
 
 
 async def ask_all(
-    model: AnyModel,
+    model: Answerer,
     tasks: Sequence[Task[A]],
     *,
     run: Run | None = None,
@@ -121,7 +121,10 @@ async def _ask_in_turn(
     answers: list[Any] = [None] * len(tasks)
     pending = list(range(len(tasks)))
     for model, following in zip(models, [*models[1:], None], strict=True):
-        asked, failed_before = pending, len(run.failures)
+        asked = [i for i in pending if following is None or _answers(model, tasks[i])]
+        if not asked:
+            continue
+        failed_before = len(run.failures)
 
         def keep(
             i: int, answer: A | Failure, asked: list[int] = asked, is_last: bool = following is None
@@ -136,11 +139,15 @@ async def _ask_in_turn(
             if following is None:
                 raise
             warnings.warn(f"{tasks[0].step}: going on with model {following.label!r}. {error}", stacklevel=2)
-        pending = [i for i in asked if answers[i] is None or isinstance(answers[i], Failure)]
+        pending = [i for i in pending if answers[i] is None or isinstance(answers[i], Failure)]
         if following is None or not pending:
             break
         del run.failures[failed_before:]
     return answers
+
+
+def _answers(model: Model | Solver, task: Task[Any]) -> bool:
+    return not isinstance(model, Solver) or model.can_answer(task)
 
 
 async def _solve(
@@ -388,6 +395,7 @@ class _Asking(Generic[A]):
             return await request.answer(
                 lambda problem: model.reply_to(posed if problem is None else re_asked(posed, problem)),
                 read,
+                ready=(lambda: model.ready_for(posed)) if model.learns else None,
             )
 
         if store is None:

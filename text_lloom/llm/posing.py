@@ -15,6 +15,7 @@ from text_lloom.tasks import Task, Template
 __all__ = ["NO_SETTINGS", "StepSettings", "complaint", "pose", "re_asked", "request_for", "request_key"]
 
 _LONGEST_SHOWN = 2000
+_MOST_SCHEMAS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,8 @@ _schemas: dict[int, tuple[Mapping[str, object], bytes]] = {}
 
 def _schema_bytes(schema: Mapping[str, object]) -> bytes:
     """A schema as JSON; tasks of a kind share one schema object, so it is made once."""
+    if len(_schemas) > _MOST_SCHEMAS:
+        _schemas.clear()
     known = _schemas.get(id(schema))
     if known is None or known[0] is not schema:
         text = json.dumps(schema, sort_keys=True, ensure_ascii=False)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
 from text_lloom.errors import (
+    AnswerRefused,
     BadAnswer,
     BudgetReached,
     FormRefused,
@@ -115,12 +116,15 @@ class Request:
         self,
         call: Callable[[tuple[str, str] | None], Awaitable[Completion]],
         read: Callable[[Completion], R],
+        *,
+        ready: Callable[[], Awaitable[None]] | None = None,
     ) -> R:
         """Call until there is an answer that can be read.
 
         Args:
             call: Makes an attempt; gets the last reply and what was wrong with it, if it was re-asked.
             read: Turns a completion into the answer, or raises `BadAnswer`.
+            ready: Waited for before each attempt, when nothing is held yet.
         """
         check_allowed(self.model)
         limiter, gate = limiter_of(self.model)
@@ -129,6 +133,8 @@ class Request:
         try:
             while True:
                 self.reply = None
+                if ready is not None:
+                    await ready()
                 try:
                     return await self._attempt(call, read, problem, limiter, gate)
                 except BadAnswer as error:
@@ -272,6 +278,12 @@ class Request:
                 except LloomError as error:
                     outcome = _outcome(error, outcome)
                     self._heed(error, started, limiter, gate)
+                    if (
+                        self.reply is None
+                        and isinstance(error, AnswerRefused)
+                        and error.in_tokens is not None
+                    ):
+                        self.reply = Completion("", error.in_tokens, error.out_tokens)
                     raise
                 except asyncio.CancelledError:
                     task = asyncio.current_task()

@@ -13,6 +13,7 @@ from typing import Any
 from text_lloom.errors import (
     AnswerRefused,
     AuthenticationFailed,
+    BadAnswer,
     ContextOverflow,
     LloomError,
     ModelError,
@@ -22,6 +23,7 @@ from text_lloom.errors import (
     RateLimited,
     TransientError,
 )
+from text_lloom.llm.pricing import nearest_model
 
 __all__ = ["FATAL", "RetryPolicy", "as_model_error"]
 
@@ -61,6 +63,7 @@ _REFUSAL_SIGNS = (
     "safety",
     "blocked",
 )
+_BROKEN_REPLY_SIGNS = ("json_validate_failed", "failed to generate json")
 _QUOTA_SIGNS = ("insufficient_quota", "billing", "exceeded your current quota", "credit balance")
 _CREDIT_SIGNS = ("insufficient_quota", "credit balance is too low", "credit_balance_too_low")
 _KEY_SIGNS = ("api key not valid", "api_key_invalid", "invalid api key", "incorrect api key")
@@ -153,7 +156,9 @@ def _from_status(status: int, error: Exception, text: str, model: str) -> ModelE
             f"The key for model {model!r} was refused ({status}): {text}. Check the API key and its rights."
         )
     if status == 404:
-        return ModelNotFound(f"The provider knows no model {model!r} ({status}): {text}. Check the name.")
+        nearest = nearest_model(model)
+        advice = "Check the name." if nearest is None else f"Did you mean {nearest!r}?"
+        return ModelNotFound(f"The provider knows no model {model!r} ({status}): {text}. {advice}")
     if status == 402 or (status == 400 and any(sign in lowered for sign in _CREDIT_SIGNS)):
         return AuthenticationFailed(f"The account of model {model!r} has no credit left: {text}.")
     if status == 429:
@@ -169,6 +174,8 @@ def _from_status(status: int, error: Exception, text: str, model: str) -> ModelE
         return RateLimited(f"Model {model!r} is overloaded ({status}): {text}.", retry_after=wait)
     if status in (408, 409, 425) or status >= 500:
         return TransientError(f"Model {model!r} had a server error ({status}): {text}.")
+    if any(sign in lowered for sign in _BROKEN_REPLY_SIGNS):
+        return BadAnswer(f"The reply of model {model!r} was no JSON: {text}.")
     if status == 413 or any(sign in lowered for sign in _OVERFLOW_SIGNS):
         return ContextOverflow(f"The prompt is too long for model {model!r}: {text}.")
     if any(sign in lowered for sign in _REFUSAL_SIGNS):

@@ -108,7 +108,11 @@ class AnthropicModel(SdkModel):
         if not self.api_key and self.base_url is None:
             raise no_key("Anthropic", "ANTHROPIC_API_KEY")
         client = anthropic.AsyncAnthropic(
-            api_key=self.api_key or "EMPTY", base_url=self.base_url, max_retries=0, timeout=self.timeout
+            api_key=self.api_key or "EMPTY",
+            base_url=self.base_url,
+            max_retries=0,
+            timeout=self.timeout,
+            http_client=_http_client(anthropic),
         )
         close_with(self, client.close)
         return client
@@ -211,7 +215,11 @@ class _Reply:
         if self.reason is None:
             raise TransientError("The stream ended before the reply did.")
         if self.reason == "refusal":
-            raise AnswerRefused(f"The model declined to answer: {self.explanation or 'refusal'}.")
+            raise AnswerRefused(
+                f"The model declined to answer: {self.explanation or 'refusal'}.",
+                in_tokens=self.in_tokens,
+                out_tokens=self.out_tokens,
+            )
         reason = _REASONS.get(self.reason, self.reason)
         text = "".join(self.pieces)
         return Completion(text, self.in_tokens, self.out_tokens, reason, model=self.model)
@@ -225,6 +233,14 @@ class _Reply:
         self.reason = ending.stop_reason
         details = getattr(ending, "stop_details", None)
         self.explanation = getattr(details, "explanation", None)
+
+
+def _http_client(anthropic: Any) -> Any:
+    """The package's client over aiohttp, at half the CPU per request; its default where that is not there."""
+    try:
+        return anthropic.DefaultAioHttpClient()
+    except (AttributeError, RuntimeError):
+        return None
 
 
 def _transformed(schema: Mapping[str, object]) -> dict[str, Any]:

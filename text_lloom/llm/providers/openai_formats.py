@@ -131,7 +131,8 @@ class _Responses(Format):
             body["text"] = {**body.get("text", {}), "verbosity": verbosity}
         if (most := params.pop("max_tokens", None)) is not None:
             body["max_output_tokens"] = most
-        return body | params
+        # OpenAI keeps what this endpoint is asked for 30 days unless told otherwise.
+        return body | {"store": False} | params
 
     def read(self, reply: object) -> Completion:
         return _read_response(reply)
@@ -266,9 +267,13 @@ def _read_response(reply: object) -> Completion:
 def _completion(
     texts: Sequence[str], reason: str | None, refusal: str | None, reply: Mapping[str, Any]
 ) -> Completion:
-    if reason == "content_filter" or refusal:
-        raise AnswerRefused(f"The model declined to answer: {refusal or 'content filter'}.")
     usage = reply.get("usage") or {}
+    if reason == "content_filter" or refusal:
+        raise AnswerRefused(
+            f"The model declined to answer: {refusal or 'content filter'}.",
+            in_tokens=usage.get("prompt_tokens"),
+            out_tokens=usage.get("completion_tokens"),
+        )
     cost = usage.get("cost")
     reason = "length" if reason in _CUT else "stop" if reason in _ENDED else reason
     return Completion(
