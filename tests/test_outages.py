@@ -14,8 +14,11 @@ import pytest
 from tests.virtual_time import in_virtual_time
 from text_lloom.errors import AuthenticationFailed, ModelNotFound, ModelUnavailable, StepFailed
 from text_lloom.llm import Failure, Model, RetryPolicy
+from text_lloom.llm.asked import as_messages
+from text_lloom.llm.calling import Calling, call_all
 from text_lloom.llm.engine import ask_all
 from text_lloom.llm.fallback import Fallbacks
+from text_lloom.llm.posing import StepSettings
 from text_lloom.llm.run import Run
 from text_lloom.tasks import SummarizeDocument
 from text_lloom.testing import FunctionModel
@@ -352,3 +355,26 @@ async def test_asking_again_beyond_the_token_limit_is_a_failure() -> None:
     assert failed(answers) == [3]
     assert "could not be used" in run.failures[0].reason
     assert "can never start under the limit of 700 tokens" in run.failures[0].reason
+
+
+# --- calls by themselves -----------------------------------------------------------------------------------
+
+
+def test_many_calls_wait_an_outage_out_and_end_at_a_quota() -> None:
+    async def main() -> None:
+        calling = Calling(None, 1, StepSettings(), None, Run())
+        asked = [as_messages(f"Comment {n}: the bus was late.") for n in range(1500)]
+        provider = Provider(down(1.2, 60, ConnectionRefusedError("connect")))
+        replies = await call_all([provider.model], asked, calling)
+        assert all(isinstance(reply, tuple) for reply in replies)
+        assert provider.seconds < 100
+
+        limit = ApiError(429, "Daily limit reached", {"retry-after": "7200"})
+        provider = Provider(down(1.2, 9000, limit))
+        replies = await call_all([provider.model], asked, calling)
+        answered = [reply for reply in replies if isinstance(reply, tuple)]
+        assert len(answered) == provider.answered.total() > 50
+        assert {type(r) for r in replies if not isinstance(r, tuple)} == {ModelUnavailable}
+        assert provider.prompts.total() - len(answered) <= 256
+
+    in_virtual_time(main())

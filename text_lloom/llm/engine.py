@@ -32,7 +32,7 @@ from text_lloom.llm.fit import fit_task, halved
 from text_lloom.llm.model import Model, Solver
 from text_lloom.llm.posing import NO_SETTINGS, re_asked, request_for, request_key
 from text_lloom.llm.request import Course, Request, first_error
-from text_lloom.llm.retry import FATAL
+from text_lloom.llm.retry import FATAL, FATAL_IN_A_ROW
 from text_lloom.llm.returned import Completion
 from text_lloom.llm.run import Failure, Run
 from text_lloom.llm.spending import check_allowed
@@ -45,7 +45,6 @@ A = TypeVar("A")
 Answerer: TypeAlias = Model | Solver | Fallbacks
 
 _BREAKER = 8
-_FATAL_IN_A_ROW = 5
 _SOLVE_CHUNK = 512
 _OF_THE_DOCUMENT = (AnswerRefused, ContextOverflow)
 """Errors that say something about one document, and nothing about the next."""
@@ -310,7 +309,7 @@ class _Asking(Generic[A]):
         self.refused.append((question, error))
         if not self.course.answered:
             self.doubt = self.doubt or error
-        elif len(self.refused) >= _FATAL_IN_A_ROW:
+        elif len(self.refused) >= FATAL_IN_A_ROW:
             self._stop(error)
 
     def _believe(self) -> None:

@@ -240,6 +240,8 @@ class Request:
         await gate.enter(again=self._is_away)
         self._is_away = False
         try:
+            if self.course.ended is not None:
+                raise self.course.ended
             tokens = in_tokens + self.out_tokens
             if budget is not None:
                 budget.reserve(expected)

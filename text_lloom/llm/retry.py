@@ -25,10 +25,12 @@ from text_lloom.errors import (
 )
 from text_lloom.llm.pricing import nearest_model
 
-__all__ = ["FATAL", "RetryPolicy", "as_model_error"]
+__all__ = ["FATAL", "FATAL_IN_A_ROW", "RetryPolicy", "as_model_error"]
 
 FATAL = (AuthenticationFailed, ModelNotFound, ModelSetupError)
 """Errors that every further request to the same model would meet."""
+FATAL_IN_A_ROW = 5
+"""So many of them are believed of a model that has answered before; fewer are the fault of a request."""
 
 _MISTAKES = (NameError, ImportError, SyntaxError, TypeError, AttributeError, NotImplementedError)
 _OVERFLOW_SIGNS = (

@@ -13,7 +13,7 @@ __all__ = ["Scout"]
 
 T = TypeVar("T")
 
-_PATIENCE = 0.15
+_PATIENCE = 0.1
 
 
 class Scout:
