@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -592,6 +593,24 @@ async def test_a_slow_first_request_holds_the_others_up_for_a_moment_only() -> N
 
     replies = await run_async(_gathered(Slow(lambda _: "other"), 6))
     assert sorted(reply.text for reply in replies) == ["first", *["other"] * 5]
+
+
+async def test_requests_that_waited_keep_within_the_rate_limit() -> None:
+    starts: list[float] = []
+
+    class Slow(FunctionModel):
+        learns = True
+
+        async def complete(self, request: ModelRequest) -> Completion:
+            starts.append(time.monotonic())
+            if len(starts) == 1:
+                await asyncio.sleep(0.25)
+            return await super().complete(request)
+
+    await Slow(lambda _: "ok", rate_limit=(5, 0.5)).call_many([f"comment {n}" for n in range(15)])
+    assert len(starts) == 15
+    closest = min(late - early for early, late in zip(starts, starts[5:], strict=False))
+    assert closest >= 0.5, f"six starts within {closest:.3f} seconds"
 
 
 async def _gathered(model: Model, n: int) -> list[Completion]:

@@ -7,10 +7,12 @@ tokens as those of the reply, a cost that is no pair.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import time
 import types
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -205,5 +207,38 @@ def test_subclasses_run_the_whole_pipeline(posts: pd.DataFrame) -> None:
     scores = l.sync.gen_auto(max_concepts=2, debug=False)
     assert scores is not None
     assert len(scores) == 40 * 2
+    assert scores["score"].notna().all()
+    assert len(l.export_df()) == 2
+
+
+class TwoMethods(Model):
+    """One method gives the pieces of a reply, the other the whole."""
+
+    streams = True
+
+    async def complete(self, request: ModelRequest) -> Completion:
+        text = ""
+        async for piece in self.pieces(request):
+            if request.on_chunk is not None:
+                request.on_chunk(piece)
+            text += piece
+        return Completion(text, len(request.text) // 4, len(text) // 4, "stop")
+
+    async def pieces(self, request: ModelRequest) -> AsyncIterator[str]:
+        found = answer(understand(request.prompt))
+        text = "Forty-two." if found is None else json.dumps(found, ensure_ascii=False)
+        for at in range(0, len(text), 20):
+            await asyncio.sleep(0)
+            yield text[at : at + 20]
+
+
+@pytest.mark.corpora
+def test_a_subclass_with_two_methods_streams_and_runs_the_whole_pipeline(posts: pd.DataFrame) -> None:
+    model, pieces = TwoMethods("two", cost=0), list[str]()
+    reply = model.sync.call([{"role": "user", "content": "What is six times seven?"}], on_chunk=pieces.append)
+    assert reply.text == "".join(pieces) == "Forty-two."
+    l = wb.lloom(posts, "text", "doc_id", model, HashEmbedModel(), model, model)  # noqa: E741
+    scores = l.sync.gen_auto(max_concepts=2, debug=False)
+    assert scores is not None
     assert scores["score"].notna().all()
     assert len(l.export_df()) == 2

@@ -28,7 +28,7 @@ from text_lloom.errors import (
     StepFailed,
     TransientError,
 )
-from text_lloom.llm import Failure, InferenceProtocolModel, LocalModel, RetryPolicy
+from text_lloom.llm import Failure, Fallbacks, InferenceProtocolModel, LocalModel, RetryPolicy
 from text_lloom.llm.engine import ask_all
 from text_lloom.llm.journal import open_journal
 from text_lloom.llm.portal import run_async
@@ -36,7 +36,9 @@ from text_lloom.llm.run import Run
 from text_lloom.llm.spans import Span, read_spans
 from text_lloom.llm.tensors import read_outputs
 from text_lloom.operators.score import plan_scoring
+from text_lloom.scores import Judgement
 from text_lloom.tasks import Scored, SummarizeConcept
+from text_lloom.testing import TaskModel
 
 BUS = Concept("Late buses", "Does the text say that a bus was late?")
 LANE = Concept("Bike lanes", "Is the text about lanes for bicycles?")
@@ -427,8 +429,6 @@ async def test_a_class_that_is_written_otherwise_is_noticed(server: InferenceSer
 
 
 async def test_several_models_in_turn(server: InferenceServer) -> None:
-    from text_lloom.llm import Fallbacks
-
     def answer(texts: list[str]) -> Reply:
         if any("lane" in text for text in texts):
             return Reply(400, b'{"error":"could not tokenize"}')
@@ -443,6 +443,23 @@ async def test_several_models_in_turn(server: InferenceServer) -> None:
     assert run.failures == []
     summary = await run_async(ask_all(both, [SummarizeConcept(BUS, ("The bus was late",))], run=quick()))
     assert isinstance(summary[0], str), "the classifier is passed over"
+
+
+async def test_concepts_without_a_class_go_to_the_next_model(server: InferenceServer) -> None:
+    judged: list[str] = []
+
+    def judge(task: Any) -> list[Scored]:
+        judged.extend(concept.name for concept in task.concepts)
+        return [Scored(d.id, c.id, Judgement(0.25)) for d in task.documents for c in task.concepts]
+
+    models = Fallbacks((model_of(server, {"Late buses": "bus"}), TaskModel({"score": judge})))
+    documents = [Document(n, text) for n, text in enumerate(TEXTS)]
+    tasks = plan_scoring(documents, [BUS, LANE], concepts_per_call=1)
+    answers = await run_async(ask_all(models, tasks, run=quick()))
+    scores = {(s.doc_id, s.concept_id): s.judgement.score for answer in answers for s in answer}  # type: ignore[union-attr]
+    assert [scores[n, BUS.id] for n in range(3)] == [1, 0, 0]
+    assert [scores[n, LANE.id] for n in range(3)] == [0.25] * 3
+    assert set(judged) == {"Bike lanes"}
 
 
 # --- readiness -----------------------------------------------------------------------------------------

@@ -65,6 +65,12 @@ class Classifier(Solver):
     def can_solve(self, task_type: type[Task[Any]]) -> bool:
         return issubclass(task_type, ScoreDocuments)
 
+    def can_answer(self, task: Task[Any]) -> bool:
+        if not self.can_solve(type(task)):
+            return False
+        concepts = task.concepts if isinstance(task, ScoreDocuments) else ()
+        return all(concept.id in self.labels or concept.name in self.labels for concept in concepts)
+
     def solve(self, tasks: Sequence[Task[Any]]) -> list[object]:
         """One answer per task, outside any session; raises the error of the first that has none."""
         run = Run()

@@ -116,7 +116,10 @@ async def _ask_in_turn(
     answers: list[Any] = [None] * len(tasks)
     pending = list(range(len(tasks)))
     for model, following in zip(models, [*models[1:], None], strict=True):
-        asked, failed_before = pending, len(run.failures)
+        asked = [i for i in pending if following is None or _answers(model, tasks[i])]
+        if not asked:
+            continue
+        failed_before = len(run.failures)
 
         def keep(
             i: int, answer: A | Failure, asked: list[int] = asked, is_last: bool = following is None
@@ -131,11 +134,15 @@ async def _ask_in_turn(
             if following is None:
                 raise
             warnings.warn(f"{tasks[0].step}: going on with model {following.label!r}. {error}", stacklevel=2)
-        pending = [i for i in asked if answers[i] is None or isinstance(answers[i], Failure)]
+        pending = [i for i in pending if answers[i] is None or isinstance(answers[i], Failure)]
         if following is None or not pending:
             break
         del run.failures[failed_before:]
     return answers
+
+
+def _answers(model: Model | Solver, task: Task[Any]) -> bool:
+    return not isinstance(model, Solver) or model.can_answer(task)
 
 
 async def _solve(

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeVar
 
+from text_lloom.llm.wire import on_sent
+
 __all__ = ["Scout"]
 
 T = TypeVar("T")
@@ -52,4 +54,6 @@ class Scout:
                 await out.wait()
         except TimeoutError:
             self._back.add(kind)
+        if (sent := on_sent.get()) is not None:  # its place in a rate limit counts from now
+            sent()
         return await call()
