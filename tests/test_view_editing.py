@@ -207,7 +207,7 @@ def test_history_lists_what_was_done_newest_first(open_view: OpenView) -> None:
     events = page.locator(".lloom-event-text").all_inner_texts()
     assert events[0] == "rename “Energy prices” to “Fuel”"
     page.get_by_role("button", name="Undo: rename").click()
-    page.get_by_text("Undid: rename “Energy prices” to “Fuel”", exact=True).wait_for()
+    page.locator(".lloom-event-text", has_text="Undid: rename “Energy prices” to “Fuel”").wait_for()
 
 
 def test_a_refused_edit_says_why_and_can_be_tried_again(open_view: OpenView) -> None:

@@ -114,6 +114,16 @@ def test_a_lasso_that_is_set_from_outside_is_drawn_and_selects(open_view: OpenVi
     page.locator(".lloom-map-lasso").wait_for()
 
 
+def test_shift_draws_a_lasso_whatever_the_tool(open_view: OpenView) -> None:
+    page = open_map(open_view)
+    page.keyboard.down("Shift")
+    drag(page, (0.1, 0.1), (0.5, 0.1), (0.5, 0.9), (0.1, 0.9))
+    page.keyboard.up("Shift")
+    n = within(page, trait(page, "state")["lasso"])
+    assert 0 < n < 400
+    wait_for_listed(page, f"{n} of 400 documents")
+
+
 def test_the_map_and_the_other_filters_narrow_each_other(open_view: OpenView) -> None:
     page = open_map(open_view, state={**MAP, "lasso": [[0, -9], [9, -9], [9, 9], [0, 9]]})
     before = selected(page)
@@ -209,6 +219,21 @@ def test_the_legend_narrows_the_documents(open_view: OpenView) -> None:
     wait_for_listed(page, f"{n} of 400 documents")
     assert item.get_attribute("aria-pressed") == "true"
     item.click()
+    wait_for_listed(page, "400 of 400 documents")
+
+
+def test_a_concept_in_the_legend_shows_its_scores_and_there_is_a_way_back(open_view: OpenView) -> None:
+    page = open_map(open_view)
+    page.locator(".lloom-map-legend").get_by_role("button", name="Vaccination").click()
+    page.wait_for_function(
+        "document.querySelector('.lloom-map-legend').innerText.includes('Below the threshold')"
+    )
+    matches = page.evaluate(
+        "window.lloom.corpus.scores.slice(1600, 2000).filter((code) => code === 4).length"
+    )
+    assert page.locator(".lloom-map-legend-n").first.inner_text() == str(matches)
+    wait_for_listed(page, f"{matches} of 400 documents")
+    page.get_by_role("button", name="All concepts").click()
     wait_for_listed(page, "400 of 400 documents")
 
 

@@ -73,7 +73,9 @@ def test_merge_these_two_leads_to_the_merge_dialog(open_view: OpenView) -> None:
     dialog.get_by_role("button", name="Merge 2 concepts").click()
     dialog.wait_for(state="detached")
     assert edits(page)[0]["concept_ids"] == ["concept-1", "concept-2"]
-    assert page.locator(".lloom-grid tbody tr").count() == 6
+    page.wait_for_function("document.querySelectorAll('.lloom-grid tbody tr').length === 6")
+    page.get_by_role("button", name="Undo: merge").click()
+    page.wait_for_function("document.querySelectorAll('.lloom-grid tbody tr').length === 8")
 
 
 def test_arrows_walk_the_triangle(open_view: OpenView) -> None:

@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { focusedBeside } from "../focus";
 
 interface Props {
   title: string;
@@ -15,11 +16,11 @@ export function Dialog({ title, onClose, actions, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   useLayoutEffect(() => {
     const element = dialog.current;
-    const before = element?.ownerDocument.activeElement;
+    const before = focusedBeside(element);
     element?.showModal();
     return () => {
       element?.close();
-      if (before instanceof HTMLElement && before.isConnected) before.focus();
+      if (before?.isConnected === true) before.focus();
     };
   }, []);
   const cancel = (event: Event): void => {

@@ -29,7 +29,8 @@ export function ExportMenu({ store }: { store: Store }) {
     if (!open) return undefined;
     wrap.current?.querySelector<HTMLElement>("[role=menuitem]")?.focus();
     const outside = (event: Event): void => {
-      if (!wrap.current?.contains(event.target as Node)) close(false);
+      // The path tells where inside a shadow root; the target is its host.
+      if (wrap.current !== null && !event.composedPath().includes(wrap.current)) close(false);
     };
     const page = wrap.current?.ownerDocument;
     page?.addEventListener("pointerdown", outside);
