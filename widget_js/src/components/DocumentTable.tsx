@@ -100,7 +100,11 @@ export function DocumentTable({ store, scroller, covered, onJudge }: Props) {
       style={{ "--lloom-columns": template }}
       onKeyDown={onKeyDown}
       onFocus={(event) => {
-        if (event.target === event.currentTarget && at < 0) cursor.value = rows[first] ?? null;
+        if (event.target !== event.currentTarget) return;
+        const to = at < 0 ? first : at;
+        if (at < 0) cursor.value = rows[to] ?? null;
+        // A browser shows some part of what takes the focus; a press of the mouse must find its row in place.
+        if (event.currentTarget.matches(":focus-visible")) scrollTo(to);
       }}
     >
       <DocumentTableHead store={store} columns={columns} top={covered} />
