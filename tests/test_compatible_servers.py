@@ -11,8 +11,8 @@ import pytest
 
 from tests.test_providers import FOLLOWING, QUESTION, SCHEMA, asked
 from tests.wire_servers.openai_wire import OpenAIWire
-from tests.wire_servers.server import KEY, WireServer, running
-from text_lloom.errors import InputError, ModelSetupError, UnknownName
+from tests.wire_servers.server import KEY, Fault, WireServer, running
+from text_lloom.errors import InputError, LloomError, ModelSetupError, UnknownName
 from text_lloom.llm import Completion, Model, OpenAIEmbedModel, OpenAIModel
 from text_lloom.llm.catalogue import embedder_from, model_from
 from text_lloom.llm.portal import run_async
@@ -214,6 +214,26 @@ async def test_the_strictest_form_that_a_server_takes_is_found(
     await run_async(model.complete(asked(model, prompt, schema=SCHEMA)))
     assert len(server.received) == requests + 1
     assert model.answer_format == requests - 1
+
+
+async def test_only_a_refusal_of_the_form_changes_the_form(server: WireServer) -> None:
+    model = OpenAIModel("m", KEY, f"{server.url}/v1", cost=0)
+    for kind in ("not found", "too long", "filtered"):
+        server.faults.append(Fault(kind))  # type: ignore[arg-type]
+        with pytest.raises(LloomError):
+            await ask(model, schema=SCHEMA)
+    assert model.answer_format == 0
+    assert len(server.received) == 3
+
+
+async def test_a_long_piece_arrives_whole(server: WireServer) -> None:
+    """A response ends with one event that holds all of it."""
+    model = OpenAIModel("m", KEY, f"{server.url}/v1", cost=0, endpoint="responses")
+    long = "The bus is late. " * 20_000
+    pieces: list[str] = []
+    messages = [{"role": "system", "content": long}, {"role": "user", "content": QUESTION}]
+    reply = await run_async(model.complete(asked(model, messages, on_chunk=pieces.append)))
+    assert reply.text == "".join(pieces)
 
 
 async def test_streaming_works_without_stream_options(wire: OpenAIWire, server: WireServer) -> None:

@@ -12,6 +12,7 @@ import pytest
 from text_lloom.errors import (
     AnswerRefused,
     AuthenticationFailed,
+    BadAnswer,
     BudgetReached,
     ContextOverflow,
     ModelError,
@@ -80,6 +81,10 @@ def meaning(error: Exception) -> ModelError:
         (ApiError(413, "Request Entity Too Large"), ContextOverflow),
         (ApiError(400, "flagged by the content_filter"), AnswerRefused),
         (ApiError(400, "Unknown parameter: temprature"), PermanentError),
+        (ApiError(400, "prompt is too long: 208310 tokens > 200000 maximum"), ContextOverflow),
+        (ApiError(400, "Your credit balance is too low to access the Anthropic API."), AuthenticationFailed),
+        (ApiError(400, "Failed to generate JSON (json_validate_failed)"), BadAnswer),
+        (ApiError(529, "overloaded_error", {"retry-after": "3"}), RateLimited),
         (ValueError("finish_reason is 3: SAFETY"), AnswerRefused),
         (TimeoutError(), TransientError),
         (ConnectionResetError("peer"), TransientError),
@@ -148,3 +153,11 @@ def test_backoff_grows_with_full_jitter_up_to_the_longest() -> None:
     assert 15 < max(waits[10]) <= 20
     assert max(waits[30]) <= 20
     assert min(waits[10]) < 3
+
+
+def test_the_error_inside_a_wrapper_is_read() -> None:
+    wrapper = RuntimeError("[somewhere] Rate limit exceeded")
+    wrapper.original_exception = ApiError(429, "slow down", {"retry-after": "4"})  # type: ignore[attr-defined]
+    found = meaning(wrapper)
+    assert isinstance(found, RateLimited)
+    assert found.retry_after == 4

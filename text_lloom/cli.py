@@ -202,7 +202,8 @@ def models() -> None:
     """List the models that this machine can use."""
     from text_lloom.llm.catalogue import PROVIDERS
     from text_lloom.llm.catalogue.listing import availability_of
-    from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
+    from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIModel
+    from text_lloom.llm.providers.openai_embed import OpenAIEmbedModel
 
     width = max(len(provider.prefix) for provider in PROVIDERS) + len(":<name>")
     found = [(provider, availability_of(provider)) for provider in PROVIDERS]

@@ -18,7 +18,8 @@ from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.limits import RateLimit, RateStatus
 from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
-from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
+from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIModel
+from text_lloom.llm.providers.openai_embed import OpenAIEmbedModel
 from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.returned import Completion, Embeddings
 from text_lloom.llm.run import Failure
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from text_lloom.llm.hybrid import HybridEmbedModel
     from text_lloom.llm.providers.anthropic import AnthropicModel
     from text_lloom.llm.providers.anyllm import AnyEmbedModel, AnyModel
-    from text_lloom.llm.providers.gemini import GeminiEmbedModel, GeminiModel
+    from text_lloom.llm.providers.gemini import GeminiModel
+    from text_lloom.llm.providers.gemini_embed import GeminiEmbedModel
     from text_lloom.llm.providers.hidden_states import TransformersEmbedModel
     from text_lloom.llm.providers.inference_protocol import InferenceProtocolModel
     from text_lloom.llm.providers.litellm import LiteLLMEmbedModel, LiteLLMModel
@@ -89,7 +91,7 @@ _WHERE: Final = {
     "AnyEmbedModel": "text_lloom.llm.providers.anyllm",
     "AnyModel": "text_lloom.llm.providers.anyllm",
     "Classifier": "text_lloom.llm.classifier",
-    "GeminiEmbedModel": "text_lloom.llm.providers.gemini",
+    "GeminiEmbedModel": "text_lloom.llm.providers.gemini_embed",
     "GeminiModel": "text_lloom.llm.providers.gemini",
     "HybridEmbedModel": "text_lloom.llm.hybrid",
     "InferenceProtocolModel": "text_lloom.llm.providers.inference_protocol",

@@ -13,7 +13,8 @@ from text_lloom.llm.engine import Answerer
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.model import Embedder, Model, Solver
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
-from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
+from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIModel
+from text_lloom.llm.providers.openai_embed import OpenAIEmbedModel
 
 __all__ = ["EmbedSpec", "ModelSpec", "Models", "model_of", "resolve_models"]
 

@@ -13,6 +13,7 @@ from typing import Any
 from text_lloom.errors import (
     AnswerRefused,
     AuthenticationFailed,
+    BadAnswer,
     ContextOverflow,
     LloomError,
     ModelError,
@@ -49,6 +50,7 @@ _REFUSAL_SIGNS = (
     "safety",
     "blocked",
 )
+_BROKEN_REPLY_SIGNS = ("json_validate_failed", "failed to generate json")
 _QUOTA_SIGNS = ("insufficient_quota", "billing", "exceeded your current quota", "credit balance")
 _CREDIT_SIGNS = ("insufficient_quota", "credit balance is too low")
 _KEY_SIGNS = ("api key not valid", "api_key_invalid", "invalid api key", "incorrect api key")
@@ -147,6 +149,8 @@ def _from_status(status: int, error: Exception, text: str, model: str) -> ModelE
         return RateLimited(f"Model {model!r} is overloaded ({status}): {text}.", retry_after=wait)
     if status in (408, 409, 425) or status >= 500:
         return TransientError(f"Model {model!r} had a server error ({status}): {text}.")
+    if any(sign in lowered for sign in _BROKEN_REPLY_SIGNS):
+        return BadAnswer(f"The reply of model {model!r} was no JSON: {text}.")
     if status == 413 or any(sign in lowered for sign in _OVERFLOW_SIGNS):
         return ContextOverflow(f"The prompt is too long for model {model!r}: {text}.")
     if any(sign in lowered for sign in _REFUSAL_SIGNS):

@@ -27,6 +27,8 @@ on_sent: ContextVar[Callable[[], object] | None] = ContextVar("on_sent", default
 _CONNECT_SECONDS = 30.0
 _FILE_SECONDS = 1800.0
 _KEEP_ALIVE_SECONDS = 60.0
+_READ_AHEAD = 2**16
+_LONGEST_EVENT = 2**23
 
 
 class HttpError(Exception):
@@ -107,7 +109,7 @@ class JsonClient:
         Raises:
             HttpError: For a status of 400 or more, or for an event that tells of an error.
         """
-        async with self._posted(path, body) as reply:
+        async with self._posted(path, body, read_bufsize=_LONGEST_EVENT) as reply:
             if reply.status >= 400:
                 await _content(reply)
             if on_headers is not None:
@@ -168,13 +170,16 @@ class JsonClient:
         for session in sessions:
             await session.close()
 
-    def _posted(self, path: str, body: Mapping[str, object]) -> aiohttp.client._RequestContextManager:
+    def _posted(
+        self, path: str, body: Mapping[str, object], *, read_bufsize: int = _READ_AHEAD
+    ) -> aiohttp.client._RequestContextManager:
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
         return self._session().post(
             self._base_url + path,
             data=content.encode("utf-8", "replace"),
             proxy=self._proxy,
             trace_request_ctx=on_sent.get(),
+            read_bufsize=read_bufsize,
         )
 
     def _session(self) -> aiohttp.ClientSession:

@@ -29,7 +29,7 @@ def _compatible(
         kind.title,
         Capabilities(structured=structured, streaming=True, embeddings=embeddings),
         model=f"{_HERE}.openai:OpenAIModel.{server}",
-        embed=f"{_HERE}.openai:OpenAIEmbedModel.{server}" if embeddings else None,
+        embed=f"{_HERE}.openai_embed:OpenAIEmbedModel.{server}" if embeddings else None,
         example=example,
         keys=() if kind.own else kind.key_variables,
         server=kind.url if kind.own else None,
@@ -54,7 +54,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
         "Google Gemini",
         Capabilities(structured="strict", streaming=True, embeddings=True),
         model=f"{_HERE}.gemini:GeminiModel",
-        embed=f"{_HERE}.gemini:GeminiEmbedModel",
+        embed=f"{_HERE}.gemini_embed:GeminiEmbedModel",
         example="gemini-2.5-flash",
         packages=("google.genai",),
         extra="gemini",
@@ -65,7 +65,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
         "Google Vertex AI",
         Capabilities(structured="strict", streaming=True, embeddings=True),
         model=f"{_HERE}.gemini:GeminiModel",
-        embed=f"{_HERE}.gemini:GeminiEmbedModel",
+        embed=f"{_HERE}.gemini_embed:GeminiEmbedModel",
         example="gemini-2.5-flash",
         packages=("google.genai",),
         extra="gemini",
@@ -88,7 +88,9 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     _compatible("llamacpp_server", "default", prefix="llamacpp-server", needs_name=False),
     _compatible("lmstudio", "qwen2.5-7b-instruct"),
     _compatible("tgi", "tgi", needs_name=False, embeddings=False),
-    _compatible("kserve", "llama3@http://host/openai/v1"),
+    _compatible(
+        "kserve", "llama3@http://host/openai/v1", note="with its address: name@http://host/openai/v1"
+    ),
     Provider(
         "any",
         "any-llm",

@@ -100,7 +100,8 @@ class SdkModel(Model, ABC):
                 return await self._ask(request)
             except Exception as error:
                 found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
-                if not isinstance(found, PermanentError) or not self._learns(str(error), request, *before):
+                told = type(found) is PermanentError  # not of a key, a name, a length
+                if not (told and self._learns(str(error), request, *before)):
                     raise found from None
 
     def _learns(self, message: str, request: ModelRequest, way: int, left_out: frozenset[str]) -> bool:
