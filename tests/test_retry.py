@@ -69,6 +69,7 @@ def meaning(error: Exception) -> ModelError:
         (GoogleError(400, "API key not valid. Please pass a valid API key."), AuthenticationFailed),
         (ApiError(402, "Insufficient Balance"), AuthenticationFailed),
         (ApiError(429, NO_QUOTA), AuthenticationFailed),
+        (ApiError(429, NO_QUOTA, {"retry-after": "1"}), AuthenticationFailed),
         (ApiError(404, "The model `gpt-5o` does not exist"), ModelNotFound),
         (ApiError(429, "Too many requests"), RateLimited),
         (GoogleError(429, GEMINI_LIMIT), RateLimited),
@@ -78,6 +79,10 @@ def meaning(error: Exception) -> ModelError:
         (ApiError(409), TransientError),
         (ApiError(529, "Overloaded"), TransientError),
         (ApiError(400, "This model's maximum context length is 8192 tokens"), ContextOverflow),
+        (ApiError(400, "prompt is too long: 208310 tokens > 200000 maximum"), ContextOverflow),
+        (ApiError(400, "the request exceeds the available context size"), ContextOverflow),
+        (GoogleError(400, "exceeds the maximum number of tokens allowed (1048576)."), ContextOverflow),
+        (ApiError(429, "Request too large for gpt-4o: Limit 30000, Requested 31234."), ContextOverflow),
         (ApiError(413, "Request Entity Too Large"), ContextOverflow),
         (ApiError(400, "flagged by the content_filter"), AnswerRefused),
         (ApiError(400, "Unknown parameter: temprature"), PermanentError),
@@ -107,6 +112,13 @@ def test_our_own_errors_stay_as_they_are() -> None:
     assert meaning(ours) is ours
     with pytest.raises(BudgetReached):
         meaning(BudgetReached("enough"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 529])
+def test_a_wait_is_heeded_whatever_the_error(status: int) -> None:
+    found = meaning(ApiError(status, "busy", {"retry-after": "5"}))
+    assert isinstance(found, RateLimited)
+    assert found.retry_after == 5
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from text_lloom.errors import BadAnswer, BudgetReached, LloomError, ModelSetupError, PermanentError
+from text_lloom.errors import (
+    BadAnswer,
+    BudgetReached,
+    LloomError,
+    ModelSetupError,
+    ModelUnavailable,
+    PermanentError,
+)
 from text_lloom.llm.asked import Message, ModelRequest
 from text_lloom.llm.model import Model
 from text_lloom.llm.posing import StepSettings, pose, re_asked, request_key
-from text_lloom.llm.request import Request, first_error
-from text_lloom.llm.retry import FATAL
+from text_lloom.llm.request import Course, Request, first_error
+from text_lloom.llm.retry import FATAL, FATAL_IN_A_ROW
 from text_lloom.llm.returned import Completion
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import check_allowed
@@ -88,6 +95,8 @@ class _Caller:
         self.store = calling.run.store if model.keeps_replies else None
         self.workers = asyncio.Semaphore(_MOST_WORKERS)
         self.ended: LloomError | None = None
+        self.course = Course()
+        self.refused = 0
 
     async def all(self, asked: Sequence[tuple[Message, ...]]) -> list[Outcome]:
         check_allowed(self.model)
@@ -104,12 +113,22 @@ class _Caller:
             if self.ended is not None:
                 return self.ended
             try:
-                return tuple(await self._replies(self._posed(messages)))
-            except (BudgetReached, *FATAL) as error:  # what every further call would meet, too
+                replies = tuple(await self._replies(self._posed(messages)))
+            except BudgetReached as error:
                 self.ended = error
+                return error
+            except ModelUnavailable as error:
+                self.ended = self.course.ended = error
+                return error
+            except FATAL as error:
+                self.refused += 1
+                if not self.course.answered or self.refused >= FATAL_IN_A_ROW:  # as every further call would
+                    self.ended = self.course.ended = error
                 return error
             except LloomError as error:
                 return error
+            self.refused = 0
+            return replies
 
     def _posed(self, messages: tuple[Message, ...]) -> ModelRequest:
         form, settings = self.calling.form, self.calling.settings
@@ -182,6 +201,7 @@ class _Caller:
             self.run,
             count=lambda: model.count_tokens(posed.text),
             out_tokens=posed.n * (limit if isinstance(limit, int) else _EXPECTED_TOKENS),
+            course=self.course,
         )
         if on_chunk is not None and model.streams:
             posed = replace(posed, on_chunk=_safe(on_chunk))
@@ -200,7 +220,9 @@ class _Caller:
             return usable
 
         usable = await request.answer(
-            lambda problem: model.reply_to(posed if problem is None else re_asked(posed, problem)), read
+            lambda problem: model.reply_to(posed if problem is None else re_asked(posed, problem)),
+            read,
+            ready=(lambda: model.ready_for(posed)) if model.learns else None,
         )
         reply, label = request.reply, model.label
         is_reported = reply is not None and reply.in_tokens is not None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -125,6 +126,8 @@ class Model(Service, CallMethods):
             request: The conversation, the wanted form of the reply, the parameters.
 
         Raises:
+            FormRefused: When the service refuses the form of the request, and `complete` has learned to ask
+                in another, as it will the next time.
             ModelError: Or whatever the call function raises; the engine decides what to do.
         """
         _ = self.client
@@ -136,9 +139,13 @@ class Model(Service, CallMethods):
     async def reply_to(self, request: ModelRequest) -> Completion:
         """What `complete` gives, however a subclass has defined it."""
         if self.learns:
-            kind = (request.schema is None, request.regex is None, frozenset(request.params))
-            return await self._scout.ahead(kind, lambda: self._reply_to(request))
+            return await self._scout.ahead(_kind_of(request), lambda: self._reply_to(request))
         return await self._reply_to(request)
+
+    async def ready_for(self, request: ModelRequest) -> None:
+        """Wait for a first request of the kind that may be refused, before a start is asked for."""
+        if self.learns:
+            await self._scout.wait(_kind_of(request))
 
     async def _reply_to(self, request: ModelRequest) -> Completion:
         if self._completing is None:
@@ -188,6 +195,11 @@ class Model(Service, CallMethods):
         if self.fn is not None:
             return identity_of(self.fn)
         return super().provider_key if self._completing is None else identity_of(type(self).complete)
+
+
+def _kind_of(request: ModelRequest) -> Hashable:
+    """What a service may refuse for all requests that are like this one."""
+    return (request.schema is None, request.regex is None, frozenset(request.params))
 
 
 class OneTextAtATime(LloomError):

@@ -51,9 +51,11 @@ def pose(
     return ModelRequest(with_system(messages, system), schema, regex, 1, params)
 
 
-def request_for(model: Model, task: Task[Any], settings: StepSettings = NO_SETTINGS) -> ModelRequest:
-    """The request that puts a task to a model."""
-    message = Message(role="user", content=task.prompt())
+def request_for(
+    model: Model, task: Task[Any], settings: StepSettings = NO_SETTINGS, *, prompt: str | None = None
+) -> ModelRequest:
+    """The request that puts a task to a model; `prompt` is the task's, if it is at hand."""
+    message = Message(role="user", content=task.prompt() if prompt is None else prompt)
     schema = task.exact_schema() if model.constrains else task.schema()
     return pose(model, (message,), schema=schema, regex=task.regex, settings=settings)
 

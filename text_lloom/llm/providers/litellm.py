@@ -9,7 +9,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-from text_lloom.errors import ModelSetupError, PermanentError
+from text_lloom.errors import FormRefused, ModelSetupError, PermanentError
 from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.limits import RateLimitSpec
 from text_lloom.llm.model import EmbedModel
@@ -114,7 +114,7 @@ class LiteLLMModel(SdkModel):
                     raise
                 told = type(found) is PermanentError
                 if told and self._learns(str(error), request, self.way, self._left_out):
-                    return await self._ask(request)
+                    raise FormRefused(str(found)) from None
         return await self._ask_one(self.deployments[-1], request)
 
     async def _ask_one(self, deployment: Deployment, request: ModelRequest) -> Completion:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from text_lloom.errors import ModelError, PermanentError, UnknownName
+from text_lloom.errors import FormRefused, ModelError, PermanentError, UnknownName
 from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.limits import RateLimitSpec
 from text_lloom.llm.model import Model, limiter_of
@@ -139,18 +139,17 @@ class OpenAIModel(Presets, Model):
         return client
 
     async def complete(self, request: ModelRequest) -> Completion:
-        while True:
-            known, body = self._answer_format, self.request_body(request)
-            try:
-                completion = await self._exchange(request, body)
-            except Exception as error:
-                found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
-                if not self._learns(error, found, request, body, known):
-                    raise found from None
-            else:
-                if completion.usd is None or self._service.kind.reports_cost:
-                    return completion
-                return replace(completion, usd=None)  # an amount of unknown meaning
+        known, body = self._answer_format, self.request_body(request)
+        try:
+            completion = await self._exchange(request, body)
+        except Exception as error:
+            found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
+            if self._learns(error, found, request, body, known):
+                raise FormRefused(str(found)) from None
+            raise found from None
+        if completion.usd is None or self._service.kind.reports_cost:
+            return completion
+        return replace(completion, usd=None)  # an amount of unknown meaning
 
     async def _exchange(self, request: ModelRequest, body: Mapping[str, Any]) -> Completion:
         path, client = self._format.path + self._service.query, self.client

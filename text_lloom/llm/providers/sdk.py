@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, ClassVar, Final
 
-from text_lloom.errors import InputError, MissingPackage, ModelSetupError, PermanentError
+from text_lloom.errors import FormRefused, InputError, MissingPackage, ModelSetupError, PermanentError
 from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.limits import RateLimitSpec
 from text_lloom.llm.model import Model
@@ -94,15 +94,15 @@ class SdkModel(Model, ABC):
 
     async def complete(self, request: ModelRequest) -> Completion:
         _ = self.client
-        while True:
-            before = (self.way, self._left_out)
-            try:
-                return await self._ask(request)
-            except Exception as error:
-                found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
-                told = type(found) is PermanentError  # not of a key, a name, a length
-                if not (told and self._learns(str(error), request, *before)):
-                    raise found from None
+        before = (self.way, self._left_out)
+        try:
+            return await self._ask(request)
+        except Exception as error:
+            found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
+            told = type(found) is PermanentError  # not of a key, a name, a length
+            if told and self._learns(str(error), request, *before):
+                raise FormRefused(str(found)) from None
+            raise found from None
 
     def _learns(self, message: str, request: ModelRequest, way: int, left_out: frozenset[str]) -> bool:
         """Whether a refusal leaves something else to try."""
