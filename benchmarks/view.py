@@ -247,7 +247,7 @@ def _in_browser(view: ConceptView, sent: dict[str, bytes], repeats: int) -> tupl
                 100,
                 [{"slice": None, "columns": {"mode": {"values": [modes[i % 4]]}}} for i in some],
             ),
-            ("filter by a range", 100, [{"columns": {"likes": {"min": 500 * i, "max": 4000}}} for i in some]),
+            ("filter by a range", 100, [{"columns": {"likes": {"min": 100 * i, "max": 4000}}} for i in some]),
             ("all documents", 100, [{"concept": None, "columns": {}, "show": "all"}]),
             ("search, the first one", 2000, [{"query": "late"}]),
             ("search", 250, [{"query": words[i % 8]} for i in some]),
