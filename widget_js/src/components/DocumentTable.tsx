@@ -88,7 +88,7 @@ export function DocumentTable({ store, scroller, covered, onJudge }: Props) {
   };
   const judged = store.state.value.concept !== null && store.state.value.concept !== OUTLIERS;
   const meta = columns.length === 0 ? "" : ` repeat(${columns.length}, var(--lloom-meta))`;
-  const template = `${judged ? "56px " : ""}minmax(0, 1fr) ${judged ? "var(--lloom-rationale)" : ""}${meta}`;
+  const template = `${judged ? "60px " : ""}minmax(0, 1fr) ${judged ? "var(--lloom-rationale)" : ""}${meta}`;
   return (
     <div
       class={judged ? "lloom-table" : "lloom-table lloom-table--plain"}
