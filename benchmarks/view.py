@@ -92,9 +92,10 @@ window.ready = true;
 
 
 class Figure(NamedTuple):
-    """One measure: what, the median and the worst in ms, and the most that is wanted."""
+    """One measure: what, the best, the median and the worst in ms, and the most that is wanted."""
 
     name: str
+    best: float
     median: float
     worst: float
     target: float
@@ -116,21 +117,23 @@ def main() -> None:
     sent = _sent(view)
     total = sum(map(len, sent.values()))
     n, k, s = chosen.documents, chosen.concepts, chosen.slices
-    print(f"{n:,} documents × {k} concepts × {s} slices, {os.cpu_count()} cores")
+    load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    print(f"{n:,} documents × {k} concepts × {s} slices, {os.cpu_count()} cores{load}")
     print(f"  l.vis() in Python: {opened * 1000:,.0f} ms")
     print(f"  sent: {total / 1e6:.2f} MB (want ≤ 3), of it scores {len(sent['scores']) / 1e6:.2f} MB")
     print(f"  original: {_ORIGINAL}")
     figures, rows, nodes = _in_browser(view, sent, chosen.repeats)
     for figure in figures:
         print(
-            f"  {figure.name}: median {figure.median:,.0f} ms, worst {figure.worst:,.0f} ms "
-            f"(want < {figure.target:,.0f})"
+            f"  {figure.name}: best {figure.best:,.0f} ms, median {figure.median:,.0f} ms, worst "
+            f"{figure.worst:,.0f} ms (want < {figure.target:,.0f})"
         )
     print(f"  rows in the page: {rows} of {n:,}; elements: {nodes:,}")
     if chosen.map:
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         session.map_layout()
-        print(f"  map: {time.perf_counter() - began:,.1f} s, once")
+        seconds, worked = time.perf_counter() - began, time.process_time() - busy
+        print(f"  map, once: {seconds:,.0f} s, of it {worked:,.0f} s of processor time")
     missed = [f.name for f in figures if f.median >= f.target] + (["bytes sent"] if total > 3e6 else [])
     print(f"  missed: {', '.join(missed) or 'nothing'}")
     sys.exit(bool(missed))
@@ -245,7 +248,7 @@ def _in_browser(view: ConceptView, sent: dict[str, bytes], repeats: int) -> tupl
                 100,
                 [{"slice": None, "columns": {"mode": {"values": [modes[i % 4]]}}} for i in some],
             ),
-            ("filter by a range", 100, [{"columns": {"likes": {"min": 500 * i, "max": 4000}}} for i in some]),
+            ("filter by a range", 100, [{"columns": {"likes": {"min": 100 * i, "max": 4000}}} for i in some]),
             ("all documents", 100, [{"concept": None, "columns": {}, "show": "all"}]),
             ("search, the first one", 2000, [{"query": "late"}]),
             ("search", 250, [{"query": words[i % 8]} for i in some]),
@@ -272,8 +275,8 @@ def _in_browser(view: ConceptView, sent: dict[str, bytes], repeats: int) -> tupl
         return figures, page.evaluate("view.rows()"), page.evaluate("view.nodes()")
 
 
-def _summed_up(times: list[float]) -> tuple[float, float]:
-    return statistics.median(times), max(times)
+def _summed_up(times: list[float]) -> tuple[float, float, float]:
+    return min(times), statistics.median(times), max(times)
 
 
 if __name__ == "__main__":

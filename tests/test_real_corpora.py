@@ -188,6 +188,7 @@ def test_the_command_line_gives_the_same(
         "report.html",
         "scores.csv",
         "scores.parquet",
+        "session.lloom",
     ]
     expected = on_local(source).scores
     scores = pd.read_parquet(out / "scores.parquet")

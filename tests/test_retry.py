@@ -86,7 +86,6 @@ def meaning(error: Exception) -> ModelError:
         (ApiError(413, "Request Entity Too Large"), ContextOverflow),
         (ApiError(400, "flagged by the content_filter"), AnswerRefused),
         (ApiError(400, "Unknown parameter: temprature"), PermanentError),
-        (ApiError(400, "prompt is too long: 208310 tokens > 200000 maximum"), ContextOverflow),
         (ApiError(400, "Your credit balance is too low to access the Anthropic API."), AuthenticationFailed),
         (ApiError(400, "Failed to generate JSON (json_validate_failed)"), BadAnswer),
         (ApiError(529, "overloaded_error", {"retry-after": "3"}), RateLimited),

@@ -408,6 +408,21 @@ def test_a_configuration_that_cannot_be_read_is_refused(config: Any, message: st
         LiteLLMModel("mine", config)
 
 
+def test_another_address_gets_no_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-openais-own-key")
+    at = {"api_base": "http://gateway:4000/v1"}
+    for model in (
+        LiteLLMModel("openai/m", base_url="http://gateway:4000/v1"),
+        LiteLLMModel(config={"name": "openai/m", **at}),
+        LiteLLMModel(
+            config={"model_list": [{"model_name": "m", "litellm_params": {"model": "openai/m", **at}}]}
+        ),
+    ):
+        assert model.deployments[0].settings["api_key"] == "EMPTY"
+    azure = LiteLLMModel(config={"name": "azure/m", "api_base": "https://mine.openai.azure.com"})
+    assert "api_key" not in azure.deployments[0].settings
+
+
 @pytest.mark.parametrize("release", ["1.82.7", "1.82.8"])
 def test_malicious_releases_of_litellm_are_never_imported(
     release: str, monkeypatch: pytest.MonkeyPatch

@@ -66,6 +66,19 @@ def test_rescoring_is_asked_for_by_its_own_button(open_view: OpenView) -> None:
     assert trait(page, "concepts")[1]["scored"] is True
 
 
+def test_ctrl_enter_keeps_the_edit_and_does_not_run_a_cell(open_view: OpenView) -> None:
+    page = open_view(docs=100, state=SELECT)
+    page.evaluate(
+        "document.addEventListener('keydown', (event) => { if (event.ctrlKey) window.leaked = event.key })"
+    )
+    editor = start_editing(page, 0)
+    editor.get_by_label("Criterion").fill("Does the text speak of heating?")
+    page.keyboard.press("Control+Enter")
+    editor.wait_for(state="detached")
+    assert [edit["action"] for edit in edits(page)] == ["criteria"]
+    assert page.evaluate("window.leaked") != "Enter"
+
+
 def test_an_empty_name_is_refused_and_escape_leaves_all_as_it_was(open_view: OpenView) -> None:
     page = open_view(docs=100, state=SELECT)
     editor = start_editing(page, 0)

@@ -53,6 +53,20 @@ def test_the_view_follows_the_system_and_an_override_wins(open_view: OpenView) -
     assert forced.evaluate(BACKGROUND) == "rgb(255, 255, 255)"
 
 
+def test_the_host_says_nothing_of_our_buttons(open_view: OpenView) -> None:
+    page = open_view(docs=40, state={"concept": "concept-0", "slice": 0})
+    page.add_style_tag(
+        content=".jp-ThemedContainer button { border-radius: 0; color: red } button { letter-spacing: 9px }"
+    )
+    page.evaluate("document.body.classList.add('jp-ThemedContainer')")
+    styles = page.evaluate(
+        """[...document.querySelectorAll('.lloom-documents .lloom-chip')]
+          .map((chip) => [getComputedStyle(chip).borderRadius, getComputedStyle(chip).color])"""
+    )
+    assert styles
+    assert all(radius == "11px" and color != "rgb(255, 0, 0)" for radius, color in styles)
+
+
 def test_the_host_paper_is_taken(open_view: OpenView) -> None:
     page = open_view(docs=40)
     page.evaluate("document.documentElement.style.setProperty('--jp-layout-color1', 'rgb(250, 240, 230)')")

@@ -110,7 +110,15 @@ def test_overlap_has_the_counts_of_python_and_selects_the_same(join: Joined) -> 
     both = [
         f"d{row}" for row in range(8) if SCORES["Late buses"][row] >= 1 and SCORES["High fares"][row] >= 1
     ]
-    assert page.locator('[data-cell="1 0"]').inner_text() == str(len(both))
+    [pair] = session.overlap().to_dict("records")
+    assert page.locator('[data-cell="1 0"]').inner_text() == str(len(both)) == str(pair["n_both"])
+    told = page.get_by_role("group", name="Chosen pair").inner_text()
+    assert f"Jaccard {pair['jaccard']:.2f}" in told
+    assert f"{pair['n_1']} matches" in told
+    assert (pair["n_1"], pair["n_2"]) == (
+        3,
+        3,
+    )  # the last document matches one, and has no score on the other
     page.wait_for_function(
         "n => document.querySelector('.lloom-documents-title').innerText.startsWith(`${n} of`)", arg=len(both)
     )

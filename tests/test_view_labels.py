@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.view_talk import edits, trait
 
 if TYPE_CHECKING:
@@ -44,6 +46,19 @@ def test_scores_are_judged_with_the_keyboard(open_view: OpenView) -> None:
         "verdict": None,
         "note": "",
     }
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_document_that_a_key_judges_is_in_sight(open_view: OpenView, width: int) -> None:
+    page = open_view(docs=2000, width=width, state=CONCEPT)
+    page.locator(".lloom-table").focus()
+    page.keyboard.press("n")
+    sign = page.locator(".lloom-row .lloom-sign")
+    sign.wait_for()
+    frame, box = page.locator(".lloom-reader").bounding_box(), sign.bounding_box()
+    assert frame is not None
+    assert box is not None
+    assert frame["y"] <= box["y"] <= frame["y"] + frame["height"]
 
 
 def test_verdicts_stand_beside_the_model_score(open_view: OpenView) -> None:

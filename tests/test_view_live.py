@@ -16,7 +16,7 @@ import pytest
 
 import text_lloom.workbench as wb
 from tests.test_view_messages import ask
-from tests.view_session import LOCAL, documents, opened, put
+from tests.view_session import LOCAL, NAN, documents, opened, put
 from text_lloom.errors import LloomError
 from text_lloom.llm.model import Model
 from text_lloom.llm.spending import allow_paid_calls
@@ -256,3 +256,10 @@ def test_overlap_counts_shared_documents() -> None:
     assert session.overlap(0.75).iloc[0]["n_both"] == 3
     assert len(frame) == 3
     assert frame["share_2"].isna().sum() == 2
+
+
+def test_overlap_leaves_out_documents_without_a_score_on_both() -> None:
+    session = opened({"A": [1, 1, 1, 0, 0, 0, 0, 0], "B": [1, 0, NAN, NAN, 1, 0, 0, 0]})
+    [pair] = session.overlap().to_dict("records")
+    assert (pair["n_1"], pair["n_2"], pair["n_both"]) == (2, 2, 1)
+    assert pair["jaccard"] == 1 / 3

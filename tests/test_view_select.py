@@ -90,7 +90,7 @@ def test_scoring_starts_only_after_its_price_was_shown(open_view: OpenView) -> N
     dialog.get_by_role("button", name="Add", exact=True).click()
     dialog.wait_for(state="detached")
     page.get_by_role("checkbox", name="Select Parks").check()
-    page.get_by_role("button", name="Score 9 concepts, about $0.12–0.20").click()
+    page.get_by_role("button", name="Score 1 concept, about $0.12–0.20").click()
     assert wait_for_sent(page, "score") == [
         {"concept_ids": [*(f"concept-{k}" for k in range(8)), "made-1"], "confirmed_usd": 0.2}
     ]

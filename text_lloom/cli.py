@@ -40,6 +40,8 @@ _KEY_VARIABLE = "LLOOM_API_KEY"
 _SAMPLE = ("transport_comments.csv", "text", "comment_id", "neighbourhood")
 _SESSION, _REPORT = "session.lloom", "report.html"
 _WRITTEN = ("scores.parquet", "scores.csv", "concepts.csv", "codebook.json", _SESSION, _REPORT)
+_MOST_MAPPED = 20_000
+"""Documents beyond which laying out the map of a run would take longer than the run."""
 
 app = typer.Typer(
     help="From a column of text to named, scored concepts.",
@@ -462,6 +464,8 @@ def _finish(session: lloom, out: Path, slice_col: str | None, title: str, status
     write_table(scores, out / "scores.csv")
     write_table(concepts, out / "concepts.csv")
     write_codebook(out / "codebook.json", session.concepts)
+    if len(session.corpus) <= _MOST_MAPPED:
+        session.map_layout()  # by words, on this machine
     with redirect_stdout(None):
         session.save(out, _SESSION)
     session.export_html(out / _REPORT, title=title, slice_col=slice_col)

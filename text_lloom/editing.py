@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from text_lloom.concept import Concept, Event
 from text_lloom.errors import InputError
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from text_lloom.analysis.splitting import SplitPart
 
 __all__ = ["Editing"]
+
+_MOST_READ: Final = 20_000
+"""Larger corpora are embedded for the map by their words alone, which takes a tenth of the time."""
 
 
 class Editing(Session):
@@ -282,7 +285,7 @@ class Editing(Session):
         self, embed_model: EmbedSpec = "local", confirm: bool | None = None
     ) -> NDArray[np.float32] | None:
         """The layout, worked out by one thread if it is not there; `None` when the user declined."""
-        from text_lloom.analysis.layout import lay_out
+        from text_lloom.analysis.layout import lay_out, word_vectors
 
         with self._layout_lock:
             if self._layout is not None and embed_model == "local":
@@ -293,7 +296,10 @@ class Editing(Session):
             texts = self.corpus.texts
             if not self._may_spend(estimate_embedding(model, texts), "the map", confirm):
                 return None
-            vectors = run_sync(embed_all(model, texts, run=self._run, step="map"))
+            if model.name == "local" and len(texts) > _MOST_READ:
+                vectors = word_vectors(texts, random_state=self.random_state)
+            else:
+                vectors = run_sync(embed_all(model, texts, run=self._run, step="map"))
             self._layout = lay_out(vectors, random_state=self.random_state)
             return self._layout
 

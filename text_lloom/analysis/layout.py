@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,13 +13,18 @@ from text_lloom.operators.neighbours import nearest_neighbours, unit_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["lay_out"]
+__all__ = ["lay_out", "word_vectors"]
 
 _NEIGHBOURS: Final = 15
 _FEW: Final = 8
 _MANY: Final = 5000
 _EARLY_ROUNDS: Final = 125
 _ROUNDS: Final = 250
+_DIMENSIONS: Final = 100
+_MOST_WORDS: Final = 40_000
+_COMMON: Final = 0.5
+# Words of two characters or more; in scripts without spaces between words each character counts.
+_WORD: Final = r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]{2,}"
 
 
 def lay_out(vectors: NDArray[np.float32], *, random_state: int = 0) -> NDArray[np.float32]:
@@ -47,6 +53,40 @@ def lay_out(vectors: NDArray[np.float32], *, random_state: int = 0) -> NDArray[n
         found -= (found.max(axis=0) + found.min(axis=0)) / 2
         places[filled] = found / (np.abs(found).max() or 1.0)
     return places
+
+
+def word_vectors(texts: Sequence[str], *, random_state: int = 0) -> NDArray[np.float32]:
+    """Embeddings of many texts by their words: TF-IDF reduced by SVD (Deerwester et al. 1990).
+
+    About ten times as fast as the local engine's, which also knows word pairs and parts of words.
+
+    Args:
+        texts: The texts.
+        random_state: Seed.
+
+    Returns:
+        (n, d) float32 with d of 100 at most; a text without a known word has a row of zeros.
+    """
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    weigh = TfidfVectorizer(
+        token_pattern=_WORD,
+        min_df=2,
+        max_df=_COMMON,
+        max_features=_MOST_WORDS,
+        sublinear_tf=True,
+        dtype=np.float32,
+    )
+    try:
+        weighted = weigh.fit_transform(texts)
+    except ValueError:  # no word is left that some texts share and others do not
+        return np.zeros((len(texts), 1), np.float32)
+    k = min(_DIMENSIONS, weighted.shape[1] - 1, len(texts) - 1)
+    if k < 2:
+        return np.asarray(weighted.toarray(), np.float32)
+    reduced = TruncatedSVD(k, n_iter=3, random_state=random_state).fit_transform(weighted)
+    return np.asarray(reduced, np.float32)
 
 
 def _principal(points: NDArray[np.float32], random_state: int) -> NDArray[np.float64]:

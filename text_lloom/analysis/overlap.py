@@ -31,7 +31,7 @@ OVERLAP_COLUMNS: Final = (
 
 
 def overlap_frame(table: ScoreTable, concepts: Sequence[Concept], *, threshold: float = 1.0) -> pd.DataFrame:
-    """How many documents each two concepts share.
+    """How many documents each two concepts share, among those that have a score on both.
 
     Args:
         table: The scores.
@@ -41,17 +41,20 @@ def overlap_frame(table: ScoreTable, concepts: Sequence[Concept], *, threshold: 
     Returns:
         One row per pair, the largest `jaccard` first: ids and names, `n_1` and `n_2` (documents that match
         each), `n_both` (that match both), `share_1` and `share_2` (`n_both` as a share of each), `jaccard`
-        (as a share of the documents that match either; Jaccard 1912). `NaN` where nothing matches.
+        (as a share of the documents that match either; Jaccard 1912). `NaN` where nothing matches. A
+        document without a score on one of the two says nothing of the pair and is counted nowhere.
     """
     import pandas as pd
 
-    matches = np.zeros((len(concepts), len(table.corpus)), np.float32)
+    matches, scored = np.zeros((2, len(concepts), len(table.corpus)), np.float32)
     for at, concept in enumerate(concepts):
         matches[at] = table.matches(concept, threshold=threshold)
+        scored[at] = ~np.isnan(table.scores(concept))
     shared = np.rint(matches @ matches.T).astype(np.int64)
+    own = np.rint(matches @ scored.T).astype(np.int64)
     rows = []
     for i, j in combinations(range(len(concepts)), 2):
-        one, other, both = int(shared[i, i]), int(shared[j, j]), int(shared[i, j])
+        one, other, both = int(own[i, j]), int(own[j, i]), int(shared[i, j])
         either = one + other - both
         first, second = concepts[i], concepts[j]
         rows.append(

@@ -8,33 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from text_lloom.llm.constrained import Constraint, Constraints
+from text_lloom.llm.sampling import Sampling
 
-__all__ = ["Generated", "Row", "Sampling", "generate_rows"]
+__all__ = ["Generated", "Row", "generate_rows"]
 
 _PLAIN: Final[dict[str, Any]] = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
 _TAIL = 16
 """How many tokens before the last are decoded to look for a stop string."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the next token is chosen.
-
-    Attributes:
-        temperature: 0 takes the likeliest.
-        top_p: Only the likeliest tokens that together have this probability.
-        top_k: Only so many of the likeliest tokens.
-        min_p: Only tokens of at least this share of the likeliest one's probability.
-        repetition_penalty: Above 1 discourages tokens that stand in the text already.
-        seed: Of the random choices.
-    """
-
-    temperature: float = 0.0
-    top_p: float | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
-    seed: int = 0
 
 
 @dataclass(slots=True)

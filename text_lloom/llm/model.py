@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import inspect
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from weakref import WeakKeyDictionary
 
-from text_lloom.errors import BadAnswer, InputError, LloomError, ModelSetupError, UnknownName
+from text_lloom.errors import BadAnswer, InputError, LloomError, UnknownName
 from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.blocking import CallRunner
 from text_lloom.llm.calls import CallMethods
 from text_lloom.llm.gate import Gate
 from text_lloom.llm.identity import identity_of, surroundings_of
-from text_lloom.llm.limits import Limiter, RateLimit, RateLimitSpec, parse_rate_limit
-from text_lloom.llm.numeric import finite_number, whole_number
-from text_lloom.llm.params import with_params
+from text_lloom.llm.limits import Limiter, RateLimit, RateLimitSpec
+from text_lloom.llm.numeric import whole_number
 from text_lloom.llm.portal import close_with
-from text_lloom.llm.pricing import Price, parse_cost
 from text_lloom.llm.redis_limits import SharedLimiter, shared_limiter
 from text_lloom.llm.returned import Completion, Embeddings, as_completion, as_embeddings
 from text_lloom.llm.scout import Scout
-from text_lloom.llm.tokens import Calibration, count_tokens
+from text_lloom.llm.service import Service, SetupFunction
 
 if TYPE_CHECKING:
     from text_lloom.tasks import Task
@@ -41,7 +34,6 @@ __all__ = [
     "limiter_of",
 ]
 
-SetupFunction: TypeAlias = Callable[[Any], Any]
 CallFunction: TypeAlias = Callable[["Model", str], Any | Awaitable[Any]]
 EmbedFunction: TypeAlias = Callable[["EmbedModel", list[str]], Any | Awaitable[Any]]
 
@@ -50,167 +42,7 @@ _EMBED_THREADS = 1
 _MOST_IN_FLIGHT = 1024
 
 
-_args_of_call: ContextVar[tuple[_Callable, Mapping[str, Any]] | None]
-_args_of_call = ContextVar("args_of_call", default=None)
-
-
-class _Secret:
-    """A key that shows in no `repr`, log or traceback."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str | None) -> None:
-        self._value = value
-
-    def __repr__(self) -> str:
-        return "None" if self._value is None else "'***'"
-
-    def reveal(self) -> str | None:
-        return self._value
-
-    def redact(self, text: str) -> str:
-        return text.replace(self._value, "***") if self._value and len(self._value) >= 4 else text
-
-
-class _Callable:
-    """What chat and embedding models share: name, key, client, limits, price."""
-
-    def __init__(
-        self,
-        name: str,
-        setup_fn: SetupFunction | None,
-        api_key: str | None,
-        rate_limit: RateLimitSpec,
-        context_window: int | None,
-        cost: object,
-        concurrency: int | None,
-        timeout: float,
-        args: dict[str, Any],
-    ) -> None:
-        if not isinstance(name, str):
-            raise InputError(f"A model's name must be a string, but is {type(name).__name__}.")
-        seconds = finite_number(timeout)
-        if seconds is None or seconds <= 0:
-            raise InputError(f"timeout={timeout!r} must be a positive number of seconds.")
-        self.name = name
-        self.setup_fn = setup_fn
-        self.rate_limit = rate_limit
-        self.context_window: int | None = (
-            None if context_window is None else whole_number(context_window, what="context_window")
-        )
-        self.cost: Price | None = parse_cost(cost)
-        self.timeout = seconds
-        wait, self.redis_url = args.pop("wait_timeout", None), args.pop("redis_url", None)
-        self.wait_timeout = None if wait is None else finite_number(wait)
-        if wait is not None and (self.wait_timeout is None or self.wait_timeout <= 0):
-            raise InputError(f"wait_timeout={wait!r} must be a positive number of seconds.")
-        self._args = with_params(args)
-        self.calibration = Calibration()
-        limit = parse_rate_limit(rate_limit)
-        if concurrency is not None:
-            limit = replace(limit, concurrency=whole_number(concurrency, what="concurrency"))
-        self.limit = limit
-        self._key = _Secret(api_key)
-        self._client: Any = None
-        self._is_set_up = False
-        self._setup_lock = threading.Lock()
-
-    @property
-    def api_key(self) -> str | None:
-        """The key that was given."""
-        return self._key.reveal()
-
-    @property
-    def client(self) -> Any:
-        """What the setup function returned; it is called once, when first needed.
-
-        Raises:
-            ModelSetupError: When the setup function fails.
-        """
-        with self._setup_lock:
-            if not self._is_set_up:
-                self._client = self._set_up()
-                self._is_set_up = True
-        return self._client
-
-    @property
-    def args(self) -> Mapping[str, Any]:
-        """The arguments for the call function; during a call, with the parameters of that call."""
-        of_call = _args_of_call.get()
-        return of_call[1] if of_call is not None and of_call[0] is self else self._args
-
-    @property
-    def label(self) -> str:
-        """The name, or what the model is made of when it has none."""
-        return self.name or f"{type(self).__name__.lower()}"
-
-    @property
-    def is_free(self) -> bool:
-        """Whether calls are known to cost nothing."""
-        return self.cost is not None and self.cost.input == 0 and self.cost.output == 0
-
-    @property
-    def limiter_key(self) -> tuple[str, str, str, RateLimit]:
-        """What shares one limiter: provider, key, model and limits."""
-        key = hashlib.sha256((self._key.reveal() or "").encode()).hexdigest()
-        return (self.provider_key, key, self.name, self.limit)
-
-    @property
-    def provider_key(self) -> str:
-        """Identifies the service that is called."""
-        return f"{type(self).__module__}.{type(self).__qualname__}"
-
-    @property
-    def parameters(self) -> Mapping[str, object]:
-        """What shapes what comes back, besides the name and what is sent; results are kept apart by it."""
-        return self._args
-
-    def redact(self, text: str) -> str:
-        """`text` without the key."""
-        return self._key.redact(text)
-
-    def count_tokens(self, text: str) -> int:
-        """Tokens of a text for this model.
-
-        Exact if its vocabulary is at hand; otherwise an estimate, corrected by what the first replies
-        reported for prompts of the same kind.
-        """
-        return round(count_tokens(text, self.name) * self.calibration.factor)
-
-    def _set_up(self) -> Any:
-        if self.setup_fn is None:
-            return None
-        try:
-            client = self.setup_fn(self._key.reveal())
-        except LloomError:
-            raise
-        except Exception as error:
-            reason = self.redact(f"{type(error).__name__}: {error}")
-            raise ModelSetupError(
-                f"The setup function of model {self.label!r} failed with {reason}. It is called with the "
-                f"API key and must return the client (or None)."
-            ) from None
-        if inspect.iscoroutine(client):
-            client.close()
-            raise ModelSetupError(
-                f"The setup function of model {self.label!r} is async; it must be a plain function that "
-                f"returns the client (or None)."
-            )
-        return client
-
-    def __repr__(self) -> str:
-        shown = [repr(self.name)]
-        if self.rate_limit is not None:
-            shown.append(f"rate_limit={self.rate_limit!r}")
-        if self.cost is not None:
-            shown.append(f"cost=({self.cost.input:g}, {self.cost.output:g})")
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-    def __getstate__(self) -> object:
-        raise TypeError(f"{type(self).__name__} holds an API key and a client, and is never pickled.")
-
-
-class Model(_Callable, CallMethods):
+class Model(Service, CallMethods):
     """A language model, made of a setup function and a call function.
 
     Args:
@@ -300,11 +132,8 @@ class Model(_Callable, CallMethods):
         _ = self.client
         if self._runner is None:
             raise InputError(f"Model {self.label!r} has no call function.")
-        token = _args_of_call.set((self, {**self._args, **request.params}))
-        try:
+        with self.called_with(request.params):
             return as_completion(await self._runner(self, request.text))
-        finally:
-            _args_of_call.reset(token)
 
     async def reply_to(self, request: ModelRequest) -> Completion:
         """What `complete` gives, however a subclass has defined it."""
@@ -391,7 +220,7 @@ class Embedder(ABC):
         """Vectors of one batch of texts, in one attempt."""
 
 
-class EmbedModel(_Callable, Embedder):
+class EmbedModel(Service, Embedder):
     """An embedding model, made of a setup function and a call function.
 
     Args:

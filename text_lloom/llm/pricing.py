@@ -84,5 +84,5 @@ def nearest_model(model: str) -> str | None:
     from genai_prices import data_snapshot
 
     names = {entry.id for provider in data_snapshot.get_snapshot().providers for entry in provider.models}
-    close = get_close_matches(model, sorted(names - {model}), n=1, cutoff=0.8)
+    close = get_close_matches(model, sorted(names - {model}), n=1, cutoff=0.85)
     return close[0] if close else None

@@ -20,6 +20,8 @@ export interface PlacedLabel {
 const CELLS = 24;
 /** A name is written where its group is at least this many times as frequent as on the whole map. */
 const LIFT = 2;
+/** Or where at least this share of the documents are of the group: half of all cannot be twice as frequent. */
+const MOSTLY = 0.65;
 /** And where at least this share of the group lies: a few documents side by side are chance. */
 const LEAST_PEAK = 0.08;
 /** Groups of fewer documents than this share of all are left to the legend. */
@@ -59,8 +61,8 @@ export function spotsOf(grouping: Grouping, places: Float32Array, home: Viewport
       const around = sumAround(own, cell);
       if (around > most) [best, most] = [cell, around];
     }
-    const expected = (n / placed) * sumAround(all, best);
-    if (most < LIFT * expected || most < n * LEAST_PEAK) continue;
+    const there = sumAround(all, best);
+    if (most < there * Math.min((LIFT * n) / placed, MOSTLY) || most < n * LEAST_PEAK) continue;
     spots.push({ group, at: middle(grouping.of, group, cells, best, places) });
   }
   return spots.sort((a, b) => (grouping.groups[b.group]?.n ?? 0) - (grouping.groups[a.group]?.n ?? 0));

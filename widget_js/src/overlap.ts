@@ -6,10 +6,18 @@ import { codeOf, type Scores } from "./scores";
 /** Counts for each pair of the concepts `ids`, as square matrices in row-major order. */
 export interface Overlap {
   ids: readonly string[];
-  /** Documents that match both; the diagonal holds the matches of each concept. */
+  /** Documents that match the first (row) and have a score on the second; the diagonal: all its matches. */
+  own: Uint32Array;
+  /** Documents that match both. */
   both: Uint32Array;
   /** Documents that have a score on both and match at least one. */
   either: Uint32Array;
+}
+
+/** Two concepts that were chosen. */
+export interface PairIds {
+  first: string;
+  second: string;
 }
 
 export interface Pair {
@@ -48,6 +56,7 @@ export function overlapOf(scores: Scores, threshold: number): Overlap {
     scored.push(missing ? known : null);
   }
   const n = ids.length;
+  const own = new Uint32Array(n * n);
   const both = new Uint32Array(n * n);
   const either = new Uint32Array(n * n);
   for (let i = 0; i < n; i++) {
@@ -55,9 +64,11 @@ export function overlapOf(scores: Scores, threshold: number): Overlap {
       const counts = countPair(matches[i] as Uint32Array, matches[j] as Uint32Array, scored[i] ?? null, scored[j] ?? null);
       both[i * n + j] = both[j * n + i] = counts.both;
       either[i * n + j] = either[j * n + i] = counts.either;
+      own[i * n + j] = counts.first;
+      own[j * n + i] = counts.second;
     }
   }
-  return { ids, both, either };
+  return { ids, own, both, either };
 }
 
 function countPair(
@@ -65,19 +76,16 @@ function countPair(
   b: Uint32Array,
   knownA: Uint32Array | null,
   knownB: Uint32Array | null,
-): { both: number; either: number } {
-  let both = 0;
-  let either = 0;
+): { first: number; second: number; both: number; either: number } {
+  let [first, second, both] = [0, 0, 0];
   for (let word = 0; word < a.length; word++) {
-    const left = a[word] as number;
-    const right = b[word] as number;
-    let union = left | right;
-    if (knownA !== null) union &= knownA[word] as number;
-    if (knownB !== null) union &= knownB[word] as number;
+    const left = (a[word] as number) & (knownB === null ? -1 : (knownB[word] as number));
+    const right = (b[word] as number) & (knownA === null ? -1 : (knownA[word] as number));
+    first += bits(left);
+    second += bits(right);
     both += bits(left & right);
-    either += bits(union);
   }
-  return { both, either };
+  return { first, second, both, either: first + second - both };
 }
 
 /** The number of set bits of a 32-bit word (Hacker's Delight, figure 5-2). */

@@ -29,6 +29,14 @@ describe("spotsOf", () => {
     expect(spots[1]?.at[0]).toBeCloseTo(8, 0);
   });
 
+  test("names a group of most documents where it is nearly alone", () => {
+    const of = new Uint8Array(100);
+    const places = Float32Array.from({ length: 200 }, (_, i) => (i < 160 ? Math.sin(i * 12.9898) : 9 + Math.sin(i)));
+    of.fill(1, 80);
+    const grouping: Grouping = { title: "", direct: true, groups: [group("Most", 0, 80), group("Few", 1, 20)], of };
+    expect(spotsOf(grouping, places, fit(places, 400, 400)).map((spot) => spot.group)).toEqual([0, 1]);
+  });
+
   test("names nothing where names tell nothing on the map", () => {
     const { places, grouping, home } = spread();
     expect(spotsOf({ ...grouping, direct: false }, places, home)).toEqual([]);

@@ -15,7 +15,8 @@ function counted(columns: number[][], i: number, j: number, lowest: number) {
   const known = rows.filter(([a, b]) => a !== U && b !== U);
   const both = known.filter(([a, b]) => a >= lowest && b >= lowest).length;
   const either = known.filter(([a, b]) => a >= lowest || b >= lowest).length;
-  return { both, either };
+  const own = known.filter(([a]) => a >= lowest).length;
+  return { own, both, either };
 }
 
 describe("overlapOf", () => {
@@ -29,7 +30,8 @@ describe("overlapOf", () => {
       const overlap = overlapOf(scoresOf(columns), threshold);
       for (let i = 0; i < 5; i++) {
         for (let j = 0; j < 5; j++) {
-          const { both, either } = counted(columns, i, j, lowest);
+          const { own, both, either } = counted(columns, i, j, lowest);
+          expect(overlap.own[i * 5 + j]).toBe(own);
           expect(overlap.both[i * 5 + j]).toBe(both);
           expect(overlap.either[i * 5 + j]).toBe(either);
         }

@@ -88,7 +88,9 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     _compatible("llamacpp_server", "default", prefix="llamacpp-server", needs_name=False),
     _compatible("lmstudio", "qwen2.5-7b-instruct"),
     _compatible("tgi", "tgi", needs_name=False, embeddings=False),
-    _compatible("kserve", "llama3@http://host/openai/v1"),
+    _compatible(
+        "kserve", "llama3@http://host/openai/v1", note="with its address: name@http://host/openai/v1"
+    ),
     Provider(
         "any",
         "any-llm",

@@ -236,7 +236,7 @@ class _Reply:
 
 
 def _http_client(anthropic: Any) -> Any:
-    """The package's client over aiohttp, at half the CPU per request; its default where that is not there."""
+    """The package's client over aiohttp, which is lighter; `None` for its default where that is not there."""
     try:
         return anthropic.DefaultAioHttpClient()
     except (AttributeError, RuntimeError):

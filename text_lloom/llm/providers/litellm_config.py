@@ -16,6 +16,22 @@ from text_lloom.llm.providers.sdk import listed_at
 __all__ = ["PARAMS", "Deployment", "Listing", "completed", "deployments_of", "limit_of", "redacted", "where"]
 
 _ENVIRONMENT: Final = "os.environ/"
+_NO_KEY: Final = "EMPTY"
+_ADDRESSED: Final = frozenset(
+    {
+        "azure",
+        "azure_ai",
+        "bedrock",
+        "databricks",
+        "huggingface",
+        "sagemaker",
+        "snowflake",
+        "vertex_ai",
+        "watsonx",
+    }
+)
+"""Providers whose users each have an address of their own; to others, a key of the environment is not sent
+when the configuration names another address."""
 _CONFIG_KEYS: Final = (
     "fallbacks",
     "model_list",
@@ -135,6 +151,8 @@ def _deployment(entry: object) -> Deployment:
     if not isinstance(model, str) or not model:
         raise InputError("config: a model needs 'model_name', or 'model' in its 'litellm_params'.")
     params = {key: settings.pop(key) for key in list(settings) if key in PARAMS}
+    if settings.get("api_base") and model.partition("/")[0] not in _ADDRESSED:
+        settings["api_key"] = settings.get("api_key") or _NO_KEY
     return Deployment(
         str(name or model),
         model,
@@ -198,7 +216,7 @@ def completed(
         settings.setdefault("api_key", api_key)
     if base_url is not None:
         settings.setdefault("api_base", base_url)
-        settings.setdefault("api_key", "EMPTY")
+        settings.setdefault("api_key", _NO_KEY)
     return (replace(first, settings=settings), *others)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -13,11 +12,12 @@ from text_lloom.errors import ContextOverflow, InputError, ModelSetupError
 from text_lloom.llm.asked import Message, ModelRequest
 from text_lloom.llm.constrained import Constraint, ConstraintMaker
 from text_lloom.llm.gathering import Gatherer, Job
-from text_lloom.llm.generating import Generated, Row, Sampling, generate_rows
+from text_lloom.llm.generating import Generated, Row, generate_rows
 from text_lloom.llm.model import Model
-from text_lloom.llm.numeric import finite_number, whole_number
+from text_lloom.llm.numeric import whole_number
 from text_lloom.llm.on_device import loading
 from text_lloom.llm.returned import Completion
+from text_lloom.llm.sampling import sampling_of, stops_of
 from text_lloom.llm.weights import check_packages, fingerprint, pick_device
 
 __all__ = ["TransformersModel"]
@@ -129,7 +129,7 @@ class TransformersModel(Model):
         self.model_kwargs, self.tokenizer_kwargs = dict(model_kwargs or {}), dict(tokenizer_kwargs or {})
         self.system_prompt = system_prompt
         self.batch_size = batch
-        _sampling(self.params)  # refuses faulty values now
+        sampling_of(self.params)  # refuses faulty values now
         self._gatherer: Gatherer[_Asked, Completion] = Gatherer(self._answer, batch_size=batch)
 
     @property
@@ -255,7 +255,7 @@ class TransformersModel(Model):
         """What is to be generated for a request, one row per wanted reply."""
         request, on_text = job.request
         tokens = self._tokens(request.messages)
-        sampling = _sampling(request.params)
+        sampling = sampling_of(request.params)
         constraint = self._constraint(request)
         needed = 0 if constraint is None else constraint.shortest
         max_tokens = self._room(request, len(tokens), max(_LONGEST_REPLY, _SPARE * needed))
@@ -270,7 +270,7 @@ class TransformersModel(Model):
                 max_tokens,
                 sampling(n),
                 constraint,
-                _stops(request.params.get("stop")),
+                stops_of(request.params.get("stop")),
                 on_text if n == 0 else None,
                 lambda: job.abandoned,
             )
@@ -342,59 +342,6 @@ def _completion(generated: Sequence[Generated | Exception], row: Row) -> Complet
         first.finish_reason,
         others=tuple(reply.text for reply in others),
     )
-
-
-def _sampling(params: Mapping[str, object]) -> Callable[[int], Sampling]:
-    """How the n-th reply to a request is sampled.
-
-    Raises:
-        InputError: When a parameter's value cannot be used.
-    """
-    numbers: dict[str, float] = {}
-    for name, low, high in _RANGES:
-        value = params.get(name)
-        if value is None:
-            continue
-        number = finite_number(value)
-        if number is None or not low <= number <= high:
-            raise InputError(f"{name}={value!r} must be a number from {low:g} to {high:g}.")
-        numbers[name] = number
-    _stops(params.get("stop"))
-    if params.get("max_tokens") is not None:
-        whole_number(params["max_tokens"], what="max_tokens")
-    seed = int(numbers["seed"]) if "seed" in numbers else int.from_bytes(os.urandom(4), "big")
-    top_k = numbers.get("top_k")
-
-    def of(n: int) -> Sampling:
-        return Sampling(
-            numbers.get("temperature", 0.0),
-            numbers.get("top_p"),
-            None if top_k is None else int(top_k),
-            numbers.get("min_p"),
-            numbers.get("repetition_penalty"),
-            (seed + n) % 2**63,
-        )
-
-    return of
-
-
-_RANGES: Final = (
-    ("temperature", 0.0, 100.0),
-    ("top_p", 0.0, 1.0),
-    ("top_k", 0.0, 1e9),
-    ("min_p", 0.0, 1.0),
-    ("repetition_penalty", 0.01, 100.0),
-    ("seed", 0.0, 2.0**63),
-)
-
-
-def _stops(value: object) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    stops = (value,) if isinstance(value, str) else value
-    if isinstance(stops, (list, tuple)) and all(isinstance(stop, str) and stop for stop in stops):
-        return tuple(stops)
-    raise InputError(f"stop={value!r} must be a text or a list of texts, none of them empty.")
 
 
 def _without_end(tokens: list[int], tokenizer: Any) -> list[int]:

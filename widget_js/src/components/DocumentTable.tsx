@@ -88,7 +88,7 @@ export function DocumentTable({ store, scroller, covered, onJudge }: Props) {
   };
   const judged = store.state.value.concept !== null && store.state.value.concept !== OUTLIERS;
   const meta = columns.length === 0 ? "" : ` repeat(${columns.length}, var(--lloom-meta))`;
-  const template = `${judged ? "56px " : ""}minmax(0, 1fr) ${judged ? "var(--lloom-rationale)" : ""}${meta}`;
+  const template = `${judged ? "60px " : ""}minmax(0, 1fr) ${judged ? "var(--lloom-rationale)" : ""}${meta}`;
   return (
     <div
       class={judged ? "lloom-table" : "lloom-table lloom-table--plain"}
@@ -100,7 +100,11 @@ export function DocumentTable({ store, scroller, covered, onJudge }: Props) {
       style={{ "--lloom-columns": template }}
       onKeyDown={onKeyDown}
       onFocus={(event) => {
-        if (event.target === event.currentTarget && at < 0) cursor.value = rows[first] ?? null;
+        if (event.target !== event.currentTarget) return;
+        const to = at < 0 ? first : at;
+        if (at < 0) cursor.value = rows[to] ?? null;
+        // A browser shows some part of what takes the focus; a press of the mouse must find its row in place.
+        if (event.currentTarget.matches(":focus-visible")) scrollTo(to);
       }}
     >
       <DocumentTableHead store={store} columns={columns} top={covered} />

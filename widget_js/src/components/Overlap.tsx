@@ -2,18 +2,13 @@
 
 import { useMemo, useState } from "preact/hooks";
 import { counted, percent } from "../format";
-import { alikePairs, overlapOf } from "../overlap";
+import { alikePairs, overlapOf, type PairIds } from "../overlap";
 import type { Store } from "../store";
 import { Empty } from "./Empty";
 import { OverlapGrid } from "./OverlapGrid";
 import { OverlapPair } from "./OverlapPair";
 
 const SHOWN_PAIRS = 12;
-
-export interface PairIds {
-  first: string;
-  second: string;
-}
 
 export function Overlap({ store }: { store: Store }) {
   const { threshold, concept, also } = store.state.value;

@@ -1,8 +1,7 @@
 /** All pairs of concepts as a triangle of cells, to be walked with the arrow keys. */
 
 import { useRef, useState } from "preact/hooks";
-import { type Overlap, jaccard } from "../overlap";
-import type { PairIds } from "./Overlap";
+import { jaccard, type Overlap, type PairIds } from "../overlap";
 
 interface Props {
   overlap: Overlap;

@@ -2,10 +2,9 @@
 
 import { useState } from "preact/hooks";
 import { counted, percent } from "../format";
-import { type Overlap, jaccard } from "../overlap";
+import { jaccard, type Overlap, type PairIds } from "../overlap";
 import type { Store } from "../store";
 import { MergeDialog } from "./MergeDialog";
-import type { PairIds } from "./Overlap";
 
 interface Props {
   store: Store;
@@ -21,7 +20,7 @@ export function OverlapPair({ store, overlap, pair }: Props) {
   if (first === undefined || second === undefined || i < 0 || j < 0) return null;
   const n = overlap.ids.length;
   const both = overlap.both[i * n + j] as number;
-  const [inFirst, inSecond] = [overlap.both[i * n + i] as number, overlap.both[j * n + j] as number];
+  const [inFirst, inSecond] = [overlap.own[i * n + j] as number, overlap.own[j * n + i] as number];
   return (
     <div class="lloom-pairbox" role="group" aria-label="Chosen pair">
       <p class="lloom-pairbox-both">

@@ -16,6 +16,9 @@ export function ScoreBar({ store }: { store: Store }) {
   const { estimate } = estimating;
   const running = store.progress.value !== null;
   const models = store.about.value.models;
+  // Those with scores are asked about again only where one is missing.
+  const unscored = ids.filter((id) => known.get(id)?.scored === false).length;
+  const what = counted(unscored === 0 ? ids.length : unscored, "concept");
   const done = estimate !== null && estimate.n_docs === 0;
   const score = (): void => {
     if (estimate === null) return;
@@ -47,8 +50,8 @@ export function ScoreBar({ store }: { store: Store }) {
         onClick={score}
       >
         {estimate === null || done
-          ? `Score ${counted(ids.length, "concept")}`
-          : `Score ${counted(ids.length, "concept")}, ${price(estimate)}`}
+          ? `Score ${what}`
+          : `Score ${what}, ${price(estimate)}`}
       </button>
     </div>
   );

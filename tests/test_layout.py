@@ -1,0 +1,93 @@
+"""Places on the map: documents about the same thing lie together, the same each time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import text_lloom.workbench as wb
+from tests.view_session import LOCAL
+from text_lloom.analysis.layout import lay_out, word_vectors
+from text_lloom.errors import PaidCallRefused
+from text_lloom.llm.model import EmbedModel
+from text_lloom.testing import HashEmbedModel
+
+SUBJECTS = {
+    "buses": "the bus to {} was late and the driver said nothing",
+    "tickets": "a monthly ticket to {} costs far too much money",
+    "cycling": "no safe lane for bicycles on the road to {}",
+}
+PLACES = ["Hull", "Leeds", "York", "Bath", "Derby", "Luton", "Crewe", "Dover", "Poole", "Truro"]
+
+
+def frame(repeats: int = 3) -> pd.DataFrame:
+    rows = [
+        (subject, f"{text.format(place)} {number}")
+        for number in range(repeats)
+        for subject, text in SUBJECTS.items()
+        for place in PLACES
+    ]
+    return pd.DataFrame(rows, columns=["subject", "text"])
+
+
+def share_of_alike(places: np.ndarray, subjects: pd.Series) -> float:
+    """How often the nearest document on the map is about the same subject."""
+    apart = ((places[:, None] - places[None]) ** 2).sum(axis=2)
+    np.fill_diagonal(apart, np.inf)
+    nearest = apart.argmin(axis=1)
+    return float((subjects.to_numpy() == subjects.to_numpy()[nearest]).mean())
+
+
+@pytest.mark.parametrize("most_read", [20_000, 10], ids=["read", "by-words"])
+def test_documents_about_the_same_lie_together(most_read: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("text_lloom.editing._MOST_READ", most_read)
+    documents = frame()
+    layouts = [wb.lloom(documents, "text", **LOCAL).map_layout() for _ in range(2)]
+    pd.testing.assert_frame_equal(*layouts)
+    places = layouts[0][["x", "y"]].to_numpy()
+    assert np.abs(places).max() == pytest.approx(1.0)
+    assert share_of_alike(places, documents["subject"]) > 0.9
+
+
+def test_a_model_of_the_users_own_lays_out_anew() -> None:
+    session = wb.lloom(frame(1), "text", **LOCAL)
+    local = session.map_layout()
+    own = session.map_layout(HashEmbedModel())
+    assert not np.array_equal(local["x"], own["x"])
+    pd.testing.assert_frame_equal(session.map_layout(), own)
+
+
+def test_a_paid_model_is_not_asked_unnoticed() -> None:
+    paid = EmbedModel("paid", None, lambda _, texts: [[1.0, 0.0] for _ in texts], cost=1e-6)
+    session = wb.lloom(frame(1), "text", **LOCAL)
+    with pytest.warns(UserWarning, match=r"Estimated cost.*the map"), pytest.raises(PaidCallRefused):
+        session.map_layout(paid)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 8, 9, 30])
+def test_any_number_of_documents_has_places(n: int) -> None:
+    vectors = np.random.default_rng(0).normal(size=(n, 5)).astype(np.float32)
+    places = lay_out(vectors)
+    assert places.shape == (n, 2)
+    assert np.isfinite(places).all()
+    assert np.isfinite(lay_out(np.ones((n, 4), np.float32))).all(), "equal documents, too"
+
+
+def test_what_has_no_vector_has_no_place() -> None:
+    vectors = np.eye(12, dtype=np.float32)
+    vectors[3] = 0
+    places = lay_out(vectors)
+    assert np.isnan(places[3]).all()
+    assert np.isfinite(np.delete(places, 3, axis=0)).all()
+    assert np.isnan(lay_out(np.zeros((5, 3), np.float32))).all()
+
+
+def test_words_of_any_script_make_vectors() -> None:
+    texts = ["电车晚点了", "电车很贵", "الحافلة متأخرة", "الحافلة غالية", "late bus", "late tram", "?!", ""]
+    vectors = word_vectors(texts)
+    assert vectors[:6].any(axis=1).all()
+    assert not vectors[6:].any()
+    alike = vectors @ vectors.T
+    assert all(alike[a, a + 1] > alike[a, (a + 2) % 6] for a in (0, 2, 4))
+    assert word_vectors(["a", "b"]).shape == (2, 1)
