@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -183,3 +185,66 @@ def test_waiting_for_a_start_can_be_limited(comments: pd.DataFrame) -> None:
     assert frame is not None
     assert frame["score"].notna().sum() == 5
     assert session.failures()["reason"].str.contains("wait_timeout=0.2").all()
+
+
+# --- budgets over all models and over the whole life of a session --------------------------------------
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_every_model_of_a_list_needs_a_price_under_a_budget(comments: pd.DataFrame, position: int) -> None:
+    models: list[Model] = [FunctionModel(judge, name="priced", cost=1e-6)]
+    models.insert(position, FunctionModel(judge, name="mystery", cost=None))
+    with pytest.raises(InputError, match="price of mystery is unknown"):
+        scoring_session(comments, models, budget=5.0).sync.score()
+
+
+def test_a_free_model_with_a_paid_one_behind_it_may_cost(comments: pd.DataFrame) -> None:
+    dear = FunctionModel(judge, name="dear", cost=(1e-3, 1e-3))
+    session = scoring_session(comments, [FunctionModel(judge, name="free"), dear])
+    estimate = session.estimate_score_cost()
+    assert estimate.usd_low == 0
+    assert estimate.usd_high > 1
+    assert not estimate.is_free
+
+
+def test_calls_under_a_budget_need_a_price() -> None:
+    with pytest.raises(InputError, match="price of mystery is unknown"):
+        FunctionModel(judge, name="mystery", cost=None).sync.call_many(["one"], budget=1.0)
+
+
+def silent(_: Model, prompt: str) -> str:
+    """Replies, but reports no tokens."""
+    return json.dumps(judge(prompt))
+
+
+def test_setting_the_budget_forgets_nothing_that_was_spent(comments: pd.DataFrame) -> None:
+    allow_paid_calls(True)  # a scripted model with a price; nothing is really paid
+    model = Model("silent", fn=silent, cost=(1e-5, 1e-5), concurrency=1)
+    session = scoring_session(comments, model, budget=0.03, cache=False)
+    with pytest.warns(UserWarning, match="stops before"), pytest.raises(BudgetReached):
+        session.sync.score()
+    asked = len(session.ledger)
+    assert 0 < asked < len(comments)
+    for budget in (0.03, None, 0.03):
+        session.budget = budget
+    with pytest.warns(UserWarning, match="stops before"), pytest.raises(BudgetReached):
+        session.sync.resume()
+    assert len(session.ledger) == asked
+
+
+def test_a_loaded_session_remembers_what_it_spent(comments: pd.DataFrame, tmp_path: Path) -> None:
+    allow_paid_calls(True)  # a scripted model with a price; nothing is really paid
+    model = FunctionModel(judge, cost=(1e-5, 1e-5), concurrency=1)
+    session = scoring_session(comments, model, budget=0.03)
+    with pytest.warns(UserWarning, match="stops before"), pytest.raises(BudgetReached):
+        session.sync.score()
+    path = session.save(tmp_path, "half")
+    asked = len(model.prompts)
+    loaded = wb.load(path, score_model=model, budget=0.03)
+    with pytest.warns(UserWarning, match="stops before"), pytest.raises(BudgetReached):
+        loaded.sync.score()
+    assert len(model.prompts) == asked
+    counted = wb.load(path, score_model=model, token_budget=10)
+    with pytest.warns(UserWarning, match="of the budget is left"), pytest.raises(BudgetReached):
+        counted.sync.score()
+    assert len(model.prompts) == asked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Collection, Coroutine, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral
@@ -470,6 +470,36 @@ class Session:
             auto_review=auto_review,
         )
 
+    def _limit_spending(self, usd: float | None) -> None:
+        """Set the budget in US dollars; what was spent by now counts."""
+        budget = self._run.budget
+        if budget is None or usd is None:
+            self._run.budget = None if usd is None else Budget(usd, spent=self._spent())
+        else:
+            budget.usd = usd
+
+    def _limit_tokens(self, tokens: float | None) -> None:
+        """Set the budget in tokens; what was spent by now counts."""
+        budget = self._run.token_budget
+        if budget is None or tokens is None:
+            totals = self.ledger.totals()
+            spent = totals.in_tokens + totals.out_tokens
+            self._run.token_budget = None if tokens is None else TokenBudget(tokens, spent=spent)
+        else:
+            budget.usd = tokens
+
+    def _spent(self) -> float:
+        """US dollars so far, at the models' prices where the provider reported no tokens."""
+        prices = {model.label: model.cost for model in _priced_models(self.models)}
+        usd = 0.0
+        for attempt in self.ledger.attempts:
+            price = prices.get(attempt.model)
+            if attempt.usd is not None:
+                usd += attempt.usd
+            elif price is not None:
+                usd += price.of(attempt.in_tokens, attempt.out_tokens)
+        return usd
+
     def _may_spend(self, estimate: Estimate, what: str, confirm: bool | None) -> bool:
         allowed = may_spend(
             estimate,
@@ -671,6 +701,17 @@ def _is_remote(model: AnyModel | Embedder) -> bool:
     if isinstance(model, HybridEmbedModel):
         return any(_is_remote(part) for part in model.parts)
     return isinstance(model, (Model, EmbedModel, Classifier))
+
+
+def _priced_models(models: Iterable[AnyModel | Embedder]) -> Iterator[Model | EmbedModel]:
+    """The models that may have a price, those asked in turn or together one by one."""
+    for model in models:
+        if isinstance(model, (Model, EmbedModel)):
+            yield model
+        elif isinstance(model, Fallbacks):
+            yield from _priced_models(model.models)
+        elif isinstance(model, HybridEmbedModel):
+            yield from _priced_models(model.parts)
 
 
 async def _declined() -> None:

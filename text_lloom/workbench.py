@@ -138,8 +138,7 @@ class lloom(Viewing):
 
     @budget.setter
     def budget(self, usd: float | None) -> None:
-        spent = self.ledger.totals().usd
-        self._run.budget = None if usd is None else Budget(usd, spent=spent)
+        self._limit_spending(None if usd is None else Budget.checked(usd))
 
     @property
     def token_budget(self) -> int | None:
@@ -148,9 +147,7 @@ class lloom(Viewing):
 
     @token_budget.setter
     def token_budget(self, tokens: int | None) -> None:
-        totals = self.ledger.totals()
-        spent = totals.in_tokens + totals.out_tokens
-        self._run.token_budget = None if tokens is None else TokenBudget(tokens, spent=spent)
+        self._limit_tokens(None if tokens is None else TokenBudget.checked(tokens))
 
     @property
     def in_df(self) -> pd.DataFrame:
@@ -704,13 +701,15 @@ def load(
     score_model: ModelSpec = None,
     debug: bool = False,
     budget: float | None = None,
+    token_budget: int | None = None,
     cache: bool | str | Path = True,
     retry: RetryPolicy | None = None,
 ) -> lloom:
     """Open a session that was saved with `l.save()`.
 
     Models and keys are not in the file; pass the models again, as for `lloom`. Nothing in the file is
-    ever run.
+    ever run. `budget` and `token_budget` hold for the session as a whole: what it had spent when it was
+    saved counts.
 
     Raises:
         FileProblem: When the file cannot be read, or is no session.
@@ -730,7 +729,7 @@ def load(
             score=score_model,
             background=state.corpus.texts,
         ),
-        budget=budget,
+        budget=None,
         random_state=random_state if isinstance(random_state, int) else 0,
         debug=debug,
         cache=cache,
@@ -740,6 +739,7 @@ def load(
     session._quotes, session._bullets, session._support = state.quotes, state.bullets, state.support
     session._labels, session._layout = Labels(state.labels), state.layout
     session._run.ledger = Ledger(state.attempts)
+    session.budget, session.token_budget = budget, token_budget
     session._run.failures.extend(state.failures)
     session.time = {(step, at): seconds for step, at, seconds in state.step_seconds}
     if "batches" in state.settings:

@@ -8,28 +8,32 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
 from text_lloom.errors import (
+    AnswerRefused,
     BadAnswer,
-    BudgetReached,
     LloomError,
     ModelError,
     PermanentError,
     RateLimited,
     TransientError,
 )
+from text_lloom.llm.budget import Budget, Reservation, TokenBudget
 from text_lloom.llm.limits import Limiter, Slot
 from text_lloom.llm.model import EmbedModel, Model, limiter_of
 from text_lloom.llm.posing import complaint
 from text_lloom.llm.redis_limits import SharedLimiter, SharedSlot
 from text_lloom.llm.retry import FATAL, as_model_error
-from text_lloom.llm.returned import Completion
+from text_lloom.llm.returned import Completion, checked
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt, Outcome
-from text_lloom.llm.wire import on_sent
+from text_lloom.llm.wire import Departure, on_sent
 
 __all__ = ["Request", "first_error", "with_retries"]
 
 R = TypeVar("R")
+
+_LONG_REPLY = 1000
+"""Tokens that a reply may have when nothing bounds it, as far as a budget is concerned."""
 
 
 class _Booked(NamedTuple):
@@ -37,6 +41,19 @@ class _Booked(NamedTuple):
 
     usd: float
     tokens: int
+
+
+class _Held(NamedTuple):
+    """What an attempt has set aside in a budget."""
+
+    budget: Budget
+    taken: Reservation
+
+
+def _give_back(held: list[_Held], booked: _Booked) -> None:
+    """Book what an attempt took in place of what was set aside for it."""
+    for budget, taken in held:
+        budget.give_back(taken, booked.tokens if isinstance(budget, TokenBudget) else booked.usd)
 
 
 class Request:
@@ -48,9 +65,11 @@ class Request:
         run: Ledger, budget and so on.
         count: Estimates the tokens of the prompt; called only when that matters.
         out_tokens: Expected tokens of the reply.
+        most_tokens: The most that the reply can have, if that is known.
         begun: Set when the first attempt starts.
 
     Attributes:
+        expected: Expected tokens of the reply.
         attempts: How many there were.
         usd: What they cost in US dollars, as far as prices are known.
         unpriced: Whether the price of one is not known.
@@ -68,10 +87,11 @@ class Request:
         *,
         count: Callable[[], int],
         out_tokens: int,
+        most_tokens: int | None = None,
         begun: asyncio.Event | None = None,
     ) -> None:
         self.model, self.step, self.run = model, step, run
-        self.count, self.out_tokens = count, out_tokens
+        self.count, self.expected, self.most_tokens = count, out_tokens, most_tokens
         self.begun = begun
         self.attempts = 0
         self.usd = self.seconds = 0.0
@@ -127,42 +147,33 @@ class Request:
         read: Callable[[Completion], R],
         problem: tuple[str, str] | None,
     ) -> R:
-        model, price = self.model, self.model.cost
-        budget, token_budget = self.run.budget, self.run.token_budget
+        model = self.model
         in_tokens = 0
         if (
-            budget is not None
-            or token_budget is not None
+            self.run.budget is not None
+            or self.run.token_budget is not None
             or any(window.unit == "tokens" for window in model.limit.windows)
         ):
             in_tokens = self._sent_tokens(problem)
-        expected = 0.0 if price is None else price.of(in_tokens, self.out_tokens)
         limiter, gate = limiter_of(model)
         async with gate:
-            tokens = in_tokens + self.out_tokens
-            if budget is not None:
-                budget.reserve(expected)
-            if token_budget is not None:
-                try:
-                    token_budget.reserve(tokens)
-                except BudgetReached:
-                    if budget is not None:
-                        budget.settle(expected, 0.0)
-                    raise
+            held = await self._set_aside(in_tokens)
             booked = _Booked(0.0, 0)
             try:
                 asked_for = time.perf_counter()
-                slot = await self._start(limiter, tokens)
+                slot = await self._start(limiter, in_tokens + self.expected)
                 self.run.waited += time.perf_counter() - asked_for
                 self.attempts += 1
                 if self.begun is not None:
                     self.begun.set()
                 at, began = time.time(), time.perf_counter()
                 outcome: Outcome = "transient error"
-                on_sent.set(slot.sent)
+                is_lost = False
+                departure = Departure(slot.sent)
+                on_sent.set(departure)
                 try:
                     async with asyncio.timeout(model.timeout):
-                        self.reply = await call(problem)
+                        self.reply = checked(await call(problem))
                     outcome = "bad answer"
                     answer = read(self.reply)
                     outcome = "answer"
@@ -170,28 +181,61 @@ class Request:
                     return answer
                 except LloomError as error:
                     outcome = _outcome(error, outcome)
+                    is_lost = isinstance(error, TransientError) and departure.is_lost_by(
+                        error.__context__ or error
+                    )
+                    if isinstance(error, AnswerRefused) and error.in_tokens is not None:
+                        self.reply = checked(Completion("", error.in_tokens, error.out_tokens, usd=error.usd))
                     raise
                 except asyncio.CancelledError:
+                    is_lost = departure.may_have_left
                     task = asyncio.current_task()
                     if task is None or task.cancelling():
                         outcome = "cancelled"
                         raise
                     raise TransientError(f"Model {model.label!r} cancelled its own call.") from None
                 except Exception as error:
+                    is_lost = departure.is_lost_by(error)
                     found = as_model_error(
                         error, model=model.label, timeout=model.timeout, redact=model.redact
                     )
                     outcome = _outcome(found, outcome)
                     raise found from None
                 finally:
-                    booked = self._book(at, time.perf_counter() - began, problem, outcome)
+                    seconds = time.perf_counter() - began
+                    booked = self._book(at, seconds, problem, outcome, is_lost=is_lost)
                     if self.reply is not None and self.reply.in_tokens is not None:
                         slot.settle(self.reply.in_tokens + (self.reply.out_tokens or 0))
             finally:
+                _give_back(held, booked)
+
+    async def _set_aside(self, in_tokens: int) -> list[_Held]:
+        """Set aside in each budget what an attempt may take.
+
+        Raises:
+            BudgetReached: When it would pass one of them; nothing is set aside then.
+        """
+        price, plausible = self.model.cost, self._plausible
+        wary = plausible if self.most_tokens is not None else max(plausible, _LONG_REPLY)
+        tokens = (in_tokens + plausible, in_tokens + wary)
+        usd = (0.0, 0.0) if price is None else (price.of(in_tokens, plausible), price.of(in_tokens, wary))
+        kind, held = (self.step, self.model.label), list[_Held]()
+        try:
+            for budget, (amount, most) in ((self.run.budget, usd), (self.run.token_budget, tokens)):
                 if budget is not None:
-                    budget.settle(expected, booked.usd)
-                if token_budget is not None:
-                    token_budget.settle(tokens, booked.tokens)
+                    taken = await budget.take(
+                        amount, wary=most, kind=kind, is_bound=self.most_tokens is not None
+                    )
+                    held.append(_Held(budget, taken))
+        except BaseException:
+            _give_back(held, _Booked(0.0, 0))
+            raise
+        return held
+
+    @property
+    def _plausible(self) -> int:
+        """Tokens that the reply may have: the most that it can, or else what is expected."""
+        return self.expected if self.most_tokens is None else self.most_tokens
 
     async def _start(self, limiter: Limiter | SharedLimiter, tokens: int) -> Slot | SharedSlot:
         """Wait for a start under the rate limit, but not longer than the model allows."""
@@ -216,13 +260,27 @@ class Request:
             calibration.learn(round(count / calibration.factor), reported)
         calibration.replies += 1
 
-    def _book(self, at: float, seconds: float, problem: tuple[str, str] | None, outcome: Outcome) -> _Booked:
-        """Write the attempt down and give what it cost, estimated where the provider reports no tokens."""
+    def _book(
+        self,
+        at: float,
+        seconds: float,
+        problem: tuple[str, str] | None,
+        outcome: Outcome,
+        *,
+        is_lost: bool,
+    ) -> _Booked:
+        """Write the attempt down and give what it cost, estimated where the provider reports no tokens.
+
+        An attempt whose reply was lost may have been answered, and billed, none the less.
+        """
         model, reply = self.model, self.reply
-        if reply is None:
+        usd: float | None
+        if reply is None and is_lost:
+            in_tokens, out_tokens = self._sent_tokens(problem), self._plausible
+            usd, estimated = 0.0 if model.is_free else None, True
+        elif reply is None:
             in_tokens = out_tokens = 0
-            usd: float | None = 0.0
-            estimated = False
+            usd, estimated = 0.0, False
         else:
             estimated = reply.in_tokens is None
             if reply.in_tokens is not None and problem is None and outcome == "answer":

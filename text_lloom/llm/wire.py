@@ -19,10 +19,45 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["HttpError", "JsonClient", "on_sent"]
+__all__ = ["Departure", "HttpError", "JsonClient", "on_sent"]
 
-on_sent: ContextVar[Callable[[bool], object] | None] = ContextVar("on_sent", default=None)
-"""Called when a request of the current task has left, with whether it is the first on its connection."""
+
+class Departure:
+    """Notes when a request leaves.
+
+    Args:
+        moved: Called when it has left, with whether it is the first on its connection.
+
+    Attributes:
+        is_told: Whether who sends it tells when it leaves; an SDK or a user's function does not.
+        has_left: Whether it has left, as far as that is told.
+    """
+
+    __slots__ = ("_moved", "has_left", "is_told")
+
+    def __init__(self, moved: Callable[[bool], object]) -> None:
+        self._moved = moved
+        self.is_told = self.has_left = False
+
+    def leave(self, fresh: bool) -> None:
+        """The request leaves now."""
+        self.has_left = True
+        self._moved(fresh)
+
+    @property
+    def may_have_left(self) -> bool:
+        """Whether the provider may have got the request."""
+        return self.has_left or not self.is_told
+
+    def is_lost_by(self, error: BaseException) -> bool:
+        """Whether there may have been a reply, which this error kept from us."""
+        if self.is_told:
+            return self.has_left and not isinstance(error, HttpError)
+        return isinstance(error, TimeoutError) or "timeout" in type(error).__name__.lower()
+
+
+on_sent: ContextVar[Departure | None] = ContextVar("on_sent", default=None)
+"""Is told when a request of the current task has left."""
 
 _CONNECT_SECONDS = 30.0
 _FILE_SECONDS = 1800.0
@@ -170,11 +205,14 @@ class JsonClient:
 
     def _posted(self, path: str, body: Mapping[str, object]) -> aiohttp.client._RequestContextManager:
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        departure = on_sent.get()
+        if departure is not None:
+            departure.is_told = True
         return self._session().post(
             self._base_url + path,
             data=content.encode("utf-8", "replace"),
             proxy=self._proxy,
-            trace_request_ctx=on_sent.get(),
+            trace_request_ctx=departure,
         )
 
     def _session(self) -> aiohttp.ClientSession:
@@ -213,9 +251,9 @@ async def _note_fresh(_: object, context: SimpleNamespace, __: object) -> None:
 
 
 async def _tell(_: object, context: SimpleNamespace, __: object) -> None:
-    told = context.trace_request_ctx
-    if told is not None:
-        told(getattr(context, "is_fresh", False))
+    departure = context.trace_request_ctx
+    if departure is not None:
+        departure.leave(getattr(context, "is_fresh", False))
 
 
 def _proxy_for(url: str) -> str | None:

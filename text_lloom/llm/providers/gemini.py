@@ -323,7 +323,11 @@ class _Reply:
             TransientError: When the stream ended before the reply did.
         """
         if self.blocked is not None or self.reason in _DECLINED:
-            raise AnswerRefused(f"The model declined to answer: {self.blocked or self.reason}.")
+            raise AnswerRefused(
+                f"The model declined to answer: {self.blocked or self.reason}.",
+                in_tokens=self.in_tokens,
+                out_tokens=self.out_tokens,
+            )
         if self.reason is None:
             raise TransientError("The stream ended before the reply did.")
         texts = ["".join(self.texts[index]) for index in sorted(self.texts)]
