@@ -16,6 +16,7 @@ from text_lloom.errors import (
     RateLimited,
     TransientError,
 )
+from text_lloom.llm.blocking import TimeLimit, time_limit
 from text_lloom.llm.budget import Budget, Reservation, TokenBudget
 from text_lloom.llm.limits import Limiter, Slot
 from text_lloom.llm.model import EmbedModel, Model, limiter_of
@@ -172,7 +173,8 @@ class Request:
                 departure = Departure(slot.sent)
                 on_sent.set(departure)
                 try:
-                    async with asyncio.timeout(model.timeout):
+                    async with asyncio.timeout(model.timeout) as timer:
+                        time_limit.set(TimeLimit(timer, model.timeout))
                         self.reply = checked(await call(problem))
                     outcome = "bad answer"
                     answer = read(self.reply)
