@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import json
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +253,76 @@ def test_a_loaded_session_remembers_what_it_spent(comments: pd.DataFrame, tmp_pa
     with pytest.warns(UserWarning, match="of the budget is left"), pytest.raises(BudgetReached):
         counted.sync.score()
     assert len(model.prompts) == asked
+
+
+# --- what must not end a step, nor give an old answer ----------------------------------------------------
+
+
+def test_a_terminal_that_is_gone_ends_nothing(
+    comments: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("text_lloom.progress._LOG_SECONDS", 0.01)
+    monkeypatch.setattr(sys, "stderr", Gone())
+    model = FunctionModel(lambda prompt: (time.sleep(0.02), judge(prompt))[1], concurrency=1)
+    session = scoring_session(comments, model)
+    frame = session.sync.score()
+    assert frame is not None
+    assert frame["score"].notna().all()
+
+
+def answering(letter: str, how: str) -> Callable[[Model, str], str]:
+    """Call functions of one name that answer differently, by a closure, a default or a function around."""
+
+    def reply(prompt: str, letter: str) -> str:
+        return json.dumps(judge(prompt)).replace('"A"', f'"{letter}"')
+
+    def by_closure(_: Model, prompt: str) -> str:
+        return reply(prompt, letter)
+
+    def by_default(_: Model, prompt: str, letter: str = letter) -> str:
+        return reply(prompt, letter)
+
+    def by_keyword(_: Model, prompt: str, *, letters: tuple[str, ...] = (letter,)) -> str:
+        return reply(prompt, letters[0])
+
+    def bound(_: Model, prompt: str, *, options: dict[str, str]) -> str:
+        return reply(prompt, options["letter"])
+
+    if how == "partial":
+        return functools.partial(bound, options={"letter": letter})
+    return {"closure": by_closure, "default": by_default, "keyword": by_keyword}[how]
+
+
+@pytest.mark.parametrize("how", ["closure", "default", "keyword", "partial"])
+def test_a_changed_call_function_gets_no_old_replies(
+    comments: pd.DataFrame, tmp_path: Path, how: str
+) -> None:
+    found = []
+    for letter in ("A", "C", "A"):
+        model = Model("same-name", fn=answering(letter, how), cost=0)
+        session = scoring_session(comments, model, cache=tmp_path / "replies.sqlite")
+        frame = session.sync.score()
+        assert frame is not None
+        found.append((float(frame["score"].max()), session.ledger.totals(step="score").cached))
+    assert found == [(1.0, 0), (0.5, 0), (1.0, len(comments))]
+
+
+def test_a_client_in_a_call_function_leaves_its_replies_alike(comments: pd.DataFrame, tmp_path: Path) -> None:
+    """An object is told by its type: its address, or what it has counted, differs from run to run."""
+
+    def around(client: object) -> Callable[[Model, str], str]:
+        def call(_: Model, prompt: str) -> str:
+            assert client is not None
+            return json.dumps(judge(prompt))
+
+        return call
+
+    for expected in (0, len(comments)):
+        model = Model("with-client", fn=around(object()), cost=0)
+        session = scoring_session(comments, model, cache=tmp_path / "replies.sqlite")
+        session.sync.score()
+        assert session.ledger.totals(step="score").cached == expected

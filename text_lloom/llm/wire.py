@@ -16,6 +16,8 @@ from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from text_lloom.errors import ModelSetupError
+
 if TYPE_CHECKING:
     import aiohttp
 
@@ -121,6 +123,7 @@ class JsonClient:
 
         Raises:
             HttpError: For a status of 400 or more.
+            ModelSetupError: When the service redirects to another address.
             OSError: When the service cannot be reached, or the connection breaks.
             TimeoutError: When it does not reply in time.
         """
@@ -143,7 +146,7 @@ class JsonClient:
             HttpError: For a status of 400 or more, or for an event that tells of an error.
         """
         async with self._posted(path, body) as reply:
-            if reply.status >= 400:
+            if reply.status >= 300:
                 await _content(reply)
             if on_headers is not None:
                 on_headers(reply.headers)
@@ -163,13 +166,15 @@ class JsonClient:
 
     async def get(self, path: str) -> Any:
         """The JSON value at a path; raises as `post`."""
-        async with self._session().get(self._base_url + path, proxy=self._proxy) as reply:
+        async with self._session().get(
+            self._base_url + path, proxy=self._proxy, allow_redirects=False
+        ) as reply:
             return json.loads(await _content(reply))
 
     async def download(self, path: str) -> bytes:
         """The content of a file, which may take half an hour; raises as `post`."""
         async with self._session().get(
-            self._base_url + path, proxy=self._proxy, timeout=_for_files()
+            self._base_url + path, proxy=self._proxy, timeout=_for_files(), allow_redirects=False
         ) as reply:
             return await _content(reply)
 
@@ -192,7 +197,12 @@ class JsonClient:
         payload = form()
         headers = {"Content-Type": payload.headers["Content-Type"]}
         async with self._session().post(
-            self._base_url + path, data=payload, headers=headers, proxy=self._proxy, timeout=_for_files()
+            self._base_url + path,
+            data=payload,
+            headers=headers,
+            proxy=self._proxy,
+            timeout=_for_files(),
+            allow_redirects=False,
         ) as reply:
             return json.loads(await _content(reply))
 
@@ -213,6 +223,7 @@ class JsonClient:
             data=content.encode("utf-8", "replace"),
             proxy=self._proxy,
             trace_request_ctx=departure,
+            allow_redirects=False,
         )
 
     def _session(self) -> aiohttp.ClientSession:
@@ -235,6 +246,12 @@ class JsonClient:
 
 async def _content(reply: aiohttp.ClientResponse) -> bytes:
     received = await reply.read()
+    if 300 <= reply.status < 400:
+        # Documents and keys go to the address that was given, and nowhere else.
+        raise ModelSetupError(
+            f"{reply.url} redirects ({reply.status}) to {reply.headers.get('Location', 'another address')}. "
+            f"Nothing was sent there; give that address as base_url= if you trust it."
+        )
     if reply.status >= 400:
         raise _http_error(reply.status, received, reply.headers)
     return received
@@ -265,7 +282,8 @@ def _proxy_for(url: str) -> str | None:
     if not parts.hostname or proxy_bypass(parts.hostname):
         return None
     proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def _http_error(status: int, received: bytes, headers: Mapping[str, str]) -> HttpError:
