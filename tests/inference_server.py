@@ -36,7 +36,8 @@ class InferenceServer:
 
     Attributes:
         url: Its address.
-        answer: Gets the texts of an inference request, gives the reply.
+        answer: Gets the texts of an inference request to the model `topics`, gives the reply.
+        answers: The same for further models.
         ready: Replies to the readiness checks by path; an empty 200 for others, as MLServer sends.
         asked: The texts of each inference request.
         bodies: The whole bodies.
@@ -45,6 +46,7 @@ class InferenceServer:
 
     url: str
     answer: Callable[[list[str]], Reply]
+    answers: dict[str, Callable[[list[str]], Reply]] = field(default_factory=dict)
     ready: dict[str, Reply] = field(default_factory=dict)
     asked: list[list[str]] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -65,7 +67,9 @@ def inference_server(answer: Callable[[list[str]], Reply]) -> Iterator[Inference
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if self.path != "/v2/models/topics/infer":
+            model = self.path.removeprefix("/v2/models/").removesuffix("/infer")
+            known = {"topics": running.answer, **running.answers}
+            if model not in known:
                 self.send(Reply(404, b'{"error":"Model nope not found"}'))
                 return
             [tensor] = body["inputs"]
@@ -74,7 +78,7 @@ def inference_server(answer: Callable[[list[str]], Reply]) -> Iterator[Inference
                 running.asked.append(texts)
                 running.bodies.append(body)
                 running.headers.append(dict(self.headers))
-                reply = running.answer(texts)
+                reply = known[model](texts)
             self.send(reply)
 
         def send(self, reply: Reply) -> None:

@@ -84,6 +84,14 @@ async def test_scoring_goes_on_with_the_parameters_it_began_with(buses: pd.DataF
     assert set(temperatures[18:]) == {0.0}
 
 
+async def test_generating_and_scoring_in_one_go_takes_the_parameters_of_both(buses: pd.DataFrame) -> None:
+    model = Answering(temperature=0.0)
+    l = session_with(buses, model)  # noqa: E741
+    await l.gen_auto(1, params={**COUNTS, "synthesize": {"top_p": 0.5}, "score": {"temperature": 0.9}})
+    assert dict(model.of("patterns")[0].params)["top_p"] == 0.5
+    assert {dict(r.params)["temperature"] for r in model.of("results")} == {0.9}
+
+
 @pytest.mark.parametrize(
     ("params", "told"),
     [

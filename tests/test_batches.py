@@ -170,6 +170,29 @@ async def test_requests_are_sent_as_they_are_live(
     assert bodies[0]["max_tokens"] == 900
 
 
+async def test_parameters_and_prompts_of_scoring_hold_in_batches(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = sessions.model(temperature=0.0)
+    uploaded: list[bytes] = []
+    upload = model.client.upload
+
+    async def spy(path: str, fields: dict[str, str], *, file_name: str, content: bytes) -> Any:
+        uploaded.append(content)
+        return await upload(path, fields, file_name=file_name, content=content)
+
+    monkeypatch.setattr(model.client, "upload", spy)
+    l = sessions.new(score_model=model, cache=False)  # noqa: E741
+    prompt = f"Judge with care.\n{l.show_prompt('score')}"
+    spoken = {"score": wb.Prompt(prompt, system="You are a strict coder.")}
+    found = await score(l, params={"temperature": 0.4}, custom_prompts=spoken)
+    assert found["score"].notna().all()
+    bodies = [json.loads(line)["body"] for content in uploaded for line in content.splitlines()]
+    assert {body["temperature"] for body in bodies} == {0.4}
+    assert {body["messages"][0]["content"] for body in bodies} == {"You are a strict coder."}
+    assert all(body["messages"][1]["content"].startswith("Judge with care.\n") for body in bodies)
+
+
 async def test_the_ledger_has_the_providers_tokens_at_half_the_price(sessions: Sessions) -> None:
     l = sessions.new()  # noqa: E741
     await score(l)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +13,14 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
+from tests.fake_provider.fixtures import FakeProvider
 from text_lloom.errors import (
     AuthenticationFailed,
     BadAnswer,
     BudgetReached,
     InputError,
     PaidCallRefused,
+    PermanentError,
     UnknownName,
 )
 from text_lloom.llm import (
@@ -27,12 +30,16 @@ from text_lloom.llm import (
     LocalModel,
     Model,
     ModelRequest,
+    OpenAIModel,
     RetryPolicy,
     track_costs,
 )
 from text_lloom.llm.asked import as_messages
+from text_lloom.llm.engine import ask_all
 from text_lloom.llm.portal import run_async
+from text_lloom.llm.run import Run
 from text_lloom.llm.spending import allow_paid_calls
+from text_lloom.tasks import SummarizeDocument
 from text_lloom.testing import FunctionModel, ScriptedModel
 
 COMMENT = "The 40 bus is late every single morning and nobody tells us why."
@@ -379,6 +386,16 @@ async def test_models_that_do_not_stream_and_kept_replies_come_in_one_piece() ->
         await model.call(COMMENT, n=2, on_chunk=pieces.append)
 
 
+@pytest.mark.parametrize("model", [Streaming(str), FunctionModel(lambda _: "x")], ids=["streams", "does-not"])
+async def test_a_failing_callback_ends_the_call_and_is_not_paid_for_again(model: FunctionModel) -> None:
+    def fails(_: str) -> None:
+        raise ZeroDivisionError("no progress bar")
+
+    with pytest.raises(PermanentError, match="on_chunk failed with ZeroDivisionError"):
+        await model.call(COMMENT, on_chunk=fails)
+    assert len(model.requests) == 1
+
+
 # --- many calls, kept replies, parameters --------------------------------------------------------------
 
 
@@ -543,6 +560,19 @@ async def test_one_refusal_is_enough_for_all_requests_in_flight() -> None:
     assert model.refused == 1
 
 
+async def test_a_server_without_structured_output_refuses_once(fake_provider: FakeProvider) -> None:
+    fake_provider.control(response_format="none", latency=0.02)
+    model = OpenAIModel("m", fake_provider.api_key, fake_provider.base_url, cost=0)
+    tasks = [SummarizeDocument(n, f"The number {n} bus was late again.") for n in range(40)]
+    run = Run()
+    answers = await run_async(ask_all(model, tasks, run=run))
+    assert not run.failures
+    assert len(answers) == 40
+    seen = fake_provider.stats(log=False)
+    refused = int(seen.counters["requests"]) - seen.paid
+    assert (seen.paid, refused) == (40, 2), "refused once as a schema, once as some JSON object"
+
+
 async def test_a_slow_first_request_holds_the_others_up_for_a_moment_only() -> None:
     first_may_end, others_done = asyncio.Event(), 0
 
@@ -563,6 +593,24 @@ async def test_a_slow_first_request_holds_the_others_up_for_a_moment_only() -> N
 
     replies = await run_async(_gathered(Slow(lambda _: "other"), 6))
     assert sorted(reply.text for reply in replies) == ["first", *["other"] * 5]
+
+
+async def test_requests_that_waited_keep_within_the_rate_limit() -> None:
+    starts: list[float] = []
+
+    class Slow(FunctionModel):
+        learns = True
+
+        async def complete(self, request: ModelRequest) -> Completion:
+            starts.append(time.monotonic())
+            if len(starts) == 1:
+                await asyncio.sleep(0.25)
+            return await super().complete(request)
+
+    await Slow(lambda _: "ok", rate_limit=(5, 0.5)).call_many([f"comment {n}" for n in range(15)])
+    assert len(starts) == 15
+    closest = min(late - early for early, late in zip(starts, starts[5:], strict=False))
+    assert closest >= 0.5, f"six starts within {closest:.3f} seconds"
 
 
 async def _gathered(model: Model, n: int) -> list[Completion]:

@@ -58,7 +58,7 @@ def paid_calls() -> Iterator[None]:
 
 
 def check_results(folder: Path, posts: pd.DataFrame, id_col: str = "key") -> pd.DataFrame:
-    """The five files, complete and in agreement; gives the scores."""
+    """The files, complete and in agreement; gives the scores."""
     assert sorted(path.name for path in folder.iterdir()) == WRITTEN
     scores = pd.read_parquet(folder / "scores.parquet")
     n_concepts = scores["concept_id"].nunique()
@@ -94,7 +94,8 @@ def test_demo_runs_as_a_program(tmp_path: Path) -> None:
         timeout=60,
     )
     assert ran.returncode == 0, ran.stderr
-    assert ran.stderr == ""
+    # On a busy machine a step takes long enough for a line of progress.
+    assert re.sub(r"(?m)^[\w ()-]+ \d+/\d+.*\n", "", ran.stderr) == ""
     assert "local engine" in ran.stdout
     assert "Written to out:" in ran.stdout
     scores = pd.read_parquet(tmp_path / "out" / "scores.parquet")
@@ -130,6 +131,29 @@ def test_run_numbers_rows_and_follows_its_options(
     assert scores["id"].tolist() == list(range(36))
     assert scores["concept_seed"].unique().tolist() == ["bus"]
     assert "area" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_view_writes_the_page_of_a_run_or_a_session(
+    posts_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    out = tmp_path / "out"
+    arguments = ["--text-col", "text", "--id-col", "key", "--max-concepts", 2]
+    assert lloom("run", posts_csv, *arguments, "--out", out).exit_code == 0
+    result = lloom("view", out, "--slice", "area")
+    assert result.exit_code == 0, result.output
+    assert opened == [(out / "session.html").resolve().as_uri()]
+    page = (out / "session.html").read_text(encoding="utf-8")
+    assert '"column":"area"' in page
+    assert '"editable":false' in page
+    bare = tmp_path / "bare.html"
+    result = lloom("view", out / "session.lloom", "--out", bare, "--no-text", "--max-docs", 5, "--no-open")
+    assert result.exit_code == 0, result.output
+    assert len(opened) == 1
+    assert '"sample":{"shown":5,"of":36}' in bare.read_text(encoding="utf-8")
+    assert_refused(lloom("view", tmp_path, "--no-open"), "holds no session.lloom")
+    assert_refused(lloom("view", tmp_path / "no.lloom", "--no-open"), "no.lloom")
 
 
 def test_another_encoding_can_be_named(posts: pd.DataFrame, tmp_path: Path) -> None:
@@ -284,7 +308,7 @@ def test_models_are_listed_with_what_they_need(monkeypatch: pytest.MonkeyPatch) 
     without = lloom("models")
     assert without.exit_code == 0
     assert re.search(r"^local +ready", without.stdout, re.MULTILINE)
-    assert "needs OPENAI_API_KEY" in without.stdout
+    assert re.search(r"^openai +needs OPENAI_API_KEY$", without.stdout, re.MULTILINE)
     assert re.search(r"openai:gpt-4o-mini +\$[\d.]+ in, \$[\d.]+ out", without.stdout)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-live-0a1b2c3d4e")
     with_key = lloom("models")

@@ -30,6 +30,13 @@ def run(provider: FakeProvider, cache: Path, out: Path) -> subprocess.Popen[str]
     )
 
 
+def wait_for_replies(provider: FakeProvider, paid: int) -> None:
+    """Until the server has given so many replies; a run that is done gives no more."""
+    deadline = time.monotonic() + 3
+    while provider.stats(log=False).paid < paid and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 @pytest.mark.slow
 def test_kill_9_at_random_moments(fake_provider: FakeProvider, tmp_path: Path) -> None:
     fake_provider.control(latency=0.2)
@@ -38,7 +45,8 @@ def test_kill_9_at_random_moments(fake_provider: FakeProvider, tmp_path: Path) -
         process = run(fake_provider, cache, tmp_path / "killed.parquet")
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
-        time.sleep(rng.uniform(0.15, 0.6))
+        wait_for_replies(fake_provider, fake_provider.stats(log=False).paid + rng.randint(1, 40))
+        time.sleep(rng.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=20)
         process.stdout.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import os
 import re
 import warnings
 from pathlib import Path
@@ -14,13 +15,15 @@ import pandas as pd
 import pytest
 
 from tests.fake_provider.fixtures import FakeProvider
+from text_lloom.llm.catalogue import PROVIDERS
+from text_lloom.llm.catalogue.listing import capability_table
 from text_lloom.llm.spending import allow_paid_calls
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["running.md"])
+@pytest.mark.parametrize("page", ["running.md", "models.md", "providers.md", "view.md"])
 def test_examples_run(
     page: str,
     comments: pd.DataFrame,
@@ -29,6 +32,8 @@ def test_examples_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for name in ("GROQ_API_KEY", "MISTRAL_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "AZURE_API_KEY"):
+        monkeypatch.setenv(name, "sk-test-not-a-key")
     allow_paid_calls(True)  # the fake provider on this machine is the only one that is reached
     names: dict[str, Any] = {
         "df": comments,
@@ -41,7 +46,7 @@ def test_examples_run(
     async def run_all() -> None:
         """As a notebook does: one loop for all cells, `await` at the top level."""
         for number, block in enumerate(blocks, 1):
-            code = compile(block, f"{page}, example {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            code = compile(block, f"{page}, example {number}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, True)
             result = eval(code, names)
             if inspect.iscoroutine(result):
                 await result
@@ -49,3 +54,16 @@ def test_examples_run(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning)
         asyncio.run(run_all())
+
+
+def test_the_table_of_providers_is_that_of_the_catalogue() -> None:
+    """`LLOOM_WRITE_DOCS=1` writes it anew."""
+    page = DOCS / "models.md"
+    text = page.read_text(encoding="utf-8")
+    before, _, rest = text.partition("<!-- providers -->\n")
+    _, _, after = rest.partition("<!-- /providers -->")
+    wanted = f"{before}<!-- providers -->\n{capability_table(PROVIDERS)}\n<!-- /providers -->{after}"
+    if os.environ.get("LLOOM_WRITE_DOCS"):
+        page.write_text(wanted, encoding="utf-8")
+        return
+    assert text == wanted

@@ -20,8 +20,25 @@ import text_lloom
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "text_lloom"
 HEAVY = [
-    *("umap", "hdbscan", "numba", "sklearn", "openTSNE", "openai", "anywidget", "ipywidgets", "tiktoken"),
+    "umap",
+    "hdbscan",
+    "numba",
+    "sklearn",
+    "openTSNE",
+    "openai",
+    "anywidget",
+    "ipywidgets",
+    "tiktoken",
     "rich",
+    "jsonschema",
+    "aiohttp",
+    "anthropic",
+    "google.genai",
+    "any_llm",
+    "litellm",
+    "torch",
+    "transformers",
+    "outlines_core",
 ]
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages([str(PACKAGE)], "text_lloom.") if module.name

@@ -28,7 +28,7 @@ from text_lloom.errors import (
     StepFailed,
     TransientError,
 )
-from text_lloom.llm import Failure, InferenceProtocolModel, LocalModel, RetryPolicy
+from text_lloom.llm import Failure, Fallbacks, InferenceProtocolModel, LocalModel, RetryPolicy
 from text_lloom.llm.engine import ask_all
 from text_lloom.llm.journal import open_journal
 from text_lloom.llm.portal import run_async
@@ -36,7 +36,9 @@ from text_lloom.llm.run import Run
 from text_lloom.llm.spans import Span, read_spans
 from text_lloom.llm.tensors import read_outputs
 from text_lloom.operators.score import plan_scoring
+from text_lloom.scores import Judgement
 from text_lloom.tasks import Scored, SummarizeConcept
+from text_lloom.testing import TaskModel
 
 BUS = Concept("Late buses", "Does the text say that a bus was late?")
 LANE = Concept("Bike lanes", "Is the text about lanes for bicycles?")
@@ -307,7 +309,7 @@ WRONG: list[tuple[str, Callable[[list[str]], Reply], str]] = [
     (
         "a call in a string",
         lambda texts: outputs(output("p", [1], "BYTES", ["{0: __import__('os').getpid()}"])),
-        "gave the class",
+        "which is neither JSON nor a literal",
     ),
     (
         "json error",
@@ -427,8 +429,6 @@ async def test_a_class_that_is_written_otherwise_is_noticed(server: InferenceSer
 
 
 async def test_several_models_in_turn(server: InferenceServer) -> None:
-    from text_lloom.llm import Fallbacks
-
     def answer(texts: list[str]) -> Reply:
         if any("lane" in text for text in texts):
             return Reply(400, b'{"error":"could not tokenize"}')
@@ -443,6 +443,23 @@ async def test_several_models_in_turn(server: InferenceServer) -> None:
     assert run.failures == []
     summary = await run_async(ask_all(both, [SummarizeConcept(BUS, ("The bus was late",))], run=quick()))
     assert isinstance(summary[0], str), "the classifier is passed over"
+
+
+async def test_concepts_without_a_class_go_to_the_next_model(server: InferenceServer) -> None:
+    judged: list[str] = []
+
+    def judge(task: Any) -> list[Scored]:
+        judged.extend(concept.name for concept in task.concepts)
+        return [Scored(d.id, c.id, Judgement(0.25)) for d in task.documents for c in task.concepts]
+
+    models = Fallbacks((model_of(server, {"Late buses": "bus"}), TaskModel({"score": judge})))
+    documents = [Document(n, text) for n, text in enumerate(TEXTS)]
+    tasks = plan_scoring(documents, [BUS, LANE], concepts_per_call=1)
+    answers = await run_async(ask_all(models, tasks, run=quick()))
+    scores = {(s.doc_id, s.concept_id): s.judgement.score for answer in answers for s in answer}  # type: ignore[union-attr]
+    assert [scores[n, BUS.id] for n in range(3)] == [1, 0, 0]
+    assert [scores[n, LANE.id] for n in range(3)] == [0.25] * 3
+    assert set(judged) == {"Bike lanes"}
 
 
 # --- readiness -----------------------------------------------------------------------------------------
@@ -669,20 +686,68 @@ def test_spans_that_do_not_fit_are_refused(given: Any, options: dict[str, Any], 
         read_spans(given, [NAMED], **options)
 
 
-async def test_spans_through_a_server(server: InferenceServer) -> None:
-    def answer(texts: list[str]) -> Reply:
-        entities = [
-            [{"entity_group": "BUS", "score": 0.9, "start": t.index("bus"), "end": t.index("bus") + 3}]
-            if "bus" in t
-            else []
-            for t in texts
+def tag(texts: list[str]) -> Reply:
+    entities = [
+        [
+            {"entity_group": "WAY", "score": 0.9, "start": m.start(), "end": m.end()}
+            for m in re.finditer("bus|lane", t)
         ]
-        return outputs(output("output", [len(texts), 1], "BYTES", [json.dumps(e) for e in entities]))
+        for t in texts
+    ]
+    return outputs(output("output", [len(texts), 1], "BYTES", [json.dumps(e) for e in entities]))
+
+
+async def test_spans_come_back_through_map(server: InferenceServer) -> None:
+    server.answer = tag
+    frame = pd.DataFrame({"text": [*TEXTS, TEXTS[0]], "place": list("abcd")})
+    model = InferenceProtocolModel(server.url, "topics", batch_size=2)
+    assert await model.spans(TEXTS) == [
+        [Span("WAY", 4, 7, "bus", 0.9)],
+        [Span("WAY", 22, 26, "lane", 0.9)],
+        [],
+    ]
+    server.asked.clear()
+    session = wb.lloom(
+        frame, text_col="text", distill_model="local", synth_model="local", score_model="local"
+    )
+    found = await session.map("Which ways of travelling are named?", model=model)
+    assert found is not None
+    bus = {"label": "WAY", "start": 4, "end": 7, "text": "bus", "score": 0.9}
+    lane = {"label": "WAY", "start": 22, "end": 26, "text": "lane", "score": 0.9}
+    assert found["answer"].tolist() == [[bus], [lane], [], [bus]]
+    assert found["place"].tolist() == list("abcd")
+    assert server.asked == [TEXTS[:2], TEXTS[2:]], "equal texts are sent once"
+    assert session.ledger.totals(step="map").requests == 2
+
+
+async def test_a_document_that_cannot_be_tagged_is_a_failure(server: InferenceServer) -> None:
+    def answer(texts: list[str]) -> Reply:
+        return Reply(400, b'{"error":"too long"}') if any("lane" in text for text in texts) else tag(texts)
 
     server.answer = answer
-    found = await model_of(server, batch_size=2).spans(TEXTS)
-    assert found == [[Span("BUS", 4, 7, "bus", 0.9)], [], []]
-    assert [len(batch) for batch in server.asked] == [2, 1]
+    session = wb.lloom(
+        pd.DataFrame({"text": TEXTS}), text_col="text", score_model="local", synth_model="local"
+    )
+    with pytest.warns(UserWarning, match="1 requests could not be answered.*too long"):
+        found = await session.map("Which ways?", model=InferenceProtocolModel(server.url, "topics"))
+    assert found is not None
+    assert found["answer"].isna().tolist() == [False, True, False]
+    assert len(session.failures()) == 1
+
+
+async def test_classifiers_of_texts_and_of_tokens_say_what_they_cannot_do(server: InferenceServer) -> None:
+    session = wb.lloom(
+        pd.DataFrame({"text": TEXTS}), text_col="text", score_model="local", synth_model="local"
+    )
+    with pytest.raises(InputError, match="'topics' cannot answer questions of your own"):
+        await session.map("Which ways?", model=model_of(server))
+    tagger = InferenceProtocolModel(server.url, "topics")
+    session = wb.lloom(
+        pd.DataFrame({"text": TEXTS}), text_col="text", synth_model="local", score_model=tagger
+    )
+    with pytest.raises(InputError, match="'topics' cannot score: say which of its classes stands for which"):
+        await session.add("Fares", "Does the text say that tickets cost too much?")
+    assert server.asked == []
 
 
 # --- a real MLServer -----------------------------------------------------------------------------------

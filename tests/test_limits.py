@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import selectors
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import limits
 import numpy as np
@@ -13,43 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.virtual_time import in_virtual_time
 from text_lloom.errors import InputError
 from text_lloom.llm.gate import Gate
 from text_lloom.llm.limits import Limiter, RateLimit, Window, parse_rate_limit
-
-T = TypeVar("T")
-
-
-class _Clock(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
-    """Where a loop would wait, time jumps to its next timer."""
-
-    loop: VirtualLoop
-
-    def select(self, timeout: float | None = None) -> Any:
-        if timeout is None:
-            raise RuntimeError("Nothing is left that could happen: somebody waits for ever.")
-        if timeout > 0:
-            due = self.loop._scheduled[0]._when
-            self.loop.now = max(self.loop.now + timeout, due)
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop on which waiting takes no time."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        clock = _Clock()
-        clock.loop = self
-        super().__init__(clock)
-
-    def time(self) -> float:
-        return self.now
-
-
-def in_virtual_time(work: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(work)
 
 
 def now() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import warnings
@@ -13,19 +14,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.tiny_models import save_encoder, save_language_model, save_static_model
-from text_lloom.errors import InputError, MissingPackage, StepFailed
+import text_lloom.workbench as wb
+from tests.tiny_models import (
+    save_encoder,
+    save_language_model,
+    save_sentence_transformer,
+    save_static_model,
+)
+from text_lloom.errors import InputError, MissingPackage, ModelSetupError, StepFailed
 from text_lloom.llm import (
     Embedder,
     Embeddings,
     EmbedModel,
     HybridEmbedModel,
     Model2VecEmbedModel,
+    OpenAIEmbedModel,
     RetryPolicy,
     SentenceTransformerEmbedModel,
     SparseEmbedModel,
     TransformersEmbedModel,
+    TransformersModel,
 )
+from text_lloom.llm.catalogue import embedder_from, model_from
 from text_lloom.llm.embedding import embed_all
 from text_lloom.llm.journal import open_journal
 from text_lloom.llm.run import Run
@@ -59,17 +69,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "static": save_static_model(root / "static"),
         "sentence": save_sentence_transformer(root / "sentence", root / "encoder"),
     }
-
-
-def save_sentence_transformer(folder: Path, encoder: Path) -> Path:
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-
-    words = Transformer(str(encoder), max_seq_length=64)
-    SentenceTransformer(
-        modules=[words, Pooling(words.get_embedding_dimension())], device="cpu"
-    ).save_pretrained(str(folder))
-    return folder
 
 
 def on_device(folders: dict[str, Path], kind: str, **more: Any) -> EmbedModel:
@@ -207,8 +206,6 @@ def test_code_that_comes_with_a_model_never_runs_unless_asked_for(tmp_path: Path
     (folder / "modeling_own.py").write_text(f"open({str(marker)!r}, 'w').close()\nclass Own: pass\n")
     text = config.read_text().replace('"model_type": "bert"', '"model_type": "own-kind"')
     config.write_text(text[:-2] + ',"auto_map": {"AutoConfig": "modeling_own.Own"}}')
-    from text_lloom.errors import ModelSetupError
-
     with pytest.raises(ModelSetupError, match="could not be loaded"):
         TransformersEmbedModel(str(folder), device="cpu").encode(TEXTS)
     assert not marker.exists()
@@ -229,12 +226,9 @@ async def test_sparse_vectors_are_deterministic_and_near_for_common_rare_words()
         f"v = asyncio.run(SparseEmbedModel().embed_batch({TEXTS!r})).vectors;"
         "print(hashlib.sha256(v.tobytes()).hexdigest(), 'torch' in sys.modules)"
     )
-    ran = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        for _ in range(2)
-    ]
-    assert ran[0] == ran[1]
-    assert ran[0].split()[1] == "False"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    here = hashlib.sha256((await SparseEmbedModel().embed_batch(TEXTS)).vectors.tobytes()).hexdigest()
+    assert ran.stdout.split() == [here, "False"], "the same in every process, and without torch"
 
 
 async def test_sparse_vectors_with_a_background_do_not_depend_on_the_call() -> None:
@@ -418,3 +412,99 @@ async def test_real_weights_separate_known_intents(corpora: Path, minilm: str) -
     assert agreement["real"] > 0.4
     assert agreement["real"] > agreement["sparse"] + 0.1
     assert agreement["hybrid"] > agreement["sparse"]
+
+
+# --- as the cluster model of a session -----------------------------------------------------------------
+
+
+def session_with(frame: pd.DataFrame, cluster_model: Any) -> Any:
+    return wb.lloom(
+        frame,
+        text_col="comment",
+        id_col="doc_id",
+        distill_model="local",
+        cluster_model=cluster_model,
+        synth_model="local",
+        score_model="local",
+    )
+
+
+async def run_whole(frame: pd.DataFrame, cluster_model: Any) -> None:
+    session = session_with(frame, cluster_model)
+    await session.gen(debug=False)
+    assert len(session.concepts) >= 2
+    table = await session.score()
+    assert len(table) == len(frame) * len(session.concepts)
+    assert table["score"].notna().all()
+    assert set(session.export_df()["concept"]) == {concept.name for concept in session.concepts.values()}
+    assert session.ledger.totals().usd == 0.0
+
+
+@pytest.mark.torch
+@pytest.mark.corpora
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "model2vec:{static}",
+        "st:{sentence}",
+        "transformers:{encoder}",
+        "transformers:{language model}",
+        "hybrid:model2vec:{static} + sparse",
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*longer than the .* tokens that")  # tiny windows, real comments
+async def test_each_embedding_serves_a_whole_run(folders: dict[str, Path], corpora: Path, spec: str) -> None:
+    frame = pd.read_csv(corpora / "lloom4" / "toxicity_feminism_200.csv").head(60)
+    await run_whole(frame, spec.format(**folders))
+
+
+@pytest.mark.torch
+@pytest.mark.corpora
+async def test_real_weights_serve_a_whole_run(corpora: Path, minilm: str) -> None:
+    frame = pd.read_csv(corpora / "lloom4" / "toxicity_feminism_200.csv")
+    await run_whole(frame, f"st:{minilm}")
+
+
+@pytest.mark.corpora
+@pytest.mark.parametrize("spec", ["sparse", "sparse:256", "hybrid:sparse+local"])
+async def test_sparse_serves_a_whole_run_without_anything_else(corpora: Path, spec: str) -> None:
+    frame = pd.read_csv(corpora / "lloom4" / "toxicity_feminism_200.csv").head(60)
+    await run_whole(frame, spec)
+
+
+def test_the_paid_part_of_a_hybrid_is_in_the_estimate() -> None:
+    frame = pd.DataFrame({"comment": TEXTS * 5, "doc_id": range(25)})
+    paid = OpenAIEmbedModel(api_key="sk-test", cost=1e-6)
+    session = session_with(frame, HybridEmbedModel(paid, SparseEmbedModel()))
+    steps = [step for step in session.estimate_gen_cost(verbose=False).steps if step.step == "cluster"]
+    assert [step.model for step in steps] == [paid.label, "sparse-1024"]
+    assert steps[0].usd_high == pytest.approx(steps[0].in_tokens * 1e-6)
+    assert steps[0].in_tokens > 0
+    assert steps[1].usd_high == 0.0
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("hybrid:sparse", r"expected embedding models joined by \+"),
+        ("hybrid:", "names no model"),
+        ("hybrid:sparse+nothing:x", "nothing"),
+        ("sparse:many", "expected a number of columns"),
+        pytest.param("transformers", "names no model. Write 'transformers:<name>'", marks=pytest.mark.torch),
+        ("llama.cpp:x.gguf", "no embedding models"),
+    ],
+)
+def test_strings_that_name_no_embedding_are_refused(spec: str, message: str) -> None:
+    with pytest.raises((InputError, MissingPackage), match=message):
+        session_with(pd.DataFrame({"comment": TEXTS, "doc_id": range(5)}), spec)
+
+
+@pytest.mark.torch
+def test_strings_make_the_models(folders: dict[str, Path]) -> None:
+    assert isinstance(embedder_from(f"st:{folders['sentence']}"), SentenceTransformerEmbedModel)
+    assert isinstance(embedder_from(f"transformers:{folders['encoder']}"), TransformersEmbedModel)
+    assert embedder_from("sparse").name == "sparse-1024"
+    joined = embedder_from(f"hybrid:model2vec:{folders['static']}+sparse:64")
+    assert isinstance(joined, HybridEmbedModel)
+    assert [type(part).__name__ for part in joined.parts] == ["Model2VecEmbedModel", "SparseEmbedModel"]
+    assert isinstance(model_from(f"transformers:{folders['language model']}"), TransformersModel)

@@ -149,6 +149,17 @@ async def test_braces_in_documents_are_left_alone() -> None:
     assert model.prompts == ["{likes}|The {area} of {text} is {{odd}}"]
 
 
+async def test_a_list_of_models_answers_in_order_and_leaves_the_local_engine_out(
+    comments: pd.DataFrame,
+) -> None:
+    first, second = FunctionModel(lambda _: "no JSON", name="a"), FunctionModel(coder, name="b")
+    with pytest.warns(UserWarning, match="going on with model 'b'"):
+        found = await opened(comments, [first, "local", second]).map(Demand)
+    assert found is not None
+    assert found["subject"].notna().all()
+    assert len(second.requests) == 12
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "told"),
     [
@@ -248,6 +259,23 @@ async def test_a_solver_can_answer_with_columns_of_its_own(comments: pd.DataFram
     assert found is not None
     assert found["lines"][0] == ["40"]
     assert found["lines"][1] == []
+
+
+async def test_a_local_session_keeps_the_replies_of_another_model(
+    comments: pd.DataFrame, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    async def fn(_: Model, prompt: str) -> str:
+        asked.append(prompt)
+        return json.dumps(coder(prompt))
+
+    for _ in range(2):
+        session = opened(comments, "local", cache=tmp_path / "kept")
+        found = await session.map(Demand, model=Model("m", None, fn, cost=0))
+        assert found is not None
+        assert found["subject"].notna().all()
+    assert len(asked) == 12
 
 
 async def test_a_cancelled_question_keeps_its_replies(comments: pd.DataFrame, tmp_path: Path) -> None:

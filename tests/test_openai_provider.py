@@ -85,6 +85,21 @@ async def test_servers_that_know_fewer_answer_formats_are_served(
     assert len(fake_provider.stats().requests) <= 10 + 2 * 2
 
 
+@pytest.mark.parametrize("accepted", ["json_object", "none"])
+async def test_a_refused_form_is_an_attempt_with_a_start_and_a_row_of_its_own(
+    fake_provider: FakeProvider, accepted: str
+) -> None:
+    await ask(model_of(fake_provider), 1)
+    fake_provider.reset()
+    fake_provider.control(response_format=accepted)
+    run = quick()
+    answers = await ask(model_of(fake_provider, rate_limit=(10, 0.5)), 30, run)
+    assert not any(isinstance(answer, Failure) for answer in answers)
+    stats = fake_provider.stats()
+    assert stats.window_violations(10, 0.5, slack=0.05) == 0
+    assert len(run.ledger) == len(stats.requests) > 30
+
+
 async def test_a_wrong_key_ends_the_step_without_being_shown(fake_provider: FakeProvider) -> None:
     key = "no-such-key-5T8rVbNm31"
     with pytest.raises(AuthenticationFailed, match="Check the API key") as refused:

@@ -12,6 +12,7 @@ import pytest
 from text_lloom.errors import (
     AnswerRefused,
     AuthenticationFailed,
+    BadAnswer,
     BudgetReached,
     ContextOverflow,
     ModelError,
@@ -68,6 +69,7 @@ def meaning(error: Exception) -> ModelError:
         (GoogleError(400, "API key not valid. Please pass a valid API key."), AuthenticationFailed),
         (ApiError(402, "Insufficient Balance"), AuthenticationFailed),
         (ApiError(429, NO_QUOTA), AuthenticationFailed),
+        (ApiError(429, NO_QUOTA, {"retry-after": "1"}), AuthenticationFailed),
         (ApiError(404, "The model `gpt-5o` does not exist"), ModelNotFound),
         (ApiError(429, "Too many requests"), RateLimited),
         (GoogleError(429, GEMINI_LIMIT), RateLimited),
@@ -77,9 +79,17 @@ def meaning(error: Exception) -> ModelError:
         (ApiError(409), TransientError),
         (ApiError(529, "Overloaded"), TransientError),
         (ApiError(400, "This model's maximum context length is 8192 tokens"), ContextOverflow),
+        (ApiError(400, "prompt is too long: 208310 tokens > 200000 maximum"), ContextOverflow),
+        (ApiError(400, "the request exceeds the available context size"), ContextOverflow),
+        (GoogleError(400, "exceeds the maximum number of tokens allowed (1048576)."), ContextOverflow),
+        (ApiError(429, "Request too large for gpt-4o: Limit 30000, Requested 31234."), ContextOverflow),
         (ApiError(413, "Request Entity Too Large"), ContextOverflow),
         (ApiError(400, "flagged by the content_filter"), AnswerRefused),
         (ApiError(400, "Unknown parameter: temprature"), PermanentError),
+        (ApiError(400, "prompt is too long: 208310 tokens > 200000 maximum"), ContextOverflow),
+        (ApiError(400, "Your credit balance is too low to access the Anthropic API."), AuthenticationFailed),
+        (ApiError(400, "Failed to generate JSON (json_validate_failed)"), BadAnswer),
+        (ApiError(529, "overloaded_error", {"retry-after": "3"}), RateLimited),
         (ValueError("finish_reason is 3: SAFETY"), AnswerRefused),
         (TimeoutError(), TransientError),
         (ConnectionResetError("peer"), TransientError),
@@ -102,6 +112,13 @@ def test_our_own_errors_stay_as_they_are() -> None:
     assert meaning(ours) is ours
     with pytest.raises(BudgetReached):
         meaning(BudgetReached("enough"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 529])
+def test_a_wait_is_heeded_whatever_the_error(status: int) -> None:
+    found = meaning(ApiError(status, "busy", {"retry-after": "5"}))
+    assert isinstance(found, RateLimited)
+    assert found.retry_after == 5
 
 
 @pytest.mark.parametrize(
@@ -148,3 +165,11 @@ def test_backoff_grows_with_full_jitter_up_to_the_longest() -> None:
     assert 15 < max(waits[10]) <= 20
     assert max(waits[30]) <= 20
     assert min(waits[10]) < 3
+
+
+def test_the_error_inside_a_wrapper_is_read() -> None:
+    wrapper = RuntimeError("[somewhere] Rate limit exceeded")
+    wrapper.original_exception = ApiError(429, "slow down", {"retry-after": "4"})  # type: ignore[attr-defined]
+    found = meaning(wrapper)
+    assert isinstance(found, RateLimited)
+    assert found.retry_after == 4

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 import text_lloom.workbench as wb
 from tests.tiny_models import CHAT_TEMPLATE, save_language_model, save_unigram_model
@@ -160,6 +160,33 @@ async def test_one_request_that_cannot_be_answered_leaves_the_others_alone(plain
     assert "a context window of 256" in str(results[1])
 
 
+async def test_a_batch_that_does_not_fit_into_memory_is_split(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from text_lloom.llm import generating
+    from text_lloom.llm.providers import transformers as provider
+
+    sizes: list[int] = []
+    room = 2
+
+    def small_memory(model: Any, tokenizer: Any, rows: Any) -> Any:
+        sizes.append(len(rows))
+        if len(rows) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return generating.generate_rows(model, tokenizer, rows)
+
+    monkeypatch.setattr(provider, "generate_rows", small_memory)
+    model = model_of(folder, max_tokens=4)
+    replies = await asyncio.gather(*(ask(model, prompt) for prompt in PROMPTS))
+    assert sizes == [5, 2, 2, 1]
+    assert len({reply.in_tokens for reply in replies}) == 5
+    room = 0
+    with pytest.raises(ContextOverflow, match="memory of the device is too small for a prompt of"):
+        await ask(model, "Why?")
+
+
 async def test_a_cancelled_request_stops_its_generation(folder: Path) -> None:
     model = model_of(folder, max_tokens=3900)
     await ask(model, "Why?", params={"max_tokens": 2})
@@ -236,6 +263,7 @@ class Claim(BaseModel):
 
 class Reading(BaseModel):
     topic: Stance
+    rating: int = Field(ge=1, le=5)
     claims: list[Claim]
     is_angry: bool | None = None
 
@@ -249,7 +277,7 @@ async def test_a_schema_holds_whatever_the_model_is(
     schema = Reading.model_json_schema()
     for reply in await asyncio.gather(*(ask(model, prompt, schema=schema) for prompt in PROMPTS)):
         assert reply.finish_reason == "stop"
-        assert set(json.loads(reply.text)) == {"topic", "claims", "is_angry"}
+        assert set(json.loads(reply.text)) == {"topic", "rating", "claims", "is_angry"}
         Reading.model_validate_json(reply.text)
 
 
@@ -303,8 +331,9 @@ async def test_requests_of_several_forms_share_a_batch(folder: Path) -> None:
         ({"regex": "("}, "cannot be held by constrained decoding"),
         ({"regex": "[0-9]{40}"}, "has at least 4[0-9] tokens .* only 24 are allowed. Set max_tokens="),
         ({"schema": {"type": "no such type"}}, "schema cannot be held by constrained decoding"),
+        ({"schema": {"not": {"type": "string"}}}, "schema cannot be held by constrained decoding"),
     ],
-    ids=["back reference", "look-ahead", "faulty", "too long", "unknown type"],
+    ids=["back reference", "look-ahead", "faulty", "too long", "unknown type", "negation"],
 )
 async def test_forms_that_cannot_be_held_are_refused(
     folder: Path, asked: dict[str, Any], message: str
@@ -535,24 +564,26 @@ async def test_documents_are_cut_to_the_context_window(plain_folder: Path) -> No
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*could not be answered")  # as when all concepts are to be taken out
 async def test_the_whole_run_on_a_random_model_gives_complete_tables(tmp_path: Path, corpora: Path) -> None:
-    frame = pd.read_csv(corpora / "lloom4" / "toxicity_feminism_200.csv").head(12)
-    roomy = save_language_model(tmp_path, frame["comment"].tolist(), positions=32768)
-    for seed in range(8):
-        model = model_of(roomy, max_tokens=160, batch_size=16, temperature=1.0, seed=seed)
-        session = wb.lloom(
-            frame,
-            text_col="comment",
-            id_col="doc_id",
-            distill_model=model,
-            cluster_model="local",
-            synth_model=model,
-            score_model=model,
-            cache=False,
-        )
-        # Random weights cannot copy passages of a document, so the step that asks for some is left out; and
-        # with some seeds they draw no concept at all.
+    frame = pd.read_csv(corpora / "lloom4" / "toxicity_feminism_200.csv").head(20)
+    roomy = save_language_model(tmp_path / "model", frame["comment"].tolist(), positions=32768)
+    model = model_of(roomy, max_tokens=160, batch_size=16, temperature=1.0, seed=0)
+    session = wb.lloom(
+        frame,
+        text_col="comment",
+        id_col="doc_id",
+        distill_model=model,
+        cluster_model="local",
+        synth_model=model,
+        score_model=model,
+        cache=tmp_path / "journal.sqlite3",
+    )
+    for seed in range(12):
+        # With some seeds random weights draw no concept. They never copy passages of a document, so the step
+        # that asks for some is left out.
         with contextlib.suppress(StepFailed):
-            await session.gen(custom_prompts={"distill_filter": None}, debug=False)
+            await session.gen(
+                params={"synthesize": {"seed": seed}}, custom_prompts={"distill_filter": None}, debug=False
+            )
             break
     assert len(session.concepts) >= 1
     concepts = list(session.concepts)[:3]
@@ -567,3 +598,40 @@ async def test_the_whole_run_on_a_random_model_gives_complete_tables(tmp_path: P
     assert totals.usd == 0.0
     assert totals.unpriced == 0
     assert totals.in_tokens > 0
+
+
+# --- by itself -----------------------------------------------------------------------------------------
+
+
+def test_a_model_by_itself(folder: Path) -> None:
+    model = model_of(folder, max_tokens=120, temperature=1.0, seed=4)
+    claim = model.sync.call("What is claimed?", Claim)
+    assert isinstance(claim.parsed, Claim)
+    assert (claim.usd, claim.finish_reason, claim.cached) == (0.0, "stop", False)
+    assert model.sync.call("What is claimed?", Claim).cached
+    stance = model.sync.call("For or against?", Stance).parsed
+    assert stance in list(Stance)
+    number = model.sync.call("How many?", regex="[0-9]{2}")
+    assert str(number.parsed).isdigit()
+    pieces: list[str] = []
+    told = model.sync.call([Message(role="user", content="Why?")], on_chunk=pieces.append, max_tokens=12)
+    assert "".join(pieces) == told.text
+    assert told.out_tokens == 12
+    several = model.sync.call("Why?", n=3, max_tokens=6)
+    assert len({reply.text for reply in several}) == 3
+    assert sum(reply.out_tokens or 0 for reply in several) == 18
+    many = model.sync.call_many([f"Ticket {n}" for n in range(12)], max_tokens=4)
+    assert all(isinstance(reply, Completion) and reply.out_tokens == 4 for reply in many)
+    with pytest.raises(UnknownName, match="Did you mean 'temperature'"):
+        model.sync.call("Why?", temprature=1)
+
+
+async def test_questions_of_ones_own(folder: Path) -> None:
+    frame = pd.DataFrame({"text": [f"{prompt} ({n})" for n, prompt in enumerate(PROMPTS)]})
+    model = model_of(folder, max_tokens=120, temperature=1.0, seed=4)
+    session = wb.lloom(frame, "text", None, "local", "local", "local", model)
+    found = await session.map("What is claimed?", Claim)
+    assert found is not None
+    assert set(found["stance"]) <= {"for", "against"}
+    assert found["certainty"].notna().all()
+    assert session.failures().empty

@@ -20,6 +20,13 @@ def open_menu(page: Page) -> None:
     page.get_by_role("menu", name="Export").wait_for()
 
 
+def set_clipboard(page: Page, write: str) -> None:
+    """Let the page write to a clipboard that is the given function."""
+    page.evaluate(
+        f"void Object.defineProperty(navigator, 'clipboard', {{ value: {{ writeText: {write} }} }})"
+    )
+
+
 @pytest.mark.parametrize(
     ("item", "message"),
     [
@@ -36,7 +43,7 @@ def test_a_file_is_downloaded(open_view: OpenView, item: str, message: dict[str,
     assert sent(page, "export") == [message]
     assert download.value.suggested_filename == f"concepts.{message['format']}"
     assert Path(download.value.path()).read_text(encoding="utf-8") == "post_id,score\n"
-    assert page.get_by_text(f"Saved concepts.{message['format']}").is_visible()
+    page.get_by_text(f"Saved concepts.{message['format']}").wait_for()
 
 
 def test_the_selection_is_counted_and_left_out_where_it_is_everything(open_view: OpenView) -> None:
@@ -53,9 +60,7 @@ def test_the_selection_is_counted_and_left_out_where_it_is_everything(open_view:
 
 def test_copy_as_python(open_view: OpenView) -> None:
     page = open_view(docs=100)
-    page.evaluate(
-        "Object.defineProperty(navigator, 'clipboard', { value: { writeText: async (text) => { window.copied = text; } } })"
-    )
+    set_clipboard(page, "async (text) => { window.copied = text; }")
     open_menu(page)
     page.get_by_role("menuitem", name="Copy as Python").click()
     page.get_by_text("Copied", exact=True).wait_for()
@@ -64,9 +69,7 @@ def test_copy_as_python(open_view: OpenView) -> None:
 
 def test_where_the_clipboard_is_closed_the_code_is_shown(open_view: OpenView) -> None:
     page = open_view(docs=100)
-    page.evaluate(
-        "Object.defineProperty(navigator, 'clipboard', { value: { writeText: async () => { throw new Error('no'); } } })"
-    )
+    set_clipboard(page, "async () => { throw new Error('no'); }")
     open_menu(page)
     page.get_by_role("menuitem", name="Copy as Python").click()
     dialog = page.get_by_role("dialog", name="Copy as Python")

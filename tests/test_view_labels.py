@@ -51,7 +51,7 @@ def test_verdicts_stand_beside_the_model_score(open_view: OpenView) -> None:
     page.locator(".lloom-table").focus()
     page.keyboard.press("n")
     row = page.locator(".lloom-row").first
-    assert row.get_by_role("img", name="Judged: wrong").is_visible()
+    row.get_by_role("img", name="Judged: wrong").wait_for()
     assert row.locator(".lloom-cell-score").inner_text().split() == ["1", "✗"]
 
 
@@ -105,7 +105,7 @@ def test_agreement_has_counts_an_interval_and_a_mark_where_it_rests_on_few(open_
     agreement = page.locator(".lloom-labelbar .lloom-agreement")
     assert agreement.text_content() == "75% right (3 of 4 judged, 95% interval 30%–95%)few labels"
     many = [
-        {"row": row, "concept_id": "concept-2", "verdict": "right", "note": "", "score": 1}
+        {"row": row, "concept_id": "concept-2", "verdict": "right", "note": "", "score": 1, "current": True}
         for row in range(40)
     ]
     page.evaluate("labels => window.lloom.model.set('labels', labels)", many)
@@ -124,7 +124,14 @@ def test_letters_typed_into_the_search_field_judge_nothing(open_view: OpenView) 
 def test_a_page_that_cannot_be_edited_shows_labels_and_takes_none(open_view: OpenView) -> None:
     page = open_view(docs=300, state=CONCEPT, editable="no")
     row = listed_rows(page)[0]
-    label = {"row": row, "concept_id": "concept-2", "verdict": "right", "note": "clear", "score": 1}
+    label = {
+        "row": row,
+        "concept_id": "concept-2",
+        "verdict": "right",
+        "note": "clear",
+        "score": 1,
+        "current": True,
+    }
     page.evaluate("label => window.lloom.model.set('labels', [label])", label)
     page.get_by_role("img", name="Judged: right. clear").wait_for()
     page.locator(".lloom-table").focus()

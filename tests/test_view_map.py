@@ -39,6 +39,11 @@ def selected(page: Page) -> int:
     return int(page.locator(".lloom-documents-title").inner_text().split(" ")[0].replace(",", ""))
 
 
+def wait_for_listed(page: Page, text: str) -> None:
+    """Wait until the list of documents says so many of how many."""
+    page.locator(".lloom-documents-title", has_text=re.compile(f"^{text}$")).wait_for()
+
+
 def within(page: Page, polygon: list[list[float]]) -> int:
     """How many documents lie within a polygon, by the even-odd rule."""
     n: int = page.evaluate(
@@ -96,17 +101,27 @@ def test_a_lasso_selects_what_lies_within_and_is_part_of_the_state(open_view: Op
     page.wait_for_function(
         "n => document.querySelector('.lloom-documents-title').innerText.startsWith(n + ' of')", arg=str(n)
     )
-    assert page.locator(".lloom-map-lasso").is_visible()
+    page.locator(".lloom-map-lasso").wait_for()
     page.get_by_role("button", name="Clear lasso").click()
-    page.get_by_text("400 of 400 documents").wait_for()
+    wait_for_listed(page, "400 of 400 documents")
 
 
 def test_a_lasso_that_is_set_from_outside_is_drawn_and_selects(open_view: OpenView) -> None:
     polygon = [[0.0, -9.0], [9.0, -9.0], [9.0, 9.0], [0.0, 9.0]]
     page = open_map(open_view, state={**MAP, "lasso": polygon})
     n = within(page, polygon)
-    page.get_by_text(f"{n} of 400 documents").wait_for()
-    assert page.locator(".lloom-map-lasso").is_visible()
+    wait_for_listed(page, f"{n} of 400 documents")
+    page.locator(".lloom-map-lasso").wait_for()
+
+
+def test_shift_draws_a_lasso_whatever_the_tool(open_view: OpenView) -> None:
+    page = open_map(open_view)
+    page.keyboard.down("Shift")
+    drag(page, (0.1, 0.1), (0.5, 0.1), (0.5, 0.9), (0.1, 0.9))
+    page.keyboard.up("Shift")
+    n = within(page, trait(page, "state")["lasso"])
+    assert 0 < n < 400
+    wait_for_listed(page, f"{n} of 400 documents")
 
 
 def test_the_map_and_the_other_filters_narrow_each_other(open_view: OpenView) -> None:
@@ -117,7 +132,7 @@ def test_the_map_and_the_other_filters_narrow_each_other(open_view: OpenView) ->
         "n => parseInt(document.querySelector('.lloom-documents-title').innerText) < n", arg=before
     )
     status = page.locator(".lloom-map [role=status]").inner_text()
-    assert status.startswith(f"{selected(page)} document")
+    assert status == f"{selected(page)} of 400 documents"
 
 
 def test_dragging_moves_and_the_buttons_zoom(open_view: OpenView) -> None:
@@ -161,7 +176,7 @@ def test_keys_move_and_zoom_and_select_what_is_in_sight(open_view: OpenView) -> 
     assert len(polygon) == 4
     n = within(page, polygon)
     assert 0 < n < 400
-    page.get_by_text(f"{n} of 400 documents").wait_for()
+    wait_for_listed(page, f"{n} of 400 documents")
 
 
 def test_hovering_shows_the_document_and_a_click_opens_it(open_view: OpenView) -> None:
@@ -179,7 +194,7 @@ def test_hovering_shows_the_document_and_a_click_opens_it(open_view: OpenView) -
     page.locator(".lloom-pane-text").wait_for()
     row = trait(page, "state")["document"]
     assert page.evaluate("row => window.lloom.corpus.documents[row].text", row) == text
-    assert page.locator(".lloom-map-open").is_visible()
+    page.locator(".lloom-map-open").wait_for()
 
 
 def test_colour_by_slice_column_and_number(open_view: OpenView) -> None:
@@ -201,10 +216,25 @@ def test_the_legend_narrows_the_documents(open_view: OpenView) -> None:
     item = page.locator(".lloom-map-legend").get_by_role("button", name="Mayor")
     n = item.locator(".lloom-map-legend-n").inner_text()
     item.click()
-    page.get_by_text(f"{n} of 400 documents").wait_for()
+    wait_for_listed(page, f"{n} of 400 documents")
     assert item.get_attribute("aria-pressed") == "true"
     item.click()
-    page.get_by_text("400 of 400 documents").wait_for()
+    wait_for_listed(page, "400 of 400 documents")
+
+
+def test_a_concept_in_the_legend_shows_its_scores_and_there_is_a_way_back(open_view: OpenView) -> None:
+    page = open_map(open_view)
+    page.locator(".lloom-map-legend").get_by_role("button", name="Vaccination").click()
+    page.wait_for_function(
+        "document.querySelector('.lloom-map-legend').innerText.includes('Below the threshold')"
+    )
+    matches = page.evaluate(
+        "window.lloom.corpus.scores.slice(1600, 2000).filter((code) => code === 4).length"
+    )
+    assert page.locator(".lloom-map-legend-n").first.inner_text() == str(matches)
+    wait_for_listed(page, f"{matches} of 400 documents")
+    page.get_by_role("button", name="All concepts").click()
+    wait_for_listed(page, "400 of 400 documents")
 
 
 def test_a_map_that_cannot_be_had_says_why(open_view: OpenView) -> None:
@@ -212,12 +242,12 @@ def test_a_map_that_cannot_be_had_says_why(open_view: OpenView) -> None:
     page.evaluate(
         """() => {
           const answer = window.lloom.model.answer;
-          window.lloom.model.answer = (message, model) =>
-            message.kind === "map" ? { ready: false, reason: "There are too few documents to lay out." } : answer(message, model);
+          const none = { ready: false, reason: "There are too few documents to lay out." };
+          window.lloom.model.answer = (asked, model) => (asked.kind === "map" ? none : answer(asked, model));
         }"""
     )
     page.get_by_role("tab", name="Map").click()
-    page.get_by_text("There is nothing to lay out").wait_for()
+    page.get_by_text("There is no map").wait_for()
 
 
 def test_a_failed_map_can_be_asked_for_again(open_view: OpenView) -> None:

@@ -96,6 +96,8 @@ def test_a_cell_opens_exactly_its_documents(open_view: OpenView, by: str) -> Non
     assert words is not None
     assert words.startswith(f"Public transport, slice Governor: {len(expected)} of ")
     assert cell.get_attribute("aria-selected") == "true"
+    chips = page.locator(".lloom-active-filters .lloom-chip-text").all_inner_texts()
+    assert chips == ["Public transport", "office: Governor"]
 
 
 def test_headers_open_the_concept_and_the_slice(open_view: OpenView) -> None:
@@ -184,6 +186,24 @@ def test_few_and_many_concepts_fit(open_view: OpenView, concepts: int, slices: i
     assert page.locator(".lloom-matrix-concept").count() == concepts + 1
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.locator(".lloom-body").bounding_box()["height"] <= 761  # type: ignore[index]
+
+
+def test_headers_stay_in_sight_while_the_matrix_scrolls(open_view: OpenView) -> None:
+    page = open_view(docs=400, concepts=60, slices=8, width=1000, state=MATRIX)
+    frame = page.locator(".lloom-matrix-scroll")
+    frame.evaluate("(frame) => { frame.scrollTop = 600; frame.scrollLeft = 100 }")
+    inside = page.evaluate(
+        """() => {
+          const box = (element) => element.getBoundingClientRect();
+          const frame = box(document.querySelector('.lloom-matrix-scroll'));
+          const head = box(document.querySelector('.lloom-matrix-slice:nth-child(5)'));
+          const names = [...document.querySelectorAll('.lloom-matrix-concept')].map(box);
+          return Math.abs(head.top - frame.top) < 2
+            && names.every(({ left }) => Math.abs(left - frame.left) < 2);
+        }"""
+    )
+    assert inside
+    assert frame.evaluate("(frame) => frame.scrollTop") == 600
 
 
 def test_without_slices_the_matrix_says_how_to_get_them(open_view: OpenView) -> None:

@@ -246,6 +246,23 @@ def test_the_map_is_the_same_each_time_and_comes_with_the_session(tmp_path: Any)
     np.testing.assert_array_equal(again._layout, places)
 
 
+def test_a_map_that_takes_long_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    session, go_on = opened(), threading.Event()
+    view, lay_out = session.vis(), session._lay_out
+
+    def slow() -> Any:
+        assert go_on.wait(30)
+        return lay_out()
+
+    monkeypatch.setattr(session, "_lay_out", slow)
+    monkeypatch.setattr("text_lloom.widget.handlers._PATIENCE", 0.05)
+    reply = ask(view, "map")
+    assert (reply["ready"], reply["pending"]) == (False, True)
+    go_on.set()
+    monkeypatch.setattr("text_lloom.widget.handlers._PATIENCE", 30.0)
+    assert ask(view, "map")["ready"]
+
+
 # --- answers that say what is wrong --------------------------------------------------------------------
 
 WRONG = {

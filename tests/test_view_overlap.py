@@ -73,7 +73,9 @@ def test_merge_these_two_leads_to_the_merge_dialog(open_view: OpenView) -> None:
     dialog.get_by_role("button", name="Merge 2 concepts").click()
     dialog.wait_for(state="detached")
     assert edits(page)[0]["concept_ids"] == ["concept-1", "concept-2"]
-    assert page.locator(".lloom-grid tbody tr").count() == 6
+    page.wait_for_function("document.querySelectorAll('.lloom-grid tbody tr').length === 6")
+    page.get_by_role("button", name="Undo: merge").click()
+    page.wait_for_function("document.querySelectorAll('.lloom-grid tbody tr').length === 8")
 
 
 def test_arrows_walk_the_triangle(open_view: OpenView) -> None:
@@ -106,12 +108,12 @@ def test_the_most_alike_pairs_are_listed_first(open_view: OpenView) -> None:
     page.get_by_role("button", name="Show 12 pairs").click()
     assert page.locator(".lloom-pair").count() == 12
     page.locator(".lloom-pair").first.click()
-    assert page.get_by_role("group", name="Chosen pair").is_visible()
+    page.get_by_role("group", name="Chosen pair").wait_for()
 
 
 def test_one_concept_has_nothing_to_compare(open_view: OpenView) -> None:
     page = open_view(docs=100, concepts=1, state=OVERLAP)
-    assert page.get_by_text("Nothing to compare yet").is_visible()
+    page.get_by_text("Nothing to compare yet").wait_for()
 
 
 def test_sixty_concepts_scroll_inside_the_panel(open_view: OpenView) -> None:
@@ -123,5 +125,5 @@ def test_sixty_concepts_scroll_inside_the_panel(open_view: OpenView) -> None:
 def test_without_editing_merging_is_not_offered(open_view: OpenView) -> None:
     page = open_view(docs=200, state=OVERLAP, editable="no")
     page.locator('[data-cell="1 0"]').click()
-    assert page.get_by_role("group", name="Chosen pair").is_visible()
+    page.get_by_role("group", name="Chosen pair").wait_for()
     assert page.get_by_role("button", name="Merge these two…").count() == 0

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from tests.browser import OpenView
 
 ROOT = Path(__file__).resolve().parents[1]
-MAKES_MARKUP = re.compile(
-    r"\b(innerHTML|outerHTML|insertAdjacentHTML|dangerouslySetInnerHTML|DOMParser|createContextualFragment"
-    r"|document\.write|eval\(|new Function|srcdoc)\b"
-)
 
 
 def nothing_ran(page: Page) -> bool:
@@ -92,13 +88,6 @@ def test_a_wrong_state_does_no_harm(open_view: OpenView, state: dict[str, object
     page = open_view(docs=60, state=state)
     assert page.locator(".lloom-documents-title").inner_text().endswith("of 60 documents")
     assert nothing_ran(page)
-
-
-def test_the_sources_make_no_markup_from_text() -> None:
-    sources = [*(ROOT / "widget_js" / "src").rglob("*.ts*")]
-    assert len(sources) > 30
-    found = [(path.name, hit.group()) for path in sources if (hit := MAKES_MARKUP.search(path.read_text()))]
-    assert found == []
 
 
 def test_the_styles_stay_inside_the_root() -> None:

@@ -50,7 +50,7 @@ def test_what_is_ticked_is_what_will_be_scored(open_view: OpenView) -> None:
     page.get_by_role("checkbox", name="Select Vaccination").check()
     page.get_by_text("Housing costs", exact=True).click()
     assert trait(page, "chosen") == ["concept-2", "concept-4"]
-    assert page.get_by_text("2 of 8 concepts selected").is_visible()
+    page.get_by_text("2 of 8 concepts selected").wait_for()
     page.get_by_role("button", name="Select all").click()
     assert trait(page, "chosen") == [f"concept-{k}" for k in range(8)]
 
@@ -114,7 +114,7 @@ def test_two_and_sixty_concepts_and_a_narrow_notebook_fit(open_view: OpenView) -
         assert len(cards(page)) == concepts
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert page.evaluate(
-            "[...document.querySelectorAll('.lloom-card')].every((card) => card.scrollWidth <= card.clientWidth)"
+            "[...document.querySelectorAll('.lloom-card')].every((c) => c.scrollWidth <= c.clientWidth)"
         )
 
 
@@ -123,3 +123,16 @@ def test_keys_typed_into_a_field_do_not_reach_the_notebook(open_view: OpenView) 
     page.evaluate("document.addEventListener('keydown', (event) => (window.leaked = event.key))")
     page.get_by_role("searchbox", name="Find a concept").press_sequentially("dd x")
     assert page.evaluate("window.leaked ?? null") is None
+
+
+def test_two_views_of_one_session_do_not_share_ids(open_view: OpenView) -> None:
+    page = open_view(docs=100, two=1, state=SELECT)
+    page.locator(".lloom-root").nth(1).get_by_role("button", name="Edit").first.click()
+    second = page.locator(".lloom-root").nth(1).locator(".lloom-editor")
+    second.get_by_label("Name").fill("Fuel")
+    second.get_by_role("button", name="Save", exact=True).click()
+    second.wait_for(state="detached")
+    for k in range(2):
+        assert page.locator(".lloom-root").nth(k).locator(".lloom-card-name").first.inner_text() == "Fuel"
+    ids = page.evaluate("[...document.querySelectorAll('.lloom-root [id]')].map(({ id }) => id)")
+    assert len(ids) == len(set(ids))

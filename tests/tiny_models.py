@@ -71,6 +71,17 @@ def save_encoder(folder: Path, *, positions: int = 64, padding_side: str = "righ
     return folder
 
 
+def save_sentence_transformer(folder: Path, encoder: Path | None = None) -> Path:
+    """A sentence-transformers model over an encoder, the tiny one when none is given."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    words = Transformer(str(encoder or save_encoder(folder / "encoder")), max_seq_length=64)
+    pooling = Pooling(words.get_embedding_dimension())
+    SentenceTransformer(modules=[words, pooling], device="cpu").save_pretrained(str(folder))
+    return folder
+
+
 def byte_tokenizer(texts: Sequence[str] = (), *, chat_template: str | None = CHAT_TEMPLATE) -> Any:
     """A byte-level BPE tokenizer, as of GPT-2 and Llama 3: it can write every text."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

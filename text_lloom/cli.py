@@ -58,11 +58,14 @@ SliceCol = Annotated[str | None, typer.Option("--slice", help="Column by which t
 ModelName = Annotated[
     str,
     typer.Option(
-        "--model", help="'local' (no key, no network) or 'openai:<name>', a paid model unless local."
+        "--model",
+        help="'local' (no key, no network) or '<provider>:<name>', such as openai:gpt-4o-mini; "
+        "`lloom models` lists the providers.",
     ),
 ]
 EmbedName = Annotated[
-    str | None, typer.Option("--embed-model", help="'local' or 'openai:<name>'; follows --model by default.")
+    str | None,
+    typer.Option("--embed-model", help="'local' or '<provider>:<name>'; follows --model by default."),
 ]
 BaseUrl = Annotated[
     str | None,
@@ -234,22 +237,25 @@ def view(
 @app.command(epilog="Example: lloom models")
 def models() -> None:
     """List the models that this machine can use."""
-    from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
+    from text_lloom.llm.catalogue import PROVIDERS
+    from text_lloom.llm.catalogue.listing import availability_of
+    from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIModel
+    from text_lloom.llm.providers.openai_embed import OpenAIEmbedModel
 
-    key = (
-        "ready: OPENAI_API_KEY is set"
-        if os.environ.get("OPENAI_API_KEY")
-        else "needs OPENAI_API_KEY, or --base-url"
-    )
-    typer.echo("local          ready: no key, no network; keyword-grade concepts, free")
-    typer.echo(f"openai:<name>  {key}")
-    for name in dict.fromkeys((DEFAULT_MODELS.distill, DEFAULT_MODELS.synth)):
-        known = OpenAIModel(name, api_key="-")
-        typer.echo(
-            f"  openai:{name:<24} {_priced(known.cost)}, context {known.context_window or 'unknown'} tokens"
-        )
-    embedder = OpenAIEmbedModel(api_key="-")
-    typer.echo(f"  openai:{embedder.name:<24} {_priced(embedder.cost)}, for --embed-model")
+    width = max(len(provider.prefix) for provider in PROVIDERS) + len(":<name>")
+    found = [(provider, availability_of(provider)) for provider in PROVIDERS]
+    for provider, availability in sorted(found, key=lambda pair: not pair[1].is_ready):
+        by_name = provider.needs_name and (provider.model or provider.embed)
+        spec = provider.prefix + (":<name>" if by_name else "")
+        typer.echo(f"{spec:<{width}}  {availability.reason}")
+        if provider.prefix != "openai":
+            continue
+        for name in dict.fromkeys((DEFAULT_MODELS.distill, DEFAULT_MODELS.synth)):
+            known = OpenAIModel(name, api_key="-")
+            context = f"context {known.context_window or 'unknown'} tokens"
+            typer.echo(f"  openai:{name:<24} {_priced(known.cost)}, {context}")
+        embedder = OpenAIEmbedModel(api_key="-")
+        typer.echo(f"  openai:{embedder.name:<24} {_priced(embedder.cost)}, for --embed-model")
     typer.echo("Any other name works, too; its price is taken from the price list if it is there.")
 
 
@@ -342,26 +348,42 @@ def _open(
 
 def _models(model: str, embed_model: str | None, base_url: str | None, price: str | None) -> tuple[Any, Any]:
     """The chat and the embedding model that the options name."""
-    from text_lloom.llm.providers.openai import OpenAIEmbedModel, OpenAIModel
+    from text_lloom.llm.catalogue import embedder_from, model_from
+    from text_lloom.llm.providers.openai import DEFAULT_MODELS
 
-    for option, spec in (("--model", model), ("--embed-model", embed_model)):
-        if spec not in (None, "local") and not (str(spec).startswith("openai:") and str(spec)[7:]):
-            example = str(spec).rpartition(":")[2] or "gpt-4o-mini"
-            raise InputError(
-                f"{option} {spec}: expected 'local' or 'openai:<name>', such as openai:{example}."
-            )
-    if model == "local":
-        if base_url is not None or price is not None:
-            option = "--base-url" if base_url is not None else "--price"
-            raise InputError(f"{option} needs --model openai:<name>, but the model is local.")
+    provider = _checked_spec("--model", model)
+    embed_provider = None if embed_model is None else _checked_spec("--embed-model", embed_model)
+    if base_url is not None and provider != "openai":
+        raise InputError(f"--base-url needs --model openai:<name>, but the model is {model}.")
+    if provider == "local":
+        if price is not None:
+            raise InputError("--price needs a paid --model, such as openai:<name>, but the model is local.")
         return model, embed_model or "local"
-    name, cost = model.removeprefix("openai:"), _cost(price)
-    key = None if base_url is None else os.environ.get(_KEY_VARIABLE)
-    embedder: Any = embed_model or ("openai" if base_url is None else "local")
-    if embedder.startswith("openai:"):
-        free = 0 if cost == (0.0, 0.0) else None
-        embedder = OpenAIEmbedModel(embedder.removeprefix("openai:"), key, base_url, cost=free)
-    return OpenAIModel(name, key, base_url, cost=cost), embedder
+    cost = _cost(price)
+    server: dict[str, Any] = {}
+    if base_url is not None:
+        server = {"base_url": base_url, "api_key": os.environ.get(_KEY_VARIABLE)}
+    priced: dict[str, Any] = {} if cost is None else {"cost": cost}
+    chat = model_from(model, role="--model", **server, **priced)
+    if embed_model is None:
+        embed_model = f"openai:{DEFAULT_MODELS.cluster}" if provider == "openai" and not server else "local"
+    if embed_provider == "openai":
+        free: dict[str, Any] = {"cost": 0} if cost == (0.0, 0.0) else {}
+        return chat, embedder_from(embed_model, role="--embed-model", **server, **free)
+    return chat, embed_model
+
+
+def _checked_spec(option: str, spec: str) -> str:
+    """The provider that an option names; the command line uses a paid model only when one is named."""
+    from text_lloom.llm.catalogue import provider_of
+
+    prefix, _, name = spec.partition(":")
+    if ":" not in spec and prefix != "local":
+        raise InputError(f"{option} {spec}: expected 'local' or '<provider>:<name>', such as openai:{spec}.")
+    provider = provider_of(prefix, role=option, kind="chat" if option == "--model" else "embeddings")
+    if not name and prefix != "local" and provider.needs_name | (prefix == "openai"):
+        raise InputError(f"{option} {spec}: write {prefix}:<name>, such as {prefix}:{provider.example}.")
+    return prefix
 
 
 def _cost(price: str | None) -> tuple[float, float] | None:

@@ -20,7 +20,7 @@ from text_lloom.concept import Codebook, Concept
 from text_lloom.corpus import Corpus, Document
 from text_lloom.errors import ColumnNotFound, InputError
 from text_lloom.llm.embedding import embed_all
-from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.engine import Answerer
 from text_lloom.llm.model import Embedder
 from text_lloom.llm.portal import run_async
 from text_lloom.llm.run import Run
@@ -74,7 +74,7 @@ async def distill_filter(
     text_df: pd.DataFrame,
     doc_col: str,
     doc_id_col: str,
-    model: AnyModel,
+    model: Answerer,
     n_quotes: int = 3,
     prompt_template: str | None = None,
     seed: str | None = None,
@@ -99,7 +99,7 @@ async def distill_summarize(
     text_df: pd.DataFrame,
     doc_col: str,
     doc_id_col: str,
-    model: AnyModel,
+    model: Answerer,
     n_bullets: int | str = "2-4",
     n_words_per_bullet: str = "5-8",
     prompt_template: str | None = None,
@@ -168,7 +168,7 @@ async def synthesize(
     cluster_df: pd.DataFrame,
     doc_col: str,
     doc_id_col: str,
-    model: AnyModel,
+    model: Answerer,
     cluster_id_col: str = "cluster_id",
     concept_col_prefix: str = "concept",
     n_concepts: int | None = None,
@@ -241,7 +241,7 @@ async def synthesize(
 async def review(
     concepts: Mapping[str, Concept],
     concept_df: pd.DataFrame,
-    model: AnyModel,
+    model: Answerer,
     concept_col_prefix: str = "concept",
     seed: str | None = None,
     *,
@@ -291,7 +291,7 @@ async def score_concepts(
     text_col: str,
     doc_id_col: str,
     concepts: Mapping[str, Concept],
-    model: AnyModel,
+    model: Answerer,
     batch_size: int = 5,
     get_highlights: bool = False,
     *,
@@ -316,7 +316,7 @@ async def score_concepts(
 async def auto_eval(
     items: Mapping[str, Mapping[str, str]],
     concepts: Sequence[Concept] | Sequence[str],
-    model: AnyModel,
+    model: Answerer,
     *,
     run: Run | None = None,
 ) -> Coverage:

@@ -18,8 +18,10 @@ LloomError
 │   │   ├── ModelNotFound            404
 │   │   ├── ContextOverflow          the prompt is longer than the model's context window
 │   │   └── AnswerRefused            content policy, or the model declined
+│   ├── FormRefused                  the service does not take the form of a request; it is asked in another
 │   └── BadAnswer                    a reply that does not follow the answer schema
 ├── StepFailed                       no request of a step could be answered
+├── ModelUnavailable                 a model takes no requests for longer than a request may wait
 ├── BudgetReached                    the next request would pass the budget
 └── PaidCallRefused                  a paid call while `refuse_paid_calls()` is on
 """
@@ -39,12 +41,14 @@ __all__ = [
     "DuplicateIds",
     "EmptyCorpus",
     "FileProblem",
+    "FormRefused",
     "InputError",
     "LloomError",
     "MissingPackage",
     "ModelError",
     "ModelNotFound",
     "ModelSetupError",
+    "ModelUnavailable",
     "PaidCallRefused",
     "PermanentError",
     "PromptError",
@@ -178,12 +182,23 @@ class AnswerRefused(PermanentError):
         self.in_tokens, self.out_tokens, self.usd = in_tokens, out_tokens, usd
 
 
+class FormRefused(ModelError):
+    """The service does not take the form of a request, such as a schema or a parameter.
+
+    The model has learned it: the next attempt asks in another form.
+    """
+
+
 class BadAnswer(ModelError):
     """A reply that does not follow the answer schema; the message is shown to the model."""
 
 
 class StepFailed(LloomError):
     """No request of a step could be answered."""
+
+
+class ModelUnavailable(LloomError):
+    """A model takes no requests for longer than a request may wait; what was answered is kept."""
 
 
 class BudgetReached(LloomError):

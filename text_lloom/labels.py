@@ -26,6 +26,7 @@ __all__ = [
     "Verdict",
     "agreement",
     "check_verdict",
+    "is_current",
 ]
 
 Verdict: TypeAlias = Literal["right", "wrong", "unsure"]

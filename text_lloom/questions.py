@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from text_lloom.errors import InputError
 from text_lloom.llm.defaults import ModelSpec, model_of
-from text_lloom.llm.engine import AnyModel, ask_all
+from text_lloom.llm.engine import Answerer, ask_all
 from text_lloom.llm.fallback import Fallbacks
+from text_lloom.llm.journal import open_journal
 from text_lloom.llm.model import Solver
 from text_lloom.llm.params import as_params
 from text_lloom.llm.posing import StepSettings
 from text_lloom.operators.estimate import estimate_map
 from text_lloom.operators.mapping import check_columns, joined, map_tasks, question_of
-from text_lloom.session import Session
+from text_lloom.session import Session, is_remote
 from text_lloom.tasks.map import MAP_STEP, MapDocument
 
 if TYPE_CHECKING:
@@ -44,13 +45,17 @@ def plan_map(
         question, schema, regex=regex, prompt=prompt, frame_columns=list(corpus.frame.columns)
     )
     check_columns(asked, list(corpus.frame.columns), prefix)
-    answering = session.models.score if model is None else model_of(model, role="model")
-    _check(answering, settings := StepSettings(as_params(params or {}), system))
+    answering = _able(session.models.score if model is None else model_of(model, role="model"))
+    settings = StepSettings(as_params(params or {}), system)
+    _check(answering, settings)
     tasks = map_tasks(corpus, asked)
     if asked.template is not None:
         tasks[0].prompt()  # a prompt function that fails does so now
     if not session._may_spend(estimate_map(answering, tasks), "asking the question", confirm):
         return _declined()
+
+    if session._run.store is None and is_remote(answering):
+        session._run.store = open_journal(session._cache)
 
     async def work() -> pd.DataFrame:
         session._ask_as([MAP_STEP], {MAP_STEP: settings})
@@ -61,18 +66,29 @@ def plan_map(
     return work()
 
 
-def _check(model: AnyModel, settings: StepSettings) -> None:
-    """Refuse a model that cannot answer questions of one's own, or parameters that it does not have."""
+def _able(model: Answerer) -> Answerer:
+    """The model, or those of several, that can answer questions of one's own.
+
+    Raises:
+        InputError: When none can.
+    """
+    parts = model.models if isinstance(model, Fallbacks) else (model,)
+    able = tuple(part for part in parts if not isinstance(part, Solver) or part.can_solve(MapDocument))
+    if not able:
+        raise InputError(
+            f"{model.label!r} cannot answer questions of your own; pass a language model, such as "
+            f"model='openai:gpt-4o-mini'."
+        )
+    return Fallbacks(able) if len(able) > 1 else able[0]
+
+
+def _check(model: Answerer, settings: StepSettings) -> None:
+    """Refuse a system message that is no text, and parameters that a model does not have."""
     if settings.system is not None and not isinstance(settings.system, str):
         raise InputError(f"system={settings.system!r} must be text.")
     for part in model.models if isinstance(model, Fallbacks) else (model,):
         if not isinstance(part, Solver):
             part.check_params(settings.params)
-        elif not part.can_solve(MapDocument):
-            raise InputError(
-                f"{part.label!r} cannot answer questions of your own; pass a language model, such as "
-                f"model='openai:gpt-4o-mini'."
-            )
 
 
 async def _declined() -> None:

@@ -21,7 +21,7 @@ from text_lloom.llm.batches import BatchJob, batch_model
 from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.classifier import Classifier
 from text_lloom.llm.defaults import Models
-from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.engine import Answerer
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.journal import open_journal
@@ -36,6 +36,7 @@ from text_lloom.llm.usage import Ledger
 from text_lloom.operators.asking import (
     GEN_STEPS,
     SCORE_STEPS,
+    STEPS,
     PromptSpec,
     score_settings,
     split_params,
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from narwhals.typing import IntoDataFrame
 
-__all__ = ["Session", "Summary", "check_count"]
+__all__ = ["Session", "Summary", "check_count", "is_remote"]
 
 
 class Summary(NamedTuple):
@@ -126,7 +127,8 @@ class Session:
         self._generated: set[str] = set()
         self._stop = Stop()
         self._listeners: list[Callable[[], object]] = []
-        journal = open_journal(cache) if any(_is_remote(model) for model in models) else None
+        self._cache = cache
+        journal = open_journal(cache) if any(is_remote(model) for model in models) else None
         self._batches = BatchBook(
             None if journal is None else journal.path.with_name(f"{journal.path.name}-batches")
         )
@@ -191,7 +193,7 @@ class Session:
         confirm: bool | None = None,
     ) -> Coroutine[Any, Any, pd.DataFrame | None]:
         check_count("max_concepts", max_concepts)
-        generation = self._generation(seed, params, n_synth, custom_prompts, True)
+        generation = self._generation(seed, params, n_synth, custom_prompts, True, tuple(STEPS))
         stand_ins = [
             Concept("Four words for it", "Does the text say that this happened?") for _ in range(max_concepts)
         ]
@@ -375,7 +377,7 @@ class Session:
         return work()
 
     async def _gen(self, generation: Generation, *, debug: bool) -> None:
-        self._ask_as(GEN_STEPS, generation.settings)
+        self._ask_as([*GEN_STEPS, *generation.settings], generation.settings)
         found = await generate(
             self.corpus,
             self.models,
@@ -461,7 +463,7 @@ class Session:
             self._scorings.settle(scoring)
 
     @property
-    def _summary_model(self) -> AnyModel:
+    def _summary_model(self) -> Answerer:
         """Who sums concepts up: the score model, unless it can do nothing but score."""
         return self.models.synth if isinstance(self.models.score, Classifier) else self.models.score
 
@@ -483,16 +485,17 @@ class Session:
         n_synth: int,
         custom_prompts: Mapping[str, PromptSpec] | None,
         auto_review: bool,
+        steps: Sequence[str] = GEN_STEPS,
     ) -> Generation:
         check_count("n_synth", n_synth)
         if seed is not None and not isinstance(seed, str):
             raise InputError(f"seed={seed!r} must be text, such as seed='social issues'.")
-        counts, by_step = split_params(params, GEN_STEPS)
+        counts, by_step = split_params(params, steps)
         return Generation(
             parameters=self._parameters(counts),
             seed=seed.strip() or None if seed else None,
             n_synth=n_synth,
-            settings=step_settings(self.models, steps=GEN_STEPS, params=by_step, prompts=custom_prompts),
+            settings=step_settings(self.models, steps=steps, params=by_step, prompts=custom_prompts),
             left_out=[step for step, prompt in (custom_prompts or {}).items() if prompt is None],
             auto_review=auto_review,
             random_state=self.random_state,
@@ -745,15 +748,16 @@ class Session:
             )
 
 
-def _is_remote(model: AnyModel | Embedder) -> bool:
+def is_remote(model: Answerer | Embedder) -> bool:
+    """Whether replies of a model are worth keeping: all but those of solvers on this machine."""
     if isinstance(model, Fallbacks):
-        return any(_is_remote(part) for part in model.models)
+        return any(is_remote(part) for part in model.models)
     if isinstance(model, HybridEmbedModel):
-        return any(_is_remote(part) for part in model.parts)
+        return any(is_remote(part) for part in model.parts)
     return isinstance(model, (Model, EmbedModel, Classifier))
 
 
-def _priced_models(models: Iterable[AnyModel | Embedder]) -> Iterator[Model | EmbedModel]:
+def _priced_models(models: Iterable[Answerer | Embedder]) -> Iterator[Model | EmbedModel]:
     """The models that may have a price, those asked in turn or together one by one."""
     for model in models:
         if isinstance(model, (Model, EmbedModel)):

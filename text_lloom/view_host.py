@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, cast
 
@@ -38,6 +38,7 @@ _LONGEST: Final = 5.0
 _BYTES_PER_SECOND: Final = 1_000_000
 _RESTING_SHARE: Final = 10
 _SAMPLE: Final = 200
+_FEWEST_ON_MAP: Final = 3
 
 
 class SessionHost(Host):
@@ -54,6 +55,8 @@ class SessionHost(Host):
         self._scoring = False
         self._lock = threading.Lock()
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="lloom-views")
+        self._at_map = ThreadPoolExecutor(1, thread_name_prefix="lloom-map")
+        self._laid_out: Future[NDArray[np.float32] | None] | None = None
         session._listeners.append(self._changed)
         if isinstance(session._run.progress, StepProgress):
             session._run.progress.watch(self._watch)
@@ -213,13 +216,20 @@ class SessionHost(Host):
         if not self._session._stop.ask():
             raise InputError("There is no scoring under way that could be cancelled.")
 
-    def layout(self) -> NDArray[np.float32] | None:
-        if len(self._session.corpus) < 3:
+    def layout(self, *, patience: float = 20.0) -> NDArray[np.float32] | None:
+        if len(self._session.corpus) < _FEWEST_ON_MAP:
             return None
-        was_there = self._session._layout is not None
+        if self._session._layout is not None:
+            return self._session._layout
+        with self._lock:
+            if self._laid_out is None or self._laid_out.done():
+                self._laid_out = self._at_map.submit(self._lay_out)
+            laid_out = self._laid_out
+        return laid_out.result(patience)
+
+    def _lay_out(self) -> NDArray[np.float32] | None:
         places = self._session._lay_out()
-        if not was_there:
-            self._session._changed()
+        self._session._changed()
         return places
 
     def _known(self, concept_id: str) -> str:

@@ -206,6 +206,8 @@ class lloom(Viewing):
     ) -> pd.DataFrame | None:
         """Generate, select and score concepts in one go; see `gen`, `select_auto` and `score`.
 
+        Parameters and prompts may be those of the scoring operators, too.
+
         Returns:
             The score table, or `None` when the user declined.
         """

@@ -116,7 +116,14 @@ def conform(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any] | Non
     root = schema if root is None else root
     if "$ref" in schema:
         schema = root.get("$defs", {}).get(schema["$ref"].rpartition("/")[2], {})
+    if "enum" in schema or "const" in schema:
+        allowed = schema.get("enum") or [schema["const"]]
+        return value if value in allowed else allowed[0]
+    if "anyOf" in schema and value is None:
+        return conform(value, schema["anyOf"][0], root)
     kind = schema.get("type")
+    if kind in ("number", "boolean") and value is None:
+        return 0.0 if kind == "number" else False
     if kind == "object":
         value = value if isinstance(value, dict) else {}
         known = schema.get("properties", {})

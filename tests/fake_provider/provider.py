@@ -186,7 +186,9 @@ class Provider:
         if (text := self._answers.get(remembered)) is not None:
             return text
         found = answer(question, self._truth)
-        if found is None:
+        if found is None and schema:
+            text = json.dumps(conform({}, schema))
+        elif found is None:
             text = f"You wrote: {' '.join(question.prompt.split())[:200]}"
         else:
             text = json.dumps(conform(found, schema) if schema else found, ensure_ascii=False)

@@ -83,7 +83,7 @@ export function editing(corpus, answer) {
   const label = (model, { row, concept_id, verdict, note }) => {
     const others = model.get("labels").filter((l) => l.row !== row || l.concept_id !== concept_id);
     const code = columns.get(concept_id)[row];
-    const mine = verdict === null ? [] : [{ row, concept_id, verdict, note, score: code === 255 ? null : code / 4 }];
+    const mine = verdict === null ? [] : [{ row, concept_id, verdict, note, score: code === 255 ? null : code / 4, current: true }];
     model.set("labels", [...others, ...mine]);
     return { concept_ids: [concept_id] };
   };

@@ -38,6 +38,14 @@ if (asked.has("sample")) {
     answer({ kind: "rows", rows: examples.slice(0, number("sample")), concept: id }).rows.map((row) => ({ ...row, concept_id: id })));
 }
 const views = [document.getElementById("view")];
+// Some hosts (marimo) put widgets into a shadow root, with the styles beside them.
+if (asked.has("shadow")) {
+  const shadow = views[0].attachShadow({ mode: "open" });
+  const styles = document.createElement("link");
+  Object.assign(styles, { rel: "stylesheet", href: "/static/widget.css" });
+  views[0] = document.createElement("div");
+  shadow.append(styles, views[0]);
+}
 if (asked.has("two")) views.push(document.body.appendChild(document.createElement("div")));
 const ends = views.map((el) => widget.render({ model, el }));
 Object.assign(window, { lloom: { model, corpus, traits, ends, silent } });

@@ -9,7 +9,7 @@ from typing import Any
 
 from .server import Asked, Dialect, Fault, Received, Refusal, Reply, pieces
 
-__all__ = ["AnthropicWire"]
+__all__ = ["AnthropicWire", "error_response"]
 
 _ERRORS = {
     "forbidden": (401, "authentication_error", "invalid x-api-key"),
@@ -65,26 +65,30 @@ class AnthropicWire(Dialect):
     def asked(self, received: Received) -> Asked:
         body = received.body
         if received.path != "/v1/messages" or received.method != "POST":
-            raise _error(404, "not_found_error", "Not found")
+            raise error_response(404, "not_found_error", "Not found")
         if not received.headers.get("anthropic-version"):
-            raise _error(400, "invalid_request_error", "anthropic-version: header is required")
+            raise error_response(400, "invalid_request_error", "anthropic-version: header is required")
         for name in sorted(set(body) - _KNOWN):
-            raise _error(400, "invalid_request_error", f"{name}: Extra inputs are not permitted")
+            raise error_response(400, "invalid_request_error", f"{name}: Extra inputs are not permitted")
         if not isinstance(body.get("max_tokens"), int):
-            raise _error(400, "invalid_request_error", "max_tokens: Field required")
+            raise error_response(400, "invalid_request_error", "max_tokens: Field required")
         for name in sorted(self.refuses & set(body)):
-            raise _error(400, "invalid_request_error", f"`{name}` is deprecated for this model.")
+            raise error_response(400, "invalid_request_error", f"`{name}` is deprecated for this model.")
         if any(message["role"] not in ("user", "assistant") for message in body["messages"]):
-            raise _error(400, "invalid_request_error", 'messages: Unexpected role "system".')
+            raise error_response(400, "invalid_request_error", 'messages: Unexpected role "system".')
         schema = ((body.get("output_config") or {}).get("format") or {}).get("schema")
         if schema is not None and self.structured != "native":
-            raise _error(400, "invalid_request_error", "output_config.format: not supported by this model")
+            raise error_response(
+                400, "invalid_request_error", "output_config.format: not supported by this model"
+            )
         if body.get("tools"):
             if self.structured == "none":
-                raise _error(400, "invalid_request_error", "tools: this model does not support tool use")
+                raise error_response(
+                    400, "invalid_request_error", "tools: this model does not support tool use"
+                )
             schema = body["tools"][0]["input_schema"]
         elif schema is not None and (problem := _not_closed(schema)):
-            raise _error(400, "invalid_request_error", f"output_config.format.schema: {problem}")
+            raise error_response(400, "invalid_request_error", f"output_config.format.schema: {problem}")
         return Asked(
             body["model"],
             _text(body.get("system") or ""),
@@ -148,10 +152,11 @@ class AnthropicWire(Dialect):
         if fault.kind == "forbidden":
             message = f"{message} {key}"
         headers = {} if fault.retry_after is None else {"retry-after": f"{fault.retry_after:g}"}
-        return _error(status, kind, message.format(model=asked.model if asked else ""), headers)
+        return error_response(status, kind, message.format(model=asked.model if asked else ""), headers)
 
 
-def _error(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> Refusal:
+def error_response(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> Refusal:
+    """An error in Anthropic's form."""
     body = {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"}
     return Refusal(status, body, {"request-id": "req_1", **(headers or {})})
 

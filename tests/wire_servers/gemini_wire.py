@@ -79,6 +79,8 @@ class GeminiWire(Dialect):
         if method == "batchEmbedContents":
             texts = tuple(_text(request["content"]) for request in body["requests"])
             return Asked(model, texts=texts, format="embeddings")
+        if method == "embedContent":
+            return Asked(model, texts=(_text(body["content"]),), format="embedding")
         config = body.get("generationConfig") or {}
         for name in sorted(set(config) - _CONFIG):
             raise _error(400, "INVALID_ARGUMENT", f'Invalid JSON payload received. Unknown name "{name}"')
@@ -137,7 +139,10 @@ class GeminiWire(Dialect):
     def vectors(self, asked: Asked, vectors: Sequence[Sequence[float]]) -> dict[str, Any]:
         found = [{"values": [float(value) for value in vector]} for vector in vectors]
         tokens = sum(map(tokens_of, asked.texts or ()))
-        return {"embeddings": found, "usageMetadata": {"promptTokenCount": tokens, "totalTokenCount": tokens}}
+        usage = {"promptTokenCount": tokens, "totalTokenCount": tokens}
+        if asked.format == "embedding":
+            return {"embedding": found[0], "usageMetadata": usage}
+        return {"embeddings": found, "usageMetadata": usage}
 
     def error(self, fault: Fault, asked: Asked | None, key: str) -> Refusal:
         if fault.kind == "filtered":

@@ -39,12 +39,14 @@ class OpenAIWire(Dialect):
         key_header: The header that carries the key.
         refuses: Parameters that the models refuse.
         accepts: Answer formats that are known: `any`, `json_object` (only) or `none`.
+        also: Further fields of a chat request that are known.
     """
 
     prefix: str = "/v1"
     key_header: str = "authorization"
     refuses: set[str] = field(default_factory=set)
     accepts: str = "any"
+    also: set[str] = field(default_factory=set)
 
     def key(self, received: Received) -> str:
         return received.headers.get(self.key_header, "").removeprefix("Bearer ")
@@ -76,7 +78,7 @@ class OpenAIWire(Dialect):
         known = {"n", "stop", "stream", "stream_options", "seed", "temperature", "top_p", "max_tokens"}
         known |= {"model", "messages", "response_format", "max_completion_tokens", "reasoning_effort"}
         known |= {"presence_penalty", "frequency_penalty", "top_k", "user", "logprobs", "tools"}
-        if unknown := sorted(set(body) - known):
+        if unknown := sorted(set(body) - known - self.also):
             raise ApiError(400, f"Unrecognized request argument supplied: {unknown[0]}", param=unknown[0])
         return Asked(
             model,

@@ -5,31 +5,41 @@
 `LocalEmbedModel` need neither key nor network.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
 from text_lloom.llm import calling, journal  # noqa: F401 - now, so that a first call does not wait
 from text_lloom.llm.asked import Message, ModelRequest
-from text_lloom.llm.classifier import Classifier
+from text_lloom.llm.catalogue import embedder_from, model_from
 from text_lloom.llm.costs import GLOBAL_COSTS, CostTracker, track_costs
 from text_lloom.llm.fallback import Fallbacks
-from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.limits import RateLimit, RateStatus
 from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
-from text_lloom.llm.providers.anthropic import AnthropicModel
-from text_lloom.llm.providers.anyllm import AnyEmbedModel, AnyModel
-from text_lloom.llm.providers.gemini import GeminiEmbedModel, GeminiModel
-from text_lloom.llm.providers.hidden_states import TransformersEmbedModel
-from text_lloom.llm.providers.inference_protocol import InferenceProtocolModel
-from text_lloom.llm.providers.litellm import LiteLLMEmbedModel, LiteLLMModel
-from text_lloom.llm.providers.llamacpp import LlamaCppModel
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
-from text_lloom.llm.providers.model2vec import Model2VecEmbedModel
-from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
-from text_lloom.llm.providers.sentence_transformers import SentenceTransformerEmbedModel
-from text_lloom.llm.providers.sparse import SparseEmbedModel
-from text_lloom.llm.providers.transformers import TransformersModel
+from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIModel
+from text_lloom.llm.providers.openai_embed import OpenAIEmbedModel
 from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.returned import Completion, Embeddings
 from text_lloom.llm.run import Failure
 from text_lloom.llm.usage import Attempt, Ledger, Totals
+
+if TYPE_CHECKING:
+    from text_lloom.llm.classifier import Classifier
+    from text_lloom.llm.hybrid import HybridEmbedModel
+    from text_lloom.llm.providers.anthropic import AnthropicModel
+    from text_lloom.llm.providers.anyllm import AnyEmbedModel, AnyModel
+    from text_lloom.llm.providers.gemini import GeminiModel
+    from text_lloom.llm.providers.gemini_embed import GeminiEmbedModel
+    from text_lloom.llm.providers.hidden_states import TransformersEmbedModel
+    from text_lloom.llm.providers.inference_protocol import InferenceProtocolModel
+    from text_lloom.llm.providers.litellm import LiteLLMEmbedModel, LiteLLMModel
+    from text_lloom.llm.providers.llamacpp import LlamaCppModel
+    from text_lloom.llm.providers.model2vec import Model2VecEmbedModel
+    from text_lloom.llm.providers.sentence_transformers import SentenceTransformerEmbedModel
+    from text_lloom.llm.providers.sparse import SparseEmbedModel
+    from text_lloom.llm.providers.transformers import TransformersModel
 
 __all__ = [
     "DEFAULT_MODELS",
@@ -71,5 +81,33 @@ __all__ = [
     "Totals",
     "TransformersEmbedModel",
     "TransformersModel",
+    "embedder_from",
+    "model_from",
     "track_costs",
 ]
+
+_WHERE: Final = {
+    "AnthropicModel": "text_lloom.llm.providers.anthropic",
+    "AnyEmbedModel": "text_lloom.llm.providers.anyllm",
+    "AnyModel": "text_lloom.llm.providers.anyllm",
+    "Classifier": "text_lloom.llm.classifier",
+    "GeminiEmbedModel": "text_lloom.llm.providers.gemini_embed",
+    "GeminiModel": "text_lloom.llm.providers.gemini",
+    "HybridEmbedModel": "text_lloom.llm.hybrid",
+    "InferenceProtocolModel": "text_lloom.llm.providers.inference_protocol",
+    "LiteLLMEmbedModel": "text_lloom.llm.providers.litellm",
+    "LiteLLMModel": "text_lloom.llm.providers.litellm",
+    "LlamaCppModel": "text_lloom.llm.providers.llamacpp",
+    "Model2VecEmbedModel": "text_lloom.llm.providers.model2vec",
+    "SentenceTransformerEmbedModel": "text_lloom.llm.providers.sentence_transformers",
+    "SparseEmbedModel": "text_lloom.llm.providers.sparse",
+    "TransformersEmbedModel": "text_lloom.llm.providers.hidden_states",
+    "TransformersModel": "text_lloom.llm.providers.transformers",
+}
+"""Rooms that are entered only when one of their models is used."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)

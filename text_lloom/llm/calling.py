@@ -10,12 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from text_lloom.errors import BadAnswer, BudgetReached, LloomError, ModelSetupError
+from text_lloom.errors import (
+    BadAnswer,
+    BudgetReached,
+    LloomError,
+    ModelSetupError,
+    ModelUnavailable,
+    PermanentError,
+)
 from text_lloom.llm.asked import Message, ModelRequest
 from text_lloom.llm.model import Model
 from text_lloom.llm.posing import StepSettings, pose, re_asked, request_key
-from text_lloom.llm.request import Request, first_error
-from text_lloom.llm.retry import FATAL
+from text_lloom.llm.request import Course, Request, first_error
+from text_lloom.llm.retry import FATAL, FATAL_IN_A_ROW
 from text_lloom.llm.returned import Completion
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import check_allowed
@@ -88,6 +95,8 @@ class _Caller:
         self.store = calling.run.store if model.keeps_replies else None
         self.workers = asyncio.Semaphore(_MOST_WORKERS)
         self.ended: LloomError | None = None
+        self.course = Course()
+        self.refused = 0
 
     async def all(self, asked: Sequence[tuple[Message, ...]]) -> list[Outcome]:
         check_allowed(self.model)
@@ -104,12 +113,22 @@ class _Caller:
             if self.ended is not None:
                 return self.ended
             try:
-                return tuple(await self._replies(self._posed(messages)))
-            except (BudgetReached, *FATAL) as error:  # what every further call would meet, too
+                replies = tuple(await self._replies(self._posed(messages)))
+            except BudgetReached as error:
                 self.ended = error
+                return error
+            except ModelUnavailable as error:
+                self.ended = self.course.ended = error
+                return error
+            except FATAL as error:
+                self.refused += 1
+                if not self.course.answered or self.refused >= FATAL_IN_A_ROW:  # as every further call would
+                    self.ended = self.course.ended = error
                 return error
             except LloomError as error:
                 return error
+            self.refused = 0
+            return replies
 
     def _posed(self, messages: tuple[Message, ...]) -> ModelRequest:
         form, settings = self.calling.form, self.calling.settings
@@ -148,7 +167,7 @@ class _Caller:
 
     async def _single(self, posed: ModelRequest, sample: int) -> Completion:
         if self.store is None:
-            return (await self._asked(posed))[0]
+            return self._told((await self._asked(posed))[0])
         key = self._key(posed, sample)
         async with self.store.flight(key) as kept:
             if kept is not None:
@@ -156,14 +175,20 @@ class _Caller:
                     return self._from_store(kept)
             [reply] = await self._asked(posed)
             await self._keep(key, reply)
-            return reply
+            return self._told(reply)
+
+    def _told(self, reply: Completion) -> Completion:
+        """The reply, in one piece where the model does not stream."""
+        if self.calling.on_chunk is not None and not self.model.streams:
+            _safe(self.calling.on_chunk)(reply.text)
+        return reply
 
     def _from_store(self, kept: Completion) -> Completion:
         parsed = self._parsed(kept.text, kept.finish_reason)
         label = self.model.label
         self.run.ledger.add(Attempt(_STEP, label, time.time(), 0.0, 0, 0, 0.0, "cached"))
         if self.calling.on_chunk is not None:
-            self.calling.on_chunk(kept.text)
+            _safe(self.calling.on_chunk)(kept.text)
         return replace(kept, usd=0.0, seconds=0.0, parsed=parsed, model=label, cached=True)
 
     async def _asked(self, posed: ModelRequest) -> list[Completion]:
@@ -177,9 +202,10 @@ class _Caller:
             count=lambda: model.count_tokens(posed.text),
             out_tokens=posed.n * min(_EXPECTED_TOKENS, most or _EXPECTED_TOKENS),
             most_tokens=most,
+            course=self.course,
         )
         if on_chunk is not None and model.streams:
-            posed = replace(posed, on_chunk=on_chunk)
+            posed = replace(posed, on_chunk=_safe(on_chunk))
 
         def read(reply: Completion) -> list[Completion]:
             usable, problem = [], None
@@ -195,10 +221,10 @@ class _Caller:
             return usable
 
         usable = await request.answer(
-            lambda problem: model.reply_to(posed if problem is None else re_asked(posed, problem)), read
+            lambda problem: model.reply_to(posed if problem is None else re_asked(posed, problem)),
+            read,
+            ready=(lambda: model.ready_for(posed)) if model.learns else None,
         )
-        if on_chunk is not None and not model.streams:
-            on_chunk(usable[0].text)
         reply, label = request.reply, model.label
         is_reported = reply is not None and reply.in_tokens is not None
         first = replace(
@@ -230,3 +256,15 @@ class _Caller:
     async def _keep(self, key: str, reply: Completion) -> None:
         if self.store is not None:
             await self.store.put(key, reply, model=self.model.label, step=_STEP)
+
+
+def _safe(on_chunk: Callable[[str], object]) -> Callable[[str], object]:
+    """The callback; what it raises ends the call, since a further try would be paid for and fail alike."""
+
+    def told(piece: str) -> None:
+        try:
+            on_chunk(piece)
+        except Exception as error:
+            raise PermanentError(f"on_chunk failed with {type(error).__name__}: {error}.") from error
+
+    return told

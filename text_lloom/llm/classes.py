@@ -150,6 +150,8 @@ def _from_integers(row: Sequence[Scalar], wanted: Wanted, name: str) -> list[flo
 def _from_text(text: str, wanted: Wanted) -> list[float]:
     content = read_literal(text)
     if isinstance(content, str):
+        if content.strip().startswith(("{", "[")):
+            raise PermanentError(f"The server sent {content[:120]!r}, which is neither JSON nor a literal.")
         return [float(_is_class(content, column, wanted)) for column in wanted.columns]
     pairs = content if isinstance(content, list) else [content]
     labelled = [pair for pair in pairs if isinstance(pair, Mapping) and set(pair) >= {"label", "score"}]

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from text_lloom.concept import Concept
-from text_lloom.errors import InputError, ModelError, PermanentError, StepFailed, UnknownName
+from text_lloom.errors import InputError, StepFailed, UnknownName
 from text_lloom.llm.classes import ClassName
-from text_lloom.llm.cutting import cut_texts
 from text_lloom.llm.model import EmbedModel, Solver
 from text_lloom.llm.numeric import finite_number
 from text_lloom.llm.portal import run_sync
-from text_lloom.llm.request import first_error
-from text_lloom.llm.retry import FATAL
 from text_lloom.llm.run import Failure, Run
-from text_lloom.llm.vectors import embed_batch, in_batches, keep_vectors, kept_vectors
+from text_lloom.llm.text_by_text import TextByText
+from text_lloom.llm.vectors import embed_batch, keep_vectors, kept_vectors
 from text_lloom.scores import ANSWER_SCORES, Judgement
 from text_lloom.tasks import Scored, ScoreDocuments, Task
 
@@ -35,8 +32,6 @@ STEPS: Final = (0.8, 0.6, 0.4, 0.2)
 """The probabilities from which on a document scores 1, .75, .5 and .25, which are the answers A to D."""
 
 _SCORES = tuple(ANSWER_SCORES.values())
-_BREAKER = 3
-"""Batches that may fail before any has succeeded; then the rest is not sent."""
 
 
 class Classifier(Solver):
@@ -48,16 +43,17 @@ class Classifier(Solver):
     Args:
         name: Name of the model.
         labels: Which class of the model stands for which concept: concept name or id → the index of the
-            class or its name; or a list of concept names in the order of the model's classes.
+            class or its name; or a list of concept names in the order of the model's classes. `None` for
+            a model that scores nothing.
         steps: From which probability on a document scores 1, .75, .5 and .25; falling, at most 1.
 
     Raises:
         InputError: When labels or steps cannot be used.
     """
 
-    def __init__(self, name: str, *, labels: Labels, steps: Sequence[float] = STEPS) -> None:
+    def __init__(self, name: str, *, labels: Labels | None, steps: Sequence[float] = STEPS) -> None:
         self.name = name
-        self.labels = _labels(labels)
+        self.labels = {} if labels is None else _labels(labels)
         self.steps = _checked_steps(steps)
         self.columns: tuple[ClassName, ...] = tuple(dict.fromkeys(self.labels.values()))
 
@@ -68,6 +64,12 @@ class Classifier(Solver):
 
     def can_solve(self, task_type: type[Task[Any]]) -> bool:
         return issubclass(task_type, ScoreDocuments)
+
+    def can_answer(self, task: Task[Any]) -> bool:
+        if not self.can_solve(type(task)):
+            return False
+        concepts = task.concepts if isinstance(task, ScoreDocuments) else ()
+        return all(concept.id in self.labels or concept.name in self.labels for concept in concepts)
 
     def solve(self, tasks: Sequence[Task[Any]]) -> list[object]:
         """One answer per task, outside any session; raises the error of the first that has none."""
@@ -87,6 +89,11 @@ class Classifier(Solver):
         for known in (concept.id, concept.name):
             if known in self.labels:
                 return self.labels[known]
+        if not self.labels:
+            raise InputError(
+                f"Model {self.label!r} cannot score: say which of its classes stands for which concept, with "
+                f"labels={{{concept.name!r}: …}}."
+            )
         raise InputError(
             f"Model {self.label!r} has no class for the concept {concept.name!r} (id {concept.id!r}). Give "
             f"one in labels={{{concept.name!r}: …}}; it has classes for "
@@ -125,7 +132,10 @@ class Classifier(Solver):
         asked = [_checked(task, self) for task in tasks]
         for concept in {concept.id: concept for task in asked for concept in task.concepts}.values():
             self.class_of(concept)
-        return await _Answering(self, asked, run, on_answer).all()
+        answering = TextByText(_Scoring(self), asked, run, on_answer)
+        answers = await answering.all()
+        _warn_of_silence(self, list(answering.results.values()), sent=answering.sent)
+        return answers
 
     def judge(self, concept: Concept, row: NDArray[np.float32]) -> Judgement:
         """The judgement that the probabilities of a text give on a concept."""
@@ -134,136 +144,54 @@ class Classifier(Solver):
         return Judgement(self.score(probability), f"p = {probability:.3g} for class {named!r}")
 
 
-class _Answering:
-    """The questions of one call: texts are classified, questions answered once all their texts are."""
+class _Scoring:
+    """Reads the probabilities of texts, and answers `ScoreDocuments` by them."""
 
-    def __init__(
-        self, model: Classifier, tasks: Sequence[ScoreDocuments], run: Run, on_answer: OnAnswer | None
-    ) -> None:
-        self.model, self.tasks, self.run, self.on_answer = model, tasks, run, on_answer
-        self.step = ScoreDocuments.step
-        self.answers: list[Any] = [None] * len(tasks)
-        self.results: dict[str, NDArray[np.float32] | ModelError] = {}
-        self.waiting = [len(set(task.texts)) for task in tasks]
-        self.tasks_of: dict[str, list[int]] = {}
-        self.of_sent: dict[str, list[str]] = {}
-        self.attempts: dict[str, int] = {}
-        self.successes = self.failures = 0
+    def __init__(self, model: Classifier) -> None:
+        self._model = model
 
-    async def all(self) -> list[Any]:
-        for position, task in enumerate(self.tasks):
-            for text in dict.fromkeys(task.texts):
-                self.tasks_of.setdefault(text, []).append(position)
-        classifier = self.model.probabilities
-        blank = [text for text in self.tasks_of if not text.strip()]
-        texts = [text for text in self.tasks_of if text.strip()]
-        self._settle({text: _zeros(len(self.model.columns)) for text in blank})
-        sent = await asyncio.to_thread(cut_texts, classifier, texts, self.step)
-        of_sent = self.of_sent
-        for text, shorter in zip(texts, sent, strict=True):
-            of_sent.setdefault(shorter, []).append(text)
-        kept = await kept_vectors(classifier, list(of_sent), self.run)
-        for shorter, row in kept.items():
-            self._settle(dict.fromkeys(of_sent[shorter], row))
-        missing = [text for text in of_sent if text not in kept]
-        try:
-            async with asyncio.TaskGroup() as group:
-                for batch in in_batches(missing, classifier):
-                    group.create_task(self._classify(batch))
-        except BaseExceptionGroup as errors:
-            raise first_error(errors) from None
-        self._warn_of_silence(len(missing))
-        return self.answers
+    @property
+    def service(self) -> EmbedModel:
+        return self._model.probabilities
 
-    async def _classify(self, batch: list[str]) -> None:
-        classifier = self.model.probabilities
-        try:
-            rows = await embed_batch(
-                classifier, batch, self.run, self.step, on_attempt=lambda: self._count(batch)
-            )
-        except FATAL:
-            raise
-        except ModelError as error:
-            if isinstance(error, PermanentError) and len(batch) > 1:
-                middle = len(batch) // 2
-                await self._classify(batch[:middle])
-                await self._classify(batch[middle:])
-                return
-            self._give_up(error)
-            self._settle({text: error for shorter in batch for text in self.of_sent[shorter]})
-            return
-        self.successes += 1
-        await keep_vectors(classifier, batch, rows, self.run, self.step)
-        for shorter, row in zip(batch, rows, strict=True):
-            self._settle(dict.fromkeys(self.of_sent[shorter], row))
+    def blank(self) -> NDArray[np.float32]:
+        import numpy as np
 
-    def _count(self, batch: Sequence[str]) -> None:
-        """Note that these texts are sent once more."""
-        for shorter in batch:
-            for text in self.of_sent[shorter]:
-                self.attempts[text] = self.attempts.get(text, 0) + 1
+        return np.zeros(len(self._model.columns), np.float32)
 
-    def _give_up(self, error: ModelError) -> None:
-        """Note that a request failed for good; ends the step when none seems to be answered."""
-        self.failures += 1
-        if not self.successes and self.failures >= _BREAKER:
-            raise StepFailed(
-                f"{self.step}: the first {self.failures} requests to model {self.model.label!r} all failed, "
-                f"so the rest was not sent. The last one: {error}"
-            ) from error
+    async def kept(self, texts: Sequence[str], run: Run) -> dict[str, NDArray[np.float32]]:
+        return await kept_vectors(self.service, texts, run)
 
-    def _settle(self, results: Mapping[str, NDArray[np.float32] | ModelError]) -> None:
-        """Put the results of texts away, and deliver the questions that waited for nothing else."""
-        self.results.update(results)
-        for text in results:
-            for position in self.tasks_of[text]:
-                self.waiting[position] -= 1
-                if not self.waiting[position]:
-                    self._deliver(position)
+    async def read(
+        self, batch: list[str], run: Run, step: str, on_attempt: Callable[[], object]
+    ) -> list[NDArray[np.float32]]:
+        rows = await embed_batch(self.service, batch, run, step, on_attempt=on_attempt)
+        await keep_vectors(self.service, batch, rows, run, step)
+        return list(rows)
 
-    def _deliver(self, position: int) -> None:
-        task = self.tasks[position]
-        found = [self.results[text] for text in task.texts]
-        error = next((result for result in found if isinstance(result, ModelError)), None)
-        if error is None:
-            answer: list[Scored] | Failure = [
-                Scored(document.id, concept.id, self.model.judge(concept, result))
-                for document, result in zip(task.documents, found, strict=True)
-                if not isinstance(result, ModelError)
-                for concept in task.concepts
-            ]
-        else:
-            reason = self.model.probabilities.redact(str(error))
-            tries = max(self.attempts.get(text, 0) for text in task.texts)
-            answer = Failure(
-                self.step, task.doc_ids, task.concept_ids, type(error).__name__, reason, tries, 0.0
-            )
-            self.run.failures.append(answer)
-        self.answers[position] = answer
-        if self.on_answer is not None:
-            self.on_answer(position, answer)
-        if self.run.progress is not None:
-            self.run.progress.advance()
-
-    def _warn_of_silence(self, asked: int) -> None:
-        """Warn when classes that are named by the user never came up, as a misspelt one never will."""
-        rows = [result for result in self.results.values() if not isinstance(result, ModelError)]
-        if asked < _ENOUGH_TO_TELL or not rows or any(row.any() for row in rows):
-            return
-        warnings.warn(
-            f"score: model {self.model.label!r} gave none of the classes in labels= to any of {asked} texts: "
-            f"{', '.join(map(repr, self.model.columns[:20]))}. Are they written as the model writes them?",
-            stacklevel=2,
-        )
+    def answer(self, task: ScoreDocuments, found: Sequence[NDArray[np.float32]]) -> list[Scored]:
+        return [
+            Scored(document.id, concept.id, self._model.judge(concept, row))
+            for document, row in zip(task.documents, found, strict=True)
+            for concept in task.concepts
+        ]
 
 
 _ENOUGH_TO_TELL = 20
 
 
-def _zeros(n: int) -> NDArray[np.float32]:
+def _warn_of_silence(model: Classifier, rows: Sequence[object], *, sent: int) -> None:
+    """Warn when classes that are named by the user never came up, as a misspelt one never will."""
     import numpy as np
 
-    return np.zeros(n, np.float32)
+    found = [row for row in rows if isinstance(row, np.ndarray)]
+    if sent < _ENOUGH_TO_TELL or not found or any(row.any() for row in found):
+        return
+    warnings.warn(
+        f"score: model {model.label!r} gave none of the classes in labels= to any of {sent} texts: "
+        f"{', '.join(map(repr, model.columns[:20]))}. Are they written as the model writes them?",
+        stacklevel=2,
+    )
 
 
 def _checked(task: Task[Any], model: Classifier) -> ScoreDocuments:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Constraint", "ConstraintMaker", "Constraints"]
 
 _KEPT = 32
+_MOST_LISTED = 1000
 _LONGEST_LITERAL_TOKEN = 24
 _FAR = 2**16 - 1
 _SPACE = "\u2581"
@@ -204,15 +205,27 @@ class Constraints:
 
 
 def _whole(node: Any) -> Any:
-    """A schema in which every property is required: a model that may leave one out often will."""
+    """A schema in which every property is required (a model that may leave one out often will), and whole
+    numbers within bounds are listed, since automata know no bounds.
+    """
     if isinstance(node, list):
         return [_whole(part) for part in node]
     if not isinstance(node, Mapping):
         return node
+    if (values := _listed(node)) is not None:
+        return {"enum": values}
     found = {key: _whole(value) for key, value in node.items()}
     if isinstance(node.get("properties"), Mapping):
         found["required"] = list(node["properties"])
     return found
+
+
+def _listed(node: Mapping[str, Any]) -> list[int] | None:
+    """The whole numbers that a schema allows, if it has two bounds that are near enough."""
+    low, high = node.get("minimum"), node.get("maximum")
+    if node.get("type") != "integer" or not isinstance(low, int) or not isinstance(high, int):
+        return None
+    return list(range(low, high + 1)) if 0 <= high - low < _MOST_LISTED else None
 
 
 def _bytes_of_tokens(tokenizer: Any) -> dict[int, bytes]:

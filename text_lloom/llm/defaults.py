@@ -9,11 +9,12 @@ from typing import NamedTuple, TypeAlias
 from text_lloom.errors import InputError
 from text_lloom.llm.catalogue import embedder_from, model_from
 from text_lloom.llm.classifier import Classifier
-from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.engine import Answerer
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.model import Embedder, Model, Solver
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
-from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
+from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIModel
+from text_lloom.llm.providers.openai_embed import OpenAIEmbedModel
 
 __all__ = ["EmbedSpec", "ModelSpec", "Models", "model_of", "resolve_models"]
 
@@ -24,10 +25,10 @@ EmbedSpec: TypeAlias = Embedder | str | None
 class Models(NamedTuple):
     """The models of a session, one per operator."""
 
-    distill: AnyModel
+    distill: Answerer
     cluster: Embedder
-    synth: AnyModel
-    score: AnyModel
+    synth: Answerer
+    score: Answerer
 
 
 def resolve_models(
@@ -78,7 +79,7 @@ def resolve_models(
 
 def model_of(
     spec: ModelSpec, *, role: str, default: str = DEFAULT_MODELS.score, local: LocalModel | None = None
-) -> AnyModel:
+) -> Answerer:
     """The model, or the models in order, that a user passed.
 
     Args:
@@ -103,10 +104,10 @@ def _single(spec: object, role: str, default: str, local: LocalModel | None) -> 
         return OpenAIModel(default) if os.environ.get("OPENAI_API_KEY") else local or LocalModel()
     if isinstance(spec, str):
         return model_from(spec, role=role, default=default, local=local)
-    if isinstance(spec, Classifier) and role != "score_model":
+    if isinstance(spec, Classifier) and role in ("distill_model", "synth_model"):
         raise InputError(
-            f"{role}={spec!r}: a classifier scores documents and does nothing else, so it can be "
-            f"score_model only. Use a language model or 'local' here."
+            f"{role}={spec!r}: a classifier scores documents and does nothing else, so it can be score_model "
+            f"only. Use a language model or 'local' here."
         )
     if not isinstance(spec, (Model, Solver)):
         raise InputError(

@@ -10,7 +10,7 @@ from text_lloom.errors import ModelError, StepFailed
 from text_lloom.llm.cutting import cut_texts
 from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.model import Embedder, EmbedModel
-from text_lloom.llm.request import first_error
+from text_lloom.llm.request import Course, first_error
 from text_lloom.llm.run import Run
 from text_lloom.llm.vectors import embed_batch, in_batches, keep_vectors, kept_vectors
 
@@ -50,12 +50,12 @@ async def embed_all(
     kept = await kept_vectors(model, list(dict.fromkeys(sent.values())), run)
     missing = [text for text in dict.fromkeys(sent.values()) if text not in kept]
     batches = in_batches(missing, model) if isinstance(model, EmbedModel) else [missing][: len(missing)]
-    sizes = {len(vector) for vector in kept.values()}
+    sizes, course = {len(vector) for vector in kept.values()}, Course()
     if run.progress is not None:
         run.progress.start(step, len(batches))
 
     async def embed(batch: list[str]) -> None:
-        part = await embed_batch(model, batch, run, step)
+        part = await embed_batch(model, batch, run, step, course=course)
         sizes.add(part.shape[1])
         _check_sizes(sizes, step, model)
         kept.update(zip(batch, part, strict=True))

@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from text_lloom.errors import (
     AnswerRefused,
@@ -20,7 +21,9 @@ from text_lloom.errors import (
     BudgetReached,
     ContextOverflow,
     InputError,
+    LloomError,
     ModelError,
+    ModelUnavailable,
     StepFailed,
 )
 from text_lloom.llm.classifier import Classifier
@@ -28,18 +31,18 @@ from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.fit import fit_task, halved
 from text_lloom.llm.model import Model, Solver
 from text_lloom.llm.posing import NO_SETTINGS, re_asked, request_for, request_key
-from text_lloom.llm.request import Request, first_error
-from text_lloom.llm.retry import FATAL
+from text_lloom.llm.request import Course, Request, first_error
+from text_lloom.llm.retry import FATAL, FATAL_IN_A_ROW
 from text_lloom.llm.returned import Completion
 from text_lloom.llm.run import Failure, Run
 from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt
 from text_lloom.tasks import Task
 
-__all__ = ["AnyModel", "Failure", "Run", "ask_all"]
+__all__ = ["Answerer", "Failure", "Run", "ask_all"]
 
 A = TypeVar("A")
-AnyModel: TypeAlias = Model | Solver | Fallbacks
+Answerer: TypeAlias = Model | Solver | Fallbacks
 
 _BREAKER = 8
 _SOLVE_CHUNK = 512
@@ -51,7 +54,7 @@ OnAnswer: TypeAlias = Callable[[int, A | Failure], None]
 
 
 async def ask_all(
-    model: AnyModel,
+    model: Answerer,
     tasks: Sequence[Task[A]],
     *,
     run: Run | None = None,
@@ -73,6 +76,7 @@ async def ask_all(
 
     Raises:
         PermanentError: When every further request would meet the same error (key, model, quota).
+        ModelUnavailable: When the model takes no requests for longer than one may wait.
         StepFailed: When the first requests all failed and none succeeded.
         BudgetReached: When the next request would pass the budget; answers so far went to `on_answer`.
     """
@@ -116,7 +120,10 @@ async def _ask_in_turn(
     answers: list[Any] = [None] * len(tasks)
     pending = list(range(len(tasks)))
     for model, following in zip(models, [*models[1:], None], strict=True):
-        asked, failed_before = pending, len(run.failures)
+        asked = [i for i in pending if following is None or _answers(model, tasks[i])]
+        if not asked:
+            continue
+        failed_before = len(run.failures)
 
         def keep(
             i: int, answer: A | Failure, asked: list[int] = asked, is_last: bool = following is None
@@ -127,15 +134,19 @@ async def _ask_in_turn(
 
         try:
             await _ask_one_model(model, [tasks[i] for i in asked], run, keep)
-        except (*FATAL, StepFailed) as error:
+        except (*FATAL, ModelUnavailable, StepFailed) as error:
             if following is None:
                 raise
             warnings.warn(f"{tasks[0].step}: going on with model {following.label!r}. {error}", stacklevel=2)
-        pending = [i for i in asked if answers[i] is None or isinstance(answers[i], Failure)]
+        pending = [i for i in pending if answers[i] is None or isinstance(answers[i], Failure)]
         if following is None or not pending:
             break
         del run.failures[failed_before:]
     return answers
+
+
+def _answers(model: Model | Solver, task: Task[Any]) -> bool:
+    return not isinstance(model, Solver) or model.can_answer(task)
 
 
 async def _solve(
@@ -169,22 +180,38 @@ class _Question(Generic[A]):
     task: Task[A]
     prompt: str
     positions: list[int]
+    request: Request | None = None
     paid: list[A] | None = None
     """The answers once they are paid for, while the reply is being put away."""
 
+    @property
+    def may_end(self) -> bool:
+        """Whether it must not be stopped: an attempt is out, or paid for."""
+        return self.paid is not None or (self.request is not None and self.request.is_out)
+
 
 class _Asking(Generic[A]):
-    """The questions of one `ask_all` call."""
+    """The questions of one `ask_all` call.
+
+    An error that every request would meet is believed at once when nothing was answered before. Until what
+    is in flight is back, it is a doubt: a firewall may dislike one document, and those that are asked first,
+    the longest, may all be too long. So nothing more is sent, and then the shortest question is asked.
+    """
 
     def __init__(
         self, model: Model, tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A] | None
     ) -> None:
         self.model, self.tasks, self.run, self.on_answer = model, tasks, run, on_answer
         self.answers: list[Any] = [None] * len(tasks)
+        self.course = Course()
         self.successes = 0
         self.failures = 0
         self.suspicions = 0
-        self.out_of_budget: BudgetReached | None = None
+        self.ended: LloomError | None = None
+        self.doubt: LloomError | None = None
+        self.refused: list[tuple[_Question[A], ModelError]] = []
+        self.open: dict[asyncio.Task[None], _Question[A]] = {}
+        self.is_clear = asyncio.Event()
         self.cut: dict[str, set[Hashable]] = {}
 
     async def all(self) -> list[A | Failure]:
@@ -196,19 +223,39 @@ class _Asking(Generic[A]):
             _ = self.model.client
         try:
             async with asyncio.TaskGroup() as group:
-                for question in self._questions():
-                    begun = asyncio.Event()
-                    group.create_task(self._work(question, begun))
-                    # One at a time up to its start: it is on its way before the next one is granted a
-                    # start, so that a burst does not wait in this process while its window goes by.
-                    await begun.wait()
-                    if self.out_of_budget is not None:
-                        break
+                await self._ask_each(group, deque(self._questions()))
         except BaseExceptionGroup as errors:
             raise first_error(errors) from None
-        if self.out_of_budget is not None:
-            raise self.out_of_budget
+        if self.ended is None:
+            self.ended = self.doubt
+        if self.ended is not None:
+            raise self.ended from None
+        self._believe()
         return self.answers
+
+    async def _ask_each(self, group: asyncio.TaskGroup, questions: deque[_Question[A]]) -> None:
+        """Begin one question after the other, until none is left or the step has ended."""
+        is_last_try = False
+        while questions and self.ended is None:
+            if self.doubt is not None:
+                await self._until_clear()
+                if self.doubt is not None and is_last_try:
+                    return
+                is_last_try = self.doubt is not None
+                if self.ended is not None:
+                    return
+            question = questions.pop() if is_last_try else questions.popleft()
+            begun = asyncio.Event()
+            group.create_task(self._work(question, begun))
+            # One at a time up to its start: it is on its way before the next one is granted a
+            # start, so that a burst does not wait in this process while its window goes by.
+            await begun.wait()
+
+    async def _until_clear(self) -> None:
+        """Wait until something is answered, or nothing is in flight."""
+        self.is_clear.clear()
+        if self.open:
+            await self.is_clear.wait()
 
     def _questions(self) -> list[_Question[A]]:
         """Distinct prompts, longest first: a long one that starts last keeps everyone waiting."""
@@ -222,10 +269,18 @@ class _Asking(Generic[A]):
         return sorted(by_prompt.values(), key=lambda question: -len(question.prompt))
 
     async def _work(self, question: _Question[A], begun: asyncio.Event) -> None:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self.open[task] = question
         try:
             answers = await self._answer(question, begun)
         except BudgetReached as error:  # what is in flight is being paid for, so it may end
-            self.out_of_budget = error
+            self.ended = self.ended or error
+            return
+        except (ModelUnavailable, StepFailed) as error:
+            self._stop(error)
+            return
+        except FATAL as error:
+            self._doubt(question, error)
             return
         except asyncio.CancelledError:
             if question.paid is not None:
@@ -233,7 +288,39 @@ class _Asking(Generic[A]):
             raise
         finally:
             begun.set()
+            del self.open[task]
+            if not self.open:
+                self.is_clear.set()
         self._deliver(question, answers)
+
+    def _stop(self, error: LloomError) -> None:
+        """Send nothing more; what is in flight is being paid for, so it may end."""
+        if self.course.ended is not None:
+            return
+        self.ended = self.course.ended = error
+        for task, question in self.open.items():
+            if not question.may_end:
+                task.cancel()
+
+    def _doubt(self, question: _Question[A], error: ModelError) -> None:
+        """Note an error that every further request may meet."""
+        if self.ended is not None:
+            return
+        self.refused.append((question, error))
+        if not self.course.answered:
+            self.doubt = self.doubt or error
+        elif len(self.refused) >= FATAL_IN_A_ROW:
+            self._stop(error)
+
+    def _believe(self) -> None:
+        """The model does answer, so what was refused so far was refused for its own sake."""
+        if self.doubt is not None:
+            self.doubt = None
+            self.is_clear.set()
+        if self.refused and self.ended is None:
+            refused, self.refused = self.refused, []
+            for question, error in refused:
+                self._deliver(question, self._give_up(question, error))
 
     def _deliver(self, question: _Question[A], answers: Sequence[A | Failure]) -> None:
         for position, answer in zip(question.positions, answers, strict=True):
@@ -247,8 +334,14 @@ class _Asking(Generic[A]):
         """The answer to each of the question's tasks; sets `begun` when the first attempt starts."""
         tasks = [self.tasks[position] for position in question.positions]
         asked: Task[A] | None = question.task
-        request = Request(
-            self.model, question.task.step, self.run, count=lambda: 0, out_tokens=0, begun=begun
+        request = question.request = Request(
+            self.model,
+            question.task.step,
+            self.run,
+            count=lambda: 0,
+            out_tokens=0,
+            begun=begun,
+            course=self.course,
         )
         overflow: ContextOverflow | None = None
         try:
@@ -261,12 +354,14 @@ class _Asking(Generic[A]):
                         self._note_cut(tasks)
                 else:
                     self.successes += 1
+                    if self.course.answered:
+                        self._believe()
                     return list(answers)
             raise overflow or ContextOverflow(f"The prompt is too long for model {self.model.label!r}.")
         except FATAL:
             raise
         except ModelError as error:
-            return self._give_up(request, tasks, error)
+            return self._give_up(question, error)
 
     async def _ask(
         self, request: Request, question: _Question[A], asked: Task[A], tasks: Sequence[Task[A]]
@@ -281,7 +376,10 @@ class _Asking(Generic[A]):
         """
         model = self.model
         store = self.run.store if model.keeps_replies else None
-        posed = request_for(model, asked, self.run.settings.get(asked.step, NO_SETTINGS))
+        settings = self.run.settings.get(asked.step, NO_SETTINGS)
+        posed = request_for(
+            model, asked, settings, prompt=question.prompt if asked is question.task else None
+        )
         key = request_key(model, posed) if store is not None else ""
 
         def read(completion: Completion) -> list[A]:
@@ -297,6 +395,7 @@ class _Asking(Generic[A]):
             return await request.answer(
                 lambda problem: model.reply_to(posed if problem is None else re_asked(posed, problem)),
                 read,
+                ready=(lambda: model.ready_for(posed)) if model.learns else None,
             )
 
         if store is None:
@@ -317,19 +416,20 @@ class _Asking(Generic[A]):
                 )
         return answers
 
-    def _give_up(self, request: Request, tasks: Sequence[Task[A]], error: ModelError) -> list[A | Failure]:
-        """The failures of a question; ends the step when the model seems unable to answer any."""
-        reason = self.model.redact(str(error))
-        share = request.usd / len(tasks)
+    def _give_up(self, question: _Question[A], error: ModelError) -> list[A | Failure]:
+        """The failures of a question; has doubts when the model seems unable to answer any."""
+        tasks, request = [self.tasks[position] for position in question.positions], question.request
+        attempts, usd = (0, 0.0) if request is None else (request.attempts, request.usd)
+        reason, share = self.model.redact(str(error)), usd / len(tasks)
         failures = [
-            Failure(t.step, t.doc_ids, t.concept_ids, type(error).__name__, reason, request.attempts, share)
+            Failure(t.step, t.doc_ids, t.concept_ids, type(error).__name__, reason, attempts, share)
             for t in tasks
         ]
         self.run.failures.extend(failures)
         self.failures += 1
         self.suspicions += not isinstance(error, _OF_THE_DOCUMENT)
-        if not self.successes and self.suspicions >= _BREAKER:
-            raise StepFailed(
+        if not self.successes and self.suspicions >= _BREAKER and self.doubt is None:
+            self.doubt = StepFailed(
                 f"{tasks[0].step}: the first {self.failures} requests to model {self.model.label!r} all "
                 f"failed, so the rest was not sent. The last one: {reason}"
             )

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -35,7 +35,7 @@ class Job(Generic[Q, R]):
 
 
 class Gatherer(Generic[Q, R]):
-    """Gathers requests into batches, and has one worker thread answer them, batch after batch.
+    """Gathers requests into batches, and has one worker thread at a time answer them, batch after batch.
 
     Args:
         answer: Called on the worker thread with the jobs of a batch; gives their answers in order, an
@@ -51,7 +51,6 @@ class Gatherer(Generic[Q, R]):
         self._waiting: deque[Job[Q, R]] = deque()
         self._lock = threading.Lock()
         self._is_draining = False
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="lloom-batch")
 
     async def ask(self, request: Q) -> R:
         """The answer to a request, from the batch into which it comes.
@@ -64,7 +63,8 @@ class Gatherer(Generic[Q, R]):
             starts = not self._is_draining
             self._is_draining = True
         if starts:
-            self._worker.submit(self._drain)
+            # A daemon, so that a process that ends does not wait for a long reply.
+            threading.Thread(target=self._drain, name="lloom-batch", daemon=True).start()
         try:
             return await asyncio.wrap_future(job.future)
         except asyncio.CancelledError:

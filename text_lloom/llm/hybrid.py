@@ -41,6 +41,19 @@ class HybridEmbedModel(Embedder):
         self.weights: tuple[float, ...] = tuple(weight for weight in given if weight is not None)
         self.name = "+".join(part.name for part in parts)
 
+    @classmethod
+    def named(cls, parts: str) -> HybridEmbedModel:
+        """The model that a string such as `"hybrid:st:all-MiniLM-L6-v2+sparse"` names; parts weigh alike."""
+        from text_lloom.llm.catalogue import embedder_from
+
+        specs = [part.strip() for part in parts.split("+")]
+        if len(specs) < 2 or not all(specs):
+            raise InputError(
+                f"'hybrid:{parts}': expected embedding models joined by +, such as "
+                f"'hybrid:st:all-MiniLM-L6-v2+sparse'."
+            )
+        return cls(*(embedder_from(spec) for spec in specs))
+
     @property
     def label(self) -> str:
         """The names of the parts."""

@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -225,8 +225,9 @@ class Model(_Callable, CallMethods):
         concurrency: The largest number of calls in flight. `None` adapts to the provider.
         timeout: Seconds after which a call is given up and tried again.
         **args: `wait_timeout` is the longest wait for a start under the rate limit, in seconds, and
-            `redis_url` names a Redis through which processes share the limit; all else is kept in
-            `model.args` for the call function.
+            `redis_url` names a Redis through which processes share the limit; all else, also what is
+            given together as `params={…}`, is kept in `model.args` for the call function, and can be set
+            per operator and per call.
     """
 
     keeps_replies: ClassVar[bool] = True
@@ -292,6 +293,8 @@ class Model(_Callable, CallMethods):
             request: The conversation, the wanted form of the reply, the parameters.
 
         Raises:
+            FormRefused: When the service refuses the form of the request, and `complete` has learned to ask
+                in another, as it will the next time.
             ModelError: Or whatever the call function raises; the engine decides what to do.
         """
         _ = self.client
@@ -306,9 +309,13 @@ class Model(_Callable, CallMethods):
     async def reply_to(self, request: ModelRequest) -> Completion:
         """What `complete` gives, however a subclass has defined it."""
         if self.learns:
-            kind = (request.schema is None, request.regex is None, frozenset(request.params))
-            return await self._scout.ahead(kind, lambda: self._reply_to(request))
+            return await self._scout.ahead(_kind_of(request), lambda: self._reply_to(request))
         return await self._reply_to(request)
+
+    async def ready_for(self, request: ModelRequest) -> None:
+        """Wait for a first request of the kind that may be refused, before a start is asked for."""
+        if self.learns:
+            await self._scout.wait(_kind_of(request))
 
     async def _reply_to(self, request: ModelRequest) -> Completion:
         if self._completing is None:
@@ -358,6 +365,11 @@ class Model(_Callable, CallMethods):
         if self.fn is not None:
             return identity_of(self.fn)
         return super().provider_key if self._completing is None else identity_of(type(self).complete)
+
+
+def _kind_of(request: ModelRequest) -> Hashable:
+    """What a service may refuse for all requests that are like this one."""
+    return (request.schema is None, request.regex is None, frozenset(request.params))
 
 
 class OneTextAtATime(LloomError):
@@ -469,6 +481,10 @@ class Solver(ABC):
     @abstractmethod
     def can_solve(self, task_type: type[Task[Any]]) -> bool:
         """Whether this model answers tasks of that type."""
+
+    def can_answer(self, task: Task[Any]) -> bool:
+        """Whether this model answers that task; among several models, the next one gets it otherwise."""
+        return self.can_solve(type(task))
 
     @abstractmethod
     def solve(self, tasks: Sequence[Task[Any]]) -> list[object]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from text_lloom.errors import LloomError, ModelSetupError
 from text_lloom.llm.model import EmbedModel
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["OnDeviceEmbedModel", "loading"]
+
+T = TypeVar("T")
+
+_PATIENCE = 3600.0
+"""Seconds for one batch: a large model on a slow processor is no reason to ask again."""
 
 
 class OnDeviceEmbedModel(EmbedModel):
@@ -56,6 +62,11 @@ class OnDeviceEmbedModel(EmbedModel):
 
     @property
     def parameters(self) -> Mapping[str, object]:
+        return self._identity
+
+    @cached_property
+    def _identity(self) -> dict[str, object]:
+        """What tells these vectors from those of other weights, when the model was first used."""
         return {**self.args, "weights": fingerprint(self.name)}
 
     def _set_up(self) -> Any:
@@ -68,7 +79,7 @@ class OnDeviceEmbedModel(EmbedModel):
         return Embeddings(self.encode(texts), sum(map(self.count_tokens, texts)))
 
 
-def loading(load: Any, label: str) -> Any:
+def loading(load: Callable[[], T], label: str) -> T:
     """What a function loads from disk or from the hub, with an error that says what to do.
 
     Raises:
@@ -84,7 +95,3 @@ def loading(load: Any, label: str) -> Any:
             f"Model {label!r} could not be loaded: {reason}. Give the folder that holds the model, or its id "
             f"on the Hugging Face hub (which needs a network the first time)."
         ) from error
-
-
-_PATIENCE = 3600.0
-"""Seconds for one batch: a large model on a slow processor is no reason to ask again."""

@@ -15,6 +15,7 @@ from text_lloom.tasks import Task, Template
 __all__ = ["NO_SETTINGS", "StepSettings", "complaint", "pose", "re_asked", "request_for", "request_key"]
 
 _LONGEST_SHOWN = 2000
+_MOST_SCHEMAS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,11 @@ def pose(
     return ModelRequest(with_system(messages, system), schema, regex, 1, params)
 
 
-def request_for(model: Model, task: Task[Any], settings: StepSettings = NO_SETTINGS) -> ModelRequest:
-    """The request that puts a task to a model."""
-    message = Message(role="user", content=task.prompt())
+def request_for(
+    model: Model, task: Task[Any], settings: StepSettings = NO_SETTINGS, *, prompt: str | None = None
+) -> ModelRequest:
+    """The request that puts a task to a model; `prompt` is the task's, if it is at hand."""
+    message = Message(role="user", content=task.prompt() if prompt is None else prompt)
     schema = task.exact_schema() if model.constrains else task.schema()
     return pose(model, (message,), schema=schema, regex=task.regex, settings=settings)
 
@@ -102,6 +105,8 @@ _schemas: dict[int, tuple[Mapping[str, object], bytes]] = {}
 
 def _schema_bytes(schema: Mapping[str, object]) -> bytes:
     """A schema as JSON; tasks of a kind share one schema object, so it is made once."""
+    if len(_schemas) > _MOST_SCHEMAS:
+        _schemas.clear()
     known = _schemas.get(id(schema))
     if known is None or known[0] is not schema:
         text = json.dumps(schema, sort_keys=True, ensure_ascii=False)

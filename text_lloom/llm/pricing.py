@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import NamedTuple
 
 from text_lloom.errors import InputError
 from text_lloom.llm.numeric import finite_number
 
-__all__ = ["Price", "known_context_window", "known_price", "parse_cost"]
+__all__ = ["Price", "known_context_window", "known_price", "nearest_model", "parse_cost"]
 
 _PROBE_TOKENS = 1000
 
@@ -75,3 +76,13 @@ def known_context_window(model: str, provider: str | None = None) -> int | None:
         return calc_price(Usage(input_tokens=1), model_ref=model, provider_id=provider).model.context_window
     except LookupError:
         return None
+
+
+@lru_cache(maxsize=512)
+def nearest_model(model: str) -> str | None:
+    """The name in the snapshot that is nearest to that of a model, `None` when none is near."""
+    from genai_prices import data_snapshot
+
+    names = {entry.id for provider in data_snapshot.get_snapshot().providers for entry in provider.models}
+    close = get_close_matches(model, sorted(names - {model}), n=1, cutoff=0.8)
+    return close[0] if close else None

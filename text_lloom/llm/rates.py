@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 
-from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.engine import Answerer
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.model import Embedder, EmbedModel, Model, limiter_of
 from text_lloom.llm.redis_limits import SharedLimiter
@@ -13,7 +13,7 @@ from text_lloom.llm.redis_limits import SharedLimiter
 __all__ = ["rate_status"]
 
 
-async def rate_status(models: Iterable[AnyModel | Embedder]) -> list[dict[str, object]]:
+async def rate_status(models: Iterable[Answerer | Embedder]) -> list[dict[str, object]]:
     """One entry per model and limit; see `lloom.rate_status`. Must run on the portal's loop."""
     now = asyncio.get_running_loop().time()
     rows: list[dict[str, object]] = []
@@ -41,7 +41,7 @@ async def rate_status(models: Iterable[AnyModel | Embedder]) -> list[dict[str, o
     return rows
 
 
-def _remote(model: AnyModel | Embedder) -> Iterator[Model | EmbedModel]:
+def _remote(model: Answerer | Embedder) -> Iterator[Model | EmbedModel]:
     if isinstance(model, Fallbacks):
         for part in model.models:
             yield from _remote(part)

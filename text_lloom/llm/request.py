@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
 from text_lloom.errors import (
     AnswerRefused,
     BadAnswer,
+    FormRefused,
+    InputError,
     LloomError,
     ModelError,
+    ModelUnavailable,
     PermanentError,
     RateLimited,
     TransientError,
 )
 from text_lloom.llm.blocking import TimeLimit, time_limit
 from text_lloom.llm.budget import Budget, Reservation, TokenBudget
+from text_lloom.llm.gate import Gate
 from text_lloom.llm.limits import Limiter, Slot
 from text_lloom.llm.model import EmbedModel, Model, limiter_of
 from text_lloom.llm.posing import complaint
@@ -29,12 +35,29 @@ from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt, Outcome
 from text_lloom.llm.wire import Departure, on_sent
 
-__all__ = ["Request", "first_error", "with_retries"]
+__all__ = ["Course", "Request", "first_error", "with_retries"]
 
 R = TypeVar("R")
 
 _LONG_REPLY = 1000
 """Tokens that a reply may have when nothing bounds it, as far as a budget is concerned."""
+_MOST_FORMS = 16
+_LIMITED_JITTER = 0.1
+
+
+@dataclass(slots=True)
+class Course:
+    """How the requests of one step get on together.
+
+    Attributes:
+        sent: How many attempts there were.
+        answered: How many of them gave an answer.
+        ended: Why nothing more is sent; attempts that are out may end.
+    """
+
+    sent: int = 0
+    answered: int = 0
+    ended: LloomError | None = None
 
 
 class _Booked(NamedTuple):
@@ -68,10 +91,12 @@ class Request:
         out_tokens: Expected tokens of the reply.
         most_tokens: The most that the reply can have, if that is known.
         begun: Set when the first attempt starts.
+        course: What it shares with the other requests of its step.
 
     Attributes:
         expected: Expected tokens of the reply.
         attempts: How many there were.
+        is_out: Whether an attempt is on its way.
         usd: What they cost in US dollars, as far as prices are known.
         unpriced: Whether the price of one is not known.
         in_tokens: Tokens of their prompts.
@@ -90,63 +115,136 @@ class Request:
         out_tokens: int,
         most_tokens: int | None = None,
         begun: asyncio.Event | None = None,
+        course: Course | None = None,
     ) -> None:
         self.model, self.step, self.run = model, step, run
         self.count, self.expected, self.most_tokens = count, out_tokens, most_tokens
         self.begun = begun
+        self.course = Course() if course is None else course
         self.attempts = 0
+        self.is_out = False
         self.usd = self.seconds = 0.0
         self.in_tokens = self.out_tokens = 0
         self.unpriced = False
         self.reply: Completion | None = None
+        self._transient = self._limited = 0
+        self._deadline: float | None = None
+        self._is_away = False
 
     async def answer(
         self,
         call: Callable[[tuple[str, str] | None], Awaitable[Completion]],
         read: Callable[[Completion], R],
+        *,
+        ready: Callable[[], Awaitable[None]] | None = None,
     ) -> R:
         """Call until there is an answer that can be read.
 
         Args:
             call: Makes an attempt; gets the last reply and what was wrong with it, if it was re-asked.
             read: Turns a completion into the answer, or raises `BadAnswer`.
+            ready: Waited for before each attempt, when nothing is held yet.
         """
         check_allowed(self.model)
-        policy, rng = self.run.policy, self.run.jitter
-        deadline = time.monotonic() + policy.deadline
-        transient = limited = bad = 0
+        limiter, gate = limiter_of(self.model)
+        bad = forms = 0
         problem: tuple[str, str] | None = None
-        while True:
-            self.reply = None
-            try:
-                return await self._attempt(call, read, problem)
-            except BadAnswer as error:
-                bad += 1
-                if bad > policy.re_asks:
+        try:
+            while True:
+                self.reply = None
+                if ready is not None:
+                    await ready()
+                try:
+                    return await self._attempt(call, read, problem, limiter, gate)
+                except BadAnswer as error:
+                    bad += 1
+                    if bad > self.run.policy.re_asks:
+                        raise
+                    problem = (self.reply.text if self.reply is not None else "", str(error))
+                except FormRefused as error:
+                    forms += 1
+                    if forms >= _MOST_FORMS:
+                        raise PermanentError(str(error)) from None
+                except (PermanentError, *FATAL):
                     raise
-                problem = (self.reply.text if self.reply is not None else "", str(error))
-            except RateLimited as error:
-                limited += 1
-                wait = error.retry_after or 0.0
-                limiter, gate = limiter_of(self.model)
-                gate.overloaded(wait)
-                if limited > policy.rate_limited or time.monotonic() + wait > deadline:
-                    raise
-                limiter.pause(wait)
-                await asyncio.sleep(rng.uniform(0, 0.1) if wait else policy.backoff(limited, rng))
-            except (PermanentError, *FATAL):
-                raise
-            except ModelError:
-                transient += 1
-                if transient >= policy.attempts or time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(policy.backoff(transient, rng))
+                except ModelError as error:
+                    await asyncio.sleep(self._wait_after(error, gate))
+                if self.course.ended is not None:
+                    raise self.course.ended
+        finally:
+            if self._is_away:
+                gate.returned()
+
+    def _wait_after(self, error: ModelError, gate: Gate) -> float:
+        """Seconds to wait by itself before the next try.
+
+        While the model answers nobody, tries are not counted, since the request is not to blame.
+
+        Raises:
+            ModelUnavailable: When waiting any longer makes no sense for any request of the step.
+            ModelError: The error itself, when the request has been tried often or long enough.
+        """
+        policy, rng, now = self.run.policy, self.run.jitter, asyncio.get_running_loop().time()
+        deadline = now if self._deadline is None else self._deadline
+        label = self.model.label
+        wait = (error.retry_after or 0.0) if isinstance(error, RateLimited) else 0.0
+        if self.course.ended is not None:
+            raise self.course.ended
+        lost = gate.trouble if self.course.answered else 0.0
+        if wait and wait + lost > policy.deadline:
+            gate.close()
+            raise ModelUnavailable(
+                f"Model {label!r} takes no requests for the next {_in_words(wait)}. What was answered is "
+                f"kept; go on after {_clock(wait)} by calling again. It said: {error}"
+            ) from None
+        if gate.is_down and self.course.answered:
+            if lost > policy.deadline:
+                raise ModelUnavailable(
+                    f"Model {label!r} has answered nothing for {_in_words(lost)}. What was answered is kept; "
+                    f"call again to go on. The last error: {error}"
+                ) from None
+            return 0.0
+        if isinstance(error, RateLimited):
+            self._limited += 1
+            if self._limited > policy.rate_limited or now + wait > deadline:
+                raise error
+            return rng.uniform(0, _LIMITED_JITTER) if wait else policy.backoff(self._limited, rng)
+        self._transient += 1
+        if self._transient >= policy.attempts or now > deadline:
+            raise error
+        return policy.backoff(self._transient, rng)
+
+    def _heed(self, error: LloomError, began: float, limiter: Limiter | SharedLimiter, gate: Gate) -> None:
+        """Let all requests to the model profit from what this one has met, before the gate is left."""
+        if not isinstance(error, ModelError) or isinstance(error, FATAL):
+            return
+        if isinstance(error, PermanentError):
+            gate.replied(began)
+            return
+        self._is_away = True
+        gate.goes_away()
+        if isinstance(error, (BadAnswer, FormRefused)):
+            gate.replied(began)
+            return
+        policy, limited = self.run.policy, isinstance(error, RateLimited)
+        rounds = gate.failed(id(self), began, limited=limited)
+        wait = error.retry_after if isinstance(error, RateLimited) else None
+        if wait is not None and wait > policy.deadline:
+            return
+        if limited:
+            gate.overloaded(wait)
+        if wait is None and rounds and (limited or gate.is_down):
+            wait = policy.shared_wait(rounds, self.run.jitter)
+        if wait:
+            limiter.pause(wait)
 
     async def _attempt(
         self,
         call: Callable[[tuple[str, str] | None], Awaitable[Completion]],
         read: Callable[[Completion], R],
         problem: tuple[str, str] | None,
+        limiter: Limiter | SharedLimiter,
+        gate: Gate,
     ) -> R:
         model = self.model
         in_tokens = 0
@@ -156,15 +254,23 @@ class Request:
             or any(window.unit == "tokens" for window in model.limit.windows)
         ):
             in_tokens = self._sent_tokens(problem)
-        limiter, gate = limiter_of(model)
-        async with gate:
+        await gate.enter(again=self._is_away)
+        self._is_away = False
+        try:
             held = await self._set_aside(in_tokens)
             booked = _Booked(0.0, 0)
             try:
+                if self.course.ended is not None:
+                    raise self.course.ended
                 asked_for = time.perf_counter()
-                slot = await self._start(limiter, in_tokens + self.expected)
+                slot = await self._start(limiter, in_tokens + self.expected, problem)
                 self.run.waited += time.perf_counter() - asked_for
+                started = asyncio.get_running_loop().time()
+                if self._deadline is None:
+                    self._deadline = started + self.run.policy.deadline
                 self.attempts += 1
+                self.course.sent += 1
+                self.is_out = True
                 if self.begun is not None:
                     self.begun.set()
                 at, began = time.time(), time.perf_counter()
@@ -179,14 +285,20 @@ class Request:
                     outcome = "bad answer"
                     answer = read(self.reply)
                     outcome = "answer"
-                    gate.succeeded()
+                    self.course.answered += 1
+                    gate.succeeded(started)
                     return answer
                 except LloomError as error:
                     outcome = _outcome(error, outcome)
                     is_lost = isinstance(error, TransientError) and departure.is_lost_by(
                         error.__context__ or error
                     )
-                    if isinstance(error, AnswerRefused) and error.in_tokens is not None:
+                    self._heed(error, started, limiter, gate)
+                    if (
+                        self.reply is None
+                        and isinstance(error, AnswerRefused)
+                        and error.in_tokens is not None
+                    ):
                         self.reply = checked(Completion("", error.in_tokens, error.out_tokens, usd=error.usd))
                     raise
                 except asyncio.CancelledError:
@@ -195,21 +307,27 @@ class Request:
                     if task is None or task.cancelling():
                         outcome = "cancelled"
                         raise
-                    raise TransientError(f"Model {model.label!r} cancelled its own call.") from None
+                    cancelled = TransientError(f"Model {model.label!r} cancelled its own call.")
+                    self._heed(cancelled, started, limiter, gate)
+                    raise cancelled from None
                 except Exception as error:
                     is_lost = departure.is_lost_by(error)
                     found = as_model_error(
                         error, model=model.label, timeout=model.timeout, redact=model.redact
                     )
                     outcome = _outcome(found, outcome)
+                    self._heed(found, started, limiter, gate)
                     raise found from None
                 finally:
+                    self.is_out = False
                     seconds = time.perf_counter() - began
                     booked = self._book(at, seconds, problem, outcome, is_lost=is_lost)
                     if self.reply is not None and self.reply.in_tokens is not None:
                         slot.settle(self.reply.in_tokens + (self.reply.out_tokens or 0))
             finally:
                 _give_back(held, booked)
+        finally:
+            gate.leave()
 
     async def _set_aside(self, in_tokens: int) -> list[_Held]:
         """Set aside in each budget what an attempt may take.
@@ -239,8 +357,15 @@ class Request:
         """Tokens that the reply may have: the most that it can, or else what is expected."""
         return self.expected if self.most_tokens is None else self.most_tokens
 
-    async def _start(self, limiter: Limiter | SharedLimiter, tokens: int) -> Slot | SharedSlot:
-        """Wait for a start under the rate limit, but not longer than the model allows."""
+    async def _start(
+        self, limiter: Limiter | SharedLimiter, tokens: int, problem: tuple[str, str] | None
+    ) -> Slot | SharedSlot:
+        """Wait for a start under the rate limit, but not longer than the model allows.
+
+        Raises:
+            InputError: When the first request of a step is larger than the limit.
+            PermanentError: When a later one is, or one that is asked again.
+        """
         try:
             async with asyncio.timeout(self.model.wait_timeout):
                 return await limiter.acquire(tokens)
@@ -249,6 +374,11 @@ class Request:
                 f"No start under the rate limit of model {self.model.label!r} came free within "
                 f"wait_timeout={self.model.wait_timeout:g} seconds."
             ) from None
+        except InputError as error:
+            if not self.course.sent:
+                raise
+            why = "" if problem is None else f"The answer could not be used ({problem[1]}), to ask again: "
+            raise PermanentError(f"{why}{error}") from None
 
     def _sent_tokens(self, problem: tuple[str, str] | None) -> int:
         """Estimated tokens of the prompt, with what is added to ask again."""
@@ -317,6 +447,7 @@ async def with_retries(
     *,
     tokens: int,
     call: Callable[[], Awaitable[tuple[R, int | None]]],
+    course: Course | None = None,
 ) -> R:
     """One request to an embedding model, with its limits, retries and ledger row.
 
@@ -326,6 +457,7 @@ async def with_retries(
         run: Ledger, budget and so on.
         tokens: Estimated tokens of the request.
         call: Makes an attempt, and gives the result and the tokens that the provider reported.
+        course: What it shares with the other requests of its step.
     """
     results: list[R] = []
 
@@ -334,7 +466,7 @@ async def with_retries(
         results.append(result)
         return Completion("", reported, 0)
 
-    await Request(model, step, run, count=lambda: tokens, out_tokens=0).answer(
+    await Request(model, step, run, count=lambda: tokens, out_tokens=0, course=course).answer(
         attempt, lambda completion: completion
     )
     return results[-1]
@@ -351,6 +483,20 @@ def _outcome(error: LloomError, otherwise: Outcome) -> Outcome:
         return "bad answer"
     if isinstance(error, RateLimited):
         return "rate limited"
-    if isinstance(error, (PermanentError, *FATAL)):
+    if isinstance(error, (PermanentError, FormRefused, *FATAL)):
         return "permanent error"
     return otherwise
+
+
+def _in_words(seconds: float) -> str:
+    """A duration for people."""
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def _clock(seconds: float) -> str:
+    """The time of day in that many seconds, with the date if it is another day."""
+    now = datetime.now()
+    then = now + timedelta(seconds=seconds)
+    return f"{then:%H:%M}" if then.date() == now.date() else f"{then:%H:%M on %d %B}"

@@ -13,6 +13,7 @@ from typing import Any
 from text_lloom.errors import (
     AnswerRefused,
     AuthenticationFailed,
+    BadAnswer,
     ContextOverflow,
     LloomError,
     ModelError,
@@ -22,11 +23,14 @@ from text_lloom.errors import (
     RateLimited,
     TransientError,
 )
+from text_lloom.llm.pricing import nearest_model
 
-__all__ = ["FATAL", "RetryPolicy", "as_model_error"]
+__all__ = ["FATAL", "FATAL_IN_A_ROW", "RetryPolicy", "as_model_error"]
 
 FATAL = (AuthenticationFailed, ModelNotFound, ModelSetupError)
 """Errors that every further request to the same model would meet."""
+FATAL_IN_A_ROW = 5
+"""So many of them are believed of a model that has answered before; fewer are the fault of a request."""
 
 _MISTAKES = (NameError, ImportError, SyntaxError, TypeError, AttributeError, NotImplementedError)
 _OVERFLOW_SIGNS = (
@@ -34,9 +38,22 @@ _OVERFLOW_SIGNS = (
     "context length",
     "maximum context",
     "context window",
+    "context size",
     "too many tokens",
+    "too many input tokens",
     "prompt is too long",
-    "maximum number of tokens allowed",
+    "input is too long",
+    "prompt too long",
+    "input too long",
+    "request too large",
+    "maximum number of tokens",
+    "maximum number of input tokens",
+    "maximum input length",
+    "maximum prompt length",
+    "maximum sequence length",
+    "max_model_len",
+    "max_input_tokens",
+    "must be reduced in order to run",
 )
 _REFUSAL_SIGNS = (
     "content_filter",
@@ -48,8 +65,9 @@ _REFUSAL_SIGNS = (
     "safety",
     "blocked",
 )
+_BROKEN_REPLY_SIGNS = ("json_validate_failed", "failed to generate json")
 _QUOTA_SIGNS = ("insufficient_quota", "billing", "exceeded your current quota", "credit balance")
-_CREDIT_SIGNS = ("insufficient_quota", "credit balance is too low")
+_CREDIT_SIGNS = ("insufficient_quota", "credit balance is too low", "credit_balance_too_low")
 _KEY_SIGNS = ("api key not valid", "api_key_invalid", "invalid api key", "incorrect api key")
 _WAIT = re.compile(
     r"(?:(?:retry|try again) (?:in|after) |retrydelay['\"]: ?['\"])"
@@ -58,6 +76,8 @@ _WAIT = re.compile(
 )
 _NETWORK_SIGNS = ("connect", "timeout", "network", "protocolerror", "readerror", "disconnected", "payload")
 _MESSAGE_LIMIT = 300
+_SHARED_PART = 1 / 3
+"""A wait that holds up everybody is at most this part of the longest: one request that looks is cheap."""
 _BY_NAME: Mapping[str, type[ModelError]] = {
     "MissingApiKeyError": ModelSetupError,
     "UnsupportedParameterError": PermanentError,
@@ -77,7 +97,8 @@ class RetryPolicy:
         base: First backoff in seconds; doubles per try, with full jitter
             (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
         longest: Longest backoff in seconds.
-        deadline: Seconds from the first try after which no further one is started.
+        deadline: Seconds from the start of the first try after which no further one is started; also the
+            longest that a step waits for a model that has answered before and answers nobody any more.
     """
 
     attempts: int = 6
@@ -86,6 +107,11 @@ class RetryPolicy:
     base: float = 0.5
     longest: float = 30.0
     deadline: float = 900.0
+
+    def shared_wait(self, rounds: int, rng: random.Random) -> float:
+        """Seconds for which nobody starts, when so many rounds in a row have failed for everybody."""
+        most = min(self.longest * _SHARED_PART, self.base * 2.0 ** (rounds - 1))
+        return rng.uniform(most / 2, most)
 
     def backoff(self, failed: int, rng: random.Random) -> float:
         """Seconds to wait after the `failed`-th failure."""
@@ -132,23 +158,37 @@ def _from_status(status: int, error: Exception, text: str, model: str) -> ModelE
             f"The key for model {model!r} was refused ({status}): {text}. Check the API key and its rights."
         )
     if status == 404:
-        return ModelNotFound(f"The provider knows no model {model!r} ({status}): {text}. Check the name.")
+        nearest = nearest_model(model)
+        advice = "Check the name." if nearest is None else f"Did you mean {nearest!r}?"
+        return ModelNotFound(f"The provider knows no model {model!r} ({status}): {text}. {advice}")
     if status == 402 or (status == 400 and any(sign in lowered for sign in _CREDIT_SIGNS)):
         return AuthenticationFailed(f"The account of model {model!r} has no credit left: {text}.")
     if status == 429:
+        if _names(error, lowered, _CREDIT_SIGNS):  # some gateways add a Retry-After to this, too
+            return AuthenticationFailed(f"The account of model {model!r} has no quota left: {text}.")
+        if "request too large" in lowered:
+            return ContextOverflow(f"The prompt is too long for the limits of model {model!r}: {text}.")
         wait = _retry_after(error)
         if wait is None and any(sign in lowered for sign in _QUOTA_SIGNS):
             return AuthenticationFailed(f"The account of model {model!r} has no quota left: {text}.")
         return RateLimited(f"Model {model!r} is rate limited: {text}.", retry_after=wait)
-    if status in (503, 529) and (wait := _retry_after(error)) is not None:
+    if (status in (408, 425) or status >= 500) and (wait := _retry_after(error)) is not None:
         return RateLimited(f"Model {model!r} is overloaded ({status}): {text}.", retry_after=wait)
     if status in (408, 409, 425) or status >= 500:
         return TransientError(f"Model {model!r} had a server error ({status}): {text}.")
+    if any(sign in lowered for sign in _BROKEN_REPLY_SIGNS):
+        return BadAnswer(f"The reply of model {model!r} was no JSON: {text}.")
     if status == 413 or any(sign in lowered for sign in _OVERFLOW_SIGNS):
         return ContextOverflow(f"The prompt is too long for model {model!r}: {text}.")
     if any(sign in lowered for sign in _REFUSAL_SIGNS):
         return AnswerRefused(f"Model {model!r} declined to answer: {text}.")
     return PermanentError(f"Model {model!r} refused the request ({status}): {text}.")
+
+
+def _names(error: Exception, text: str, signs: tuple[str, ...]) -> bool:
+    """Whether an error names one of these codes."""
+    code = getattr(error, "code", None)
+    return (isinstance(code, str) and code in signs) or any(sign in text for sign in signs)
 
 
 def _status(error: Exception) -> int | None:

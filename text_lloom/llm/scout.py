@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeVar
 
+from text_lloom.errors import FormRefused
+from text_lloom.llm.wire import on_sent
+
 __all__ = ["Scout"]
 
 T = TypeVar("T")
 
-_PATIENCE = 1.0
+_PATIENCE = 0.1
 
 
 class Scout:
@@ -26,30 +29,59 @@ class Scout:
     def __init__(self, *, patience: float = _PATIENCE) -> None:
         self._patience = patience
         self._back: set[Hashable] = set()
-        self._out: dict[Hashable, asyncio.Event] = {}
+        self._first: dict[Hashable, asyncio.Event] = {}
+        self._out: set[Hashable] = set()
+
+    async def wait(self, kind: Hashable) -> None:
+        """Wait until the first request of a kind is back, or be the first; before a start is asked for.
+
+        Args:
+            kind: What may be refused for all requests of the kind.
+        """
+        place = _place(kind)
+        while kind not in self._back:
+            first = self._first.get(place)
+            if first is None:
+                self._first[place] = asyncio.Event()
+                return
+            try:
+                async with asyncio.timeout(self._patience):
+                    await first.wait()
+            except TimeoutError:
+                self._back.add(kind)
 
     async def ahead(self, kind: Hashable, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call, after the first call of its kind has come back.
+
+        When the service refuses the form of the first, the next one is the first again.
 
         Args:
             kind: What may be refused for all requests of the kind.
             call: Makes the call.
         """
+        place = _place(kind)
+        if kind not in self._back and place in self._out:
+            await self.wait(kind)
+            if (departure := on_sent.get()) is not None:
+                departure.put_off()
         if kind in self._back:
             return await call()
-        place = (id(asyncio.get_running_loop()), kind)
-        out = self._out.get(place)
-        if out is None:
-            out = self._out[place] = asyncio.Event()
-            try:
-                return await call()
-            finally:
-                self._back.add(kind)
-                del self._out[place]
-                out.set()
+        first = self._first.setdefault(place, asyncio.Event())
+        self._out.add(place)
+        is_back = True
         try:
-            async with asyncio.timeout(self._patience):
-                await out.wait()
-        except TimeoutError:
-            self._back.add(kind)
-        return await call()
+            return await call()
+        except FormRefused:
+            is_back = False
+            raise
+        finally:
+            if is_back:
+                self._back.add(kind)
+            self._out.discard(place)
+            self._first.pop(place, None)
+            first.set()
+
+
+def _place(kind: Hashable) -> Hashable:
+    """A kind on this event loop."""
+    return (id(asyncio.get_running_loop()), kind)

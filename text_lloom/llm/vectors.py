@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from text_lloom.errors import BadAnswer
 from text_lloom.llm.model import Embedder, EmbedModel, OneTextAtATime
 from text_lloom.llm.on_device import OnDeviceEmbedModel
-from text_lloom.llm.request import with_retries
+from text_lloom.llm.request import Course, with_retries
 from text_lloom.llm.returned import Embeddings, as_embeddings
 from text_lloom.llm.run import Run
 
@@ -76,6 +76,7 @@ async def embed_batch(
     step: str,
     *,
     on_attempt: Callable[[], object] | None = None,
+    course: Course | None = None,
 ) -> NDArray[np.float32]:
     """Vectors of one batch of texts, in order.
 
@@ -85,6 +86,7 @@ async def embed_batch(
         run: Ledger, budget and so on.
         step: The step that asks.
         on_attempt: Called before each attempt.
+        course: What it shares with the other batches of its step.
     """
 
     async def call() -> tuple[NDArray[np.float32], int | None]:
@@ -96,7 +98,7 @@ async def embed_batch(
     if isinstance(model, EmbedModel):
         tokens = 0 if isinstance(model, OnDeviceEmbedModel) else sum(map(model.count_tokens, batch))
         try:
-            vectors = await with_retries(model, step, run, tokens=tokens, call=call)
+            vectors = await with_retries(model, step, run, tokens=tokens, call=call, course=course)
         except OneTextAtATime:
             return await _embed_one_by_one(model, batch, run, step)
     else:

@@ -46,6 +46,10 @@ class Departure:
         self.has_left = True
         self._moved(fresh)
 
+    def put_off(self) -> None:
+        """The request has waited since its start was granted: its place in a rate limit counts from now."""
+        self._moved(False)
+
     @property
     def may_have_left(self) -> bool:
         """Whether the provider may have got the request."""
@@ -64,6 +68,8 @@ on_sent: ContextVar[Departure | None] = ContextVar("on_sent", default=None)
 _CONNECT_SECONDS = 30.0
 _FILE_SECONDS = 1800.0
 _KEEP_ALIVE_SECONDS = 60.0
+_READ_AHEAD = 2**16
+_LONGEST_EVENT = 2**23
 
 
 class HttpError(Exception):
@@ -145,7 +151,7 @@ class JsonClient:
         Raises:
             HttpError: For a status of 400 or more, or for an event that tells of an error.
         """
-        async with self._posted(path, body) as reply:
+        async with self._posted(path, body, read_bufsize=_LONGEST_EVENT) as reply:
             if reply.status >= 300:
                 await _content(reply)
             if on_headers is not None:
@@ -213,7 +219,9 @@ class JsonClient:
         for session in sessions:
             await session.close()
 
-    def _posted(self, path: str, body: Mapping[str, object]) -> aiohttp.client._RequestContextManager:
+    def _posted(
+        self, path: str, body: Mapping[str, object], *, read_bufsize: int = _READ_AHEAD
+    ) -> aiohttp.client._RequestContextManager:
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
         departure = on_sent.get()
         if departure is not None:
@@ -224,6 +232,7 @@ class JsonClient:
             proxy=self._proxy,
             trace_request_ctx=departure,
             allow_redirects=False,
+            read_bufsize=read_bufsize,
         )
 
     def _session(self) -> aiohttp.ClientSession:
@@ -287,7 +296,7 @@ def _proxy_for(url: str) -> str | None:
 
 
 def _http_error(status: int, received: bytes, headers: Mapping[str, str]) -> HttpError:
-    """What an error reply says: in the form of OpenAI, of inference servers or of FastAPI, or as text."""
+    """What an error reply says: in OpenAI's form, in those of servers like it, or as plain text."""
     text = received.decode("utf-8", "replace")
     try:
         content = json.loads(text)
@@ -295,16 +304,15 @@ def _http_error(status: int, received: bytes, headers: Mapping[str, str]) -> Htt
         content = None
     said = content if isinstance(content, dict) else {}
     error = said.get("error") or said
-    if isinstance(error, dict) and (message := error.get("message") or error.get("detail")):
-        code = error.get("code") or error.get("type")
-        told = "; ".join(map(_problem, message[:5])) if isinstance(message, list) else str(message)
-        parameter = error.get("param")
-        return HttpError(
-            status,
-            f"{told} ({code})" if code else told,
-            headers,
-            parameter=parameter if isinstance(parameter, str) else None,
-        )
+    if isinstance(error, dict):
+        detail = error.get("detail")
+        problems = "; ".join(map(_problem, detail[:5])) if isinstance(detail, list) else detail
+        if message := error.get("message") or problems:
+            code = error.get("code") or error.get("type")
+            named = f"{message} ({code})" if code else str(message)
+            parameter = error.get("param")
+            given = parameter if isinstance(parameter, str) else None
+            return HttpError(status, named, headers, parameter=given)
     if isinstance(error, str):
         return HttpError(status, error, headers)
     return HttpError(status, " ".join(text.split())[:300] or f"HTTP status {status}", headers)

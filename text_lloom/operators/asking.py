@@ -10,7 +10,7 @@ from text_lloom.concept import Concept
 from text_lloom.corpus import Document
 from text_lloom.errors import InputError, UnknownName
 from text_lloom.llm.defaults import Models
-from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.engine import Answerer
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.model import Model
 from text_lloom.llm.params import COMMON_PARAMS, as_params
@@ -257,7 +257,7 @@ def params_frame(models: Models, settings: Mapping[str, StepSettings], counts: G
     rows: list[tuple[str, str, str, object, str, str]] = []
     suggested = counts.to_dict()
     for step, operator in STEPS.items():
-        asked: AnyModel = getattr(models, operator.role)
+        asked: Answerer = getattr(models, operator.role)
         rows += [
             (step, asked.label, name, suggested[name], "data", _COUNTS[name]) for name in operator.counts
         ]
@@ -282,6 +282,6 @@ _COUNTS: Final = {
 
 def _models_of(models: Models, step: str) -> list[Model]:
     """The language models that an operator asks."""
-    asked: AnyModel = getattr(models, STEPS[step].role)
+    asked: Answerer = getattr(models, STEPS[step].role)
     parts = asked.models if isinstance(asked, Fallbacks) else (asked,)
     return [part for part in parts if isinstance(part, Model)]

@@ -10,7 +10,8 @@ from text_lloom.concept import Concept
 from text_lloom.corpus import Document
 from text_lloom.errors import BadAnswer, LloomError, ModelError, PermanentError, TransientError
 from text_lloom.llm.batches import BATCH_PRICE, BatchResult
-from text_lloom.llm.providers.openai import OpenAIModel, read_completion
+from text_lloom.llm.providers.openai import OpenAIModel
+from text_lloom.llm.providers.openai_formats import read_completion
 from text_lloom.llm.retry import as_model_error
 from text_lloom.llm.returned import Completion
 from text_lloom.llm.run import Failure

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from text_lloom.corpus import Document
 from text_lloom.errors import StepFailed
-from text_lloom.llm.engine import AnyModel, ask_all
+from text_lloom.llm.engine import Answerer, ask_all
 from text_lloom.llm.run import Failure, Run
 from text_lloom.tasks import FilterQuotes, SummarizeDocument, Task, Template
 
@@ -18,7 +18,7 @@ A = TypeVar("A")
 
 async def distill_quotes(
     documents: Sequence[Document],
-    model: AnyModel,
+    model: Answerer,
     *,
     n_quotes: int = 3,
     seed: str | None = None,
@@ -49,7 +49,7 @@ async def distill_quotes(
 
 async def distill_bullets(
     passages: Mapping[Hashable, Sequence[str]],
-    model: AnyModel,
+    model: Answerer,
     *,
     n_bullets: int | str = "2-4",
     n_words: str = "5-8",
@@ -86,7 +86,7 @@ async def distill_bullets(
 
 async def _per_document(
     tasks: Sequence[Task[list[str]]],
-    model: AnyModel,
+    model: Answerer,
     run: Run,
     into: MutableMapping[Hashable, list[str]] | None,
 ) -> MutableMapping[Hashable, list[str]]:

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 from text_lloom.concept import Concept
 from text_lloom.corpus import Corpus, Document
 from text_lloom.llm.batches import BATCH_PRICE
-from text_lloom.llm.engine import AnyModel
+from text_lloom.llm.engine import Answerer
 from text_lloom.llm.fallback import Fallbacks
+from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.model import Embedder, EmbedModel, Solver
 from text_lloom.llm.pricing import Price
+from text_lloom.llm.tokens import count_tokens
 from text_lloom.operators.parameters import GenParameters
 from text_lloom.operators.plan import FULLY_SHOWN
 from text_lloom.tasks import (
@@ -132,9 +134,9 @@ def estimate_gen(
     corpus: Corpus,
     parameters: GenParameters,
     *,
-    distill_model: AnyModel,
+    distill_model: Answerer,
     cluster_model: Embedder,
-    synth_model: AnyModel,
+    synth_model: Answerer,
     auto_review: bool = True,
 ) -> Estimate:
     """What concept generation will cost, from the prompts of a sample of the documents."""
@@ -149,7 +151,7 @@ def estimate_gen(
     tasks = [SummarizeDocument(d.id, text, bullets) for d, text in zip(sample, excerpts, strict=True)]
     steps.append(_step(distill_model, tasks, n))
     n_items = n * bullets
-    steps.append(_embedding_step(cluster_model, n_items * _BULLET_TOKENS))
+    steps += _embedding_steps(cluster_model, n_items * _BULLET_TOKENS)
     shown = n_items if n_items <= FULLY_SHOWN else int(math.sqrt(n_items * FULLY_SHOWN))
     requests = max(1, math.ceil(shown / _ITEMS_PER_REQUEST))
     item = Item(0, "seven words that say what someone wants")
@@ -175,20 +177,18 @@ def estimate_embedding(model: Embedder, texts: Sequence[str]) -> Estimate:
         model: The embedding model.
         texts: What is embedded.
     """
-    if not isinstance(model, EmbedModel):
-        return Estimate((_embedding_step(model, 0),))
     sample = texts[:: max(1, len(texts) // _SAMPLE)]
-    tokens = sum(model.count_tokens(text) for text in sample) * len(texts) // max(1, len(sample))
-    return Estimate((_embedding_step(model, tokens),))
+    tokens = sum(count_tokens(text, model.name) for text in sample) * len(texts) // max(1, len(sample))
+    return Estimate(tuple(_embedding_steps(model, tokens)))
 
 
 def estimate_score(
     corpus: Corpus,
-    model: AnyModel,
+    model: Answerer,
     tasks: Sequence[ScoreDocuments],
     *,
     n_summaries: int,
-    summary_model: AnyModel | None = None,
+    summary_model: Answerer | None = None,
     in_batch: bool = False,
 ) -> Estimate:
     """What scoring will cost, from the prompts of a sample of the questions.
@@ -212,7 +212,7 @@ def estimate_score(
     return Estimate(tuple(steps))
 
 
-def estimate_map(model: AnyModel, tasks: Sequence[MapDocument]) -> Estimate:
+def estimate_map(model: Answerer, tasks: Sequence[MapDocument]) -> Estimate:
     """What a user's own question will cost, from the prompts of a sample of the documents."""
     step = max(1, len(tasks) // _SAMPLE)
     return Estimate((_step(model, tasks[::step], len(tasks)),))
@@ -223,7 +223,7 @@ def _sample(corpus: Corpus) -> list[Document]:
     return documents[:: max(1, len(documents) // _SAMPLE)]
 
 
-def _step(model: AnyModel, sample: Sequence[Task[Any]], requests: int, *, share: float = 1.0) -> StepEstimate:
+def _step(model: Answerer, sample: Sequence[Task[Any]], requests: int, *, share: float = 1.0) -> StepEstimate:
     """The estimate of a step, at a share of the model's price."""
     name = sample[0].step
     if isinstance(model, Solver):
@@ -242,13 +242,15 @@ def _step(model: AnyModel, sample: Sequence[Task[Any]], requests: int, *, share:
     return StepEstimate(name, model.label, requests, in_tokens, low, high, usd_low, usd_high, unpriced)
 
 
-def _embedding_step(model: Embedder, tokens: int) -> StepEstimate:
+def _embedding_steps(model: Embedder, tokens: int) -> list[StepEstimate]:
+    if isinstance(model, HybridEmbedModel):
+        return [step for part in model.parts for step in _embedding_steps(part, tokens)]
     if not isinstance(model, EmbedModel):
-        return StepEstimate("cluster", model.name, 1, 0, 0, 0, 0.0, 0.0)
+        return [StepEstimate("cluster", model.name, 1, 0, 0, 0, 0.0, 0.0)]
     usd = _priced(model.cost, tokens, 0)
     requests = max(1, math.ceil(tokens / _BULLET_TOKENS / model.batch_size))
     unpriced = () if usd is not None else (model.label,)
-    return StepEstimate("cluster", model.label, requests, tokens, 0, 0, usd, usd, unpriced)
+    return [StepEstimate("cluster", model.label, requests, tokens, 0, 0, usd, usd, unpriced)]
 
 
 def _priced(price: Price | None, in_tokens: int, out_tokens: int, share: float = 1.0) -> float | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from text_lloom.concept import Concept
 from text_lloom.errors import StepFailed
-from text_lloom.llm.engine import AnyModel, ask_all
+from text_lloom.llm.engine import Answerer, ask_all
 from text_lloom.llm.run import Failure, Run
 from text_lloom.tasks import Candidate, MatchConcepts
 
@@ -29,7 +29,7 @@ class Coverage(NamedTuple):
 
 
 async def match_concepts(
-    known: Mapping[str, Concept], found: Sequence[Concept], model: AnyModel, *, run: Run
+    known: Mapping[str, Concept], found: Sequence[Concept], model: Answerer, *, run: Run
 ) -> Coverage:
     """Ask which found concepts express which known ones.
 

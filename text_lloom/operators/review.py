@@ -13,7 +13,7 @@ import numpy as np
 
 from text_lloom.concept import Codebook, Concept
 from text_lloom.llm.embedding import embed_all
-from text_lloom.llm.engine import AnyModel, ask_all
+from text_lloom.llm.engine import Answerer, ask_all
 from text_lloom.llm.model import Embedder
 from text_lloom.llm.run import Failure, Run
 from text_lloom.tasks import Candidate, MergeGroup, Removal, ReviewMerge, ReviewRemove, SelectConcepts
@@ -52,7 +52,7 @@ class Review:
 
 async def review_concepts(
     candidates: Sequence[Candidate],
-    model: AnyModel,
+    model: Answerer,
     *,
     codebook: Codebook,
     embedder: Embedder | None = None,
@@ -95,7 +95,7 @@ async def review_concepts(
 
 
 async def select_concepts(
-    candidates: Sequence[Candidate], model: AnyModel, *, max_concepts: int, seed: str | None, run: Run
+    candidates: Sequence[Candidate], model: Answerer, *, max_concepts: int, seed: str | None, run: Run
 ) -> list[str]:
     """Ids of the concepts that together tell most, best first, at most `max_concepts`.
 
@@ -124,7 +124,7 @@ def merge_identical(candidates: Sequence[Candidate], codebook: Codebook) -> list
     ]
 
 
-async def _remove(review: Review, model: AnyModel, seed: str | None, run: Run) -> Review:
+async def _remove(review: Review, model: Answerer, seed: str | None, run: Run) -> Review:
     if len(review.candidates) < 2:
         return review
     tasks = [ReviewRemove(tuple(chunk), seed) for chunk in _chunks(review.candidates)]
@@ -145,7 +145,7 @@ async def _remove(review: Review, model: AnyModel, seed: str | None, run: Run) -
 
 async def _merge(
     review: Review,
-    model: AnyModel,
+    model: Answerer,
     codebook: Codebook,
     embedder: Embedder | None,
     embedded: _Embedded,

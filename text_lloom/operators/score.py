@@ -10,7 +10,7 @@ import numpy as np
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
 from text_lloom.errors import InputError
-from text_lloom.llm.engine import AnyModel, ask_all
+from text_lloom.llm.engine import Answerer, ask_all
 from text_lloom.llm.run import Failure, Run
 from text_lloom.scores import ScoreTable
 from text_lloom.tasks import Scored, ScoreDocuments, SummarizeConcept
@@ -76,7 +76,7 @@ def plan_scoring(
 
 async def score_documents(
     tasks: Sequence[ScoreDocuments],
-    model: AnyModel,
+    model: Answerer,
     table: ScoreTable,
     *,
     run: Run,
@@ -130,7 +130,7 @@ async def score_documents(
 
 
 async def summarize_concepts(
-    concepts: Sequence[Concept], model: AnyModel, table: ScoreTable, *, threshold: float = 1.0, run: Run
+    concepts: Sequence[Concept], model: Answerer, table: ScoreTable, *, threshold: float = 1.0, run: Run
 ) -> None:
     """Sum up what the matching documents of each concept say, in `concept.summary`."""
     tasks, about = [], []

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from text_lloom.concept import Codebook, Concept
-from text_lloom.llm.engine import AnyModel, ask_all
+from text_lloom.llm.engine import Answerer, ask_all
 from text_lloom.llm.run import Failure, Run
 from text_lloom.operators.distill import raise_if_none
 from text_lloom.operators.plan import plan_requests
@@ -25,7 +25,7 @@ async def synthesize_concepts(
     items: Sequence[Item],
     vectors: NDArray[np.float32],
     labels: NDArray[np.int64],
-    model: AnyModel,
+    model: Answerer,
     *,
     codebook: Codebook,
     n_concepts: int | None = None,

@@ -162,17 +162,17 @@ class Task(ABC, Generic[Answer]):
         """JSON schema of the reply, `None` if it is no JSON; the same object for all tasks of a kind."""
         return _schema(self.reply)
 
-    @property
-    def regex(self) -> str | None:
-        """A pattern that the whole reply must match."""
-        return None
-
     def exact_schema(self) -> Mapping[str, object] | None:
         """JSON schema of the replies that fit this question, for models that hold a schema token by token.
 
         The same object for all questions of a shape.
         """
         return self.schema()
+
+    @property
+    def regex(self) -> str | None:
+        """A pattern that the whole reply must match."""
+        return None
 
     def parse(self, text: str) -> Answer:
         """The answer in a model's reply.

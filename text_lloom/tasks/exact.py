@@ -57,12 +57,12 @@ def bullets_schema(*, may_be_empty: bool) -> Mapping[str, object]:
 
 @lru_cache(maxsize=64)
 def patterns_schema(n_items: int) -> Mapping[str, object]:
-    """Patterns, each with a name, a criterion and the numbers of lines that exist."""
+    """Patterns, each with a name, a criterion and the numbers of at least two lines that exist."""
     pattern = _object(
         {
             "name": _SOME_TEXT,
             "prompt": _SOME_TEXT,
-            "example_ids": _array({"enum": list(range(1, n_items + 1))}, 1),
+            "example_ids": _array({"enum": list(range(1, n_items + 1))}, min(2, n_items)),
         }
     )
     return _object({"patterns": _array(pattern, 0)})

@@ -72,8 +72,19 @@ def form_of(schema: object = None, *, regex: str | None = None) -> Form | None:
     if schema is None:
         return None
     if isinstance(schema, Mapping):
-        return _JsonSchema(schema)
-    return _typed(schema)
+        try:
+            return _of_json(json.dumps(schema))
+        except (TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"schema is no JSON schema: {error}.") from None
+    return _of_type(schema)
+
+
+# Made once per schema: what is known of a schema elsewhere is known by the object, and stays.
+@lru_cache(maxsize=256)
+def _of_json(schema: str) -> Form:
+    return _JsonSchema(json.loads(schema))
 
 
 class _Json(Form):
@@ -125,33 +136,29 @@ class _Typed(_Json):
 class _JsonSchema(_Json):
     """A JSON schema that was given as one."""
 
-    def __init__(self, schema: Mapping[str, object]) -> None:
+    def __init__(self, schema: dict[str, Any]) -> None:
         import jsonschema
         from referencing import Registry
         from referencing.exceptions import Unresolvable
         from referencing.jsonschema import DRAFT202012, specification_with
 
-        given = dict(schema)
-        kind = jsonschema.validators.validator_for(given, default=jsonschema.Draft202012Validator)
+        kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
         try:
-            json.dumps(given)
-            kind.check_schema(given)
+            kind.check_schema(schema)
         except jsonschema.SchemaError as error:
             raise InputError(f"schema is no JSON schema: {error.message} (at {error.json_path}).") from None
-        except (TypeError, ValueError) as error:
-            raise InputError(f"schema is no JSON schema: {error}.") from None
-        draft = specification_with(str(given.get("$schema", "")), default=DRAFT202012)
-        resolver = Registry().with_resource("", draft.create_resource(given)).resolver()
-        for reference in _references(given):
+        draft = specification_with(str(schema.get("$schema", "")), default=DRAFT202012)
+        resolver = Registry().with_resource("", draft.create_resource(schema)).resolver()
+        for reference in _references(schema):
             try:
                 resolver.lookup(reference)
             except Unresolvable:
                 raise InputError(
                     f"schema refers to {reference!r}, which is not in it; put the definition under $defs."
                 ) from None
-        super().__init__(given)
+        super().__init__(schema)
         # With a registry of its own, a reference to another address is an error and never fetched.
-        self._validator = kind(given, registry=Registry(), format_checker=kind.FORMAT_CHECKER)
+        self._validator = kind(schema, registry=Registry(), format_checker=kind.FORMAT_CHECKER)
 
     def _validated(self, value: Any, document: str | None) -> object:
         errors = sorted(self._validator.iter_errors(value), key=lambda error: list(map(str, error.path)))
@@ -186,11 +193,11 @@ class _Pattern(Form):
         raise BadAnswer(f"The answer does not match the regular expression {self.regex} as a whole.")
 
 
-def _typed(wanted: object) -> Form:
+def _of_type(wanted: object) -> Form:
     from pydantic import PydanticSchemaGenerationError, PydanticUserError
 
     try:
-        return _Typed(_adapter(wanted))
+        return _typed(wanted)
     except (PydanticSchemaGenerationError, PydanticUserError, TypeError) as error:
         raise InputError(
             f"schema={wanted!r}: expected a pydantic model, another type that pydantic understands, or a "
@@ -198,13 +205,13 @@ def _typed(wanted: object) -> Form:
         ) from None
 
 
-@lru_cache(maxsize=128)
-def _adapter(wanted: Any) -> TypeAdapter[Any]:
+@lru_cache(maxsize=256)
+def _typed(wanted: Any) -> _Typed:
     from pydantic import TypeAdapter
 
     if isinstance(wanted, (str, bytes, int, float, list, tuple)):
         raise TypeError(f"{type(wanted).__name__} is no type")
-    return TypeAdapter(wanted)
+    return _Typed(TypeAdapter(wanted))
 
 
 def _is_object(schema: Mapping[str, object]) -> bool:

@@ -30,6 +30,7 @@ __all__ = ["SLOW_KINDS", "Desk", "Reply", "answer", "code_for"]
 SLOW_KINDS: Final = frozenset({"map", "split", "export"})
 """Kinds whose answer can take seconds, and is worked out beside the kernel."""
 
+_PATIENCE: Final = 20.0
 _FORMATS: Final = ("csv", "json", "html")
 _SCOPES: Final = ("selection", "all")
 
@@ -120,7 +121,10 @@ def _column(request: Mapping[str, Any], desk: Desk) -> Reply:
 
 
 def _map(_: Mapping[str, Any], desk: Desk) -> Reply:
-    layout = desk.host.layout()
+    try:
+        layout = desk.host.layout(patience=_PATIENCE)
+    except TimeoutError:
+        return Reply({"ready": False, "pending": True, "reason": "The map is being worked out."}, [])
     if layout is None:
         return Reply({"ready": False, "reason": "There are too few documents to lay out."}, [])
     return Reply({"ready": True}, [_floats(layout)])

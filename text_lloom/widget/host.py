@@ -114,5 +114,9 @@ class Host(Protocol):
     def cancel(self) -> None:
         """End the scoring that runs."""
 
-    def layout(self) -> NDArray[np.float32] | None:
-        """Places of the documents on the map, worked out once; `None` when there is nothing to lay out."""
+    def layout(self, *, patience: float) -> NDArray[np.float32] | None:
+        """Places of the documents on the map, worked out once; `None` when there is nothing to lay out.
+
+        Raises:
+            TimeoutError: When it is not there after `patience` seconds; it is still being worked out.
+        """

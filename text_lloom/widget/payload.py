@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from text_lloom.labels import is_current
 from text_lloom.quotes import encodable
 from text_lloom.widget.rows import sample_rows
 
@@ -95,6 +96,7 @@ def about(snapshot: Snapshot) -> dict[str, Any]:
 def labels_of(snapshot: Snapshot) -> list[dict[str, Any]]:
     """The human labels whose documents are there, by row."""
     position = snapshot.corpus.position
+    concepts = {concept.id: concept for concept in snapshot.concepts}
     return [
         {
             "row": position[label.doc_id],
@@ -102,6 +104,8 @@ def labels_of(snapshot: Snapshot) -> list[dict[str, Any]]:
             "verdict": label.verdict,
             "note": label.note,
             "score": None if math.isnan(label.score) else label.score,
+            "current": label.concept_id in concepts
+            and is_current(label, concepts[label.concept_id], snapshot.table),
         }
         for label in snapshot.labels
         if label.doc_id in position

@@ -87,7 +87,7 @@ class ConceptView(anywidget.AnyWidget):
             raise UnknownName(theme, THEMES, what="theme")
         self._host, self._options, self._call, self._fallback = host, options, call, fallback
         self._lock = threading.RLock()
-        self._beside = ThreadPoolExecutor(1, thread_name_prefix="lloom-view")
+        self._beside = ThreadPoolExecutor(2, thread_name_prefix="lloom-view")
         self._snapshot = host.snapshot(options)
         super().__init__(kind=kind, theme=theme, state=check_state(state or {}), **traits_of(self._snapshot))
         self._sampled = bytes(self.scores)

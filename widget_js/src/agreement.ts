@@ -7,6 +7,8 @@ export interface Agreement {
   right: number;
   wrong: number;
   unsure: number;
+  /** Labels about an earlier score or criterion; counted nowhere else. */
+  outdated: number;
   /** Right as a share of right and wrong; null when no label takes a side. */
   share: number | null;
   /** Wilson's 95 % interval of `share`. */
@@ -21,10 +23,10 @@ export const FEW = 20;
 
 /** Agreement for each concept that has labels. */
 export function agreementOf(labels: readonly Label[]): Map<string, Agreement> {
-  const byConcept = new Map<string, { right: number; wrong: number; unsure: number }>();
-  for (const { concept_id: id, verdict } of labels) {
-    const counts = byConcept.get(id) ?? { right: 0, wrong: 0, unsure: 0 };
-    counts[verdict] += 1;
+  const byConcept = new Map<string, Pick<Agreement, "right" | "wrong" | "unsure" | "outdated">>();
+  for (const { concept_id: id, verdict, current } of labels) {
+    const counts = byConcept.get(id) ?? { right: 0, wrong: 0, unsure: 0, outdated: 0 };
+    counts[current ? verdict : "outdated"] += 1;
     byConcept.set(id, counts);
   }
   return new Map([...byConcept].map(([id, counts]) => [id, { ...counts, ...shareOf(counts.right, counts.wrong) }]));
@@ -35,9 +37,4 @@ function shareOf(right: number, wrong: number): Pick<Agreement, "share" | "low" 
   if (n === 0) return { share: null, low: 0, high: 1, few: true };
   const { low, high } = wilson(right, n);
   return { share: right / n, low, high, few: n < FEW };
-}
-
-/** The key of a label: a document and a concept. */
-export function labelKey(row: number, conceptId: string): string {
-  return `${row} ${conceptId}`;
 }

@@ -18,6 +18,13 @@ export interface Selection {
   waiting: Loading<unknown>[];
 }
 
+export interface MapPlaces {
+  /** x0, y0, x1, y1, …; null when there is nothing to lay out. */
+  places: Float32Array | null;
+  /** Why there is nothing. */
+  reason: string;
+}
+
 export class Documents {
   readonly pages: Pages;
   readonly selection: ReadonlySignal<Selection>;
@@ -31,7 +38,7 @@ export class Documents {
   readonly #ranks = new WeakMap<Column, Ranks>();
   readonly #search = signal<{ query: string; loading: Loading<Uint32Array> } | null>(null);
   readonly #open = signal<Loading<FullDocument> | null>(null);
-  #places: Loading<Float32Array | null> | null = null;
+  #map: Loading<MapPlaces> | null = null;
   #lastFound: Uint32Array | null = null;
   readonly #ends: (() => void)[];
 
@@ -54,14 +61,9 @@ export class Documents {
     this.#ends = [
       effect(() => this.#find(query.value)),
       effect(() => {
-        const row = opened.value;
-        const asked = query.value === "" ? {} : { query: query.value };
-        void store.scores.value;
-        this.#open.value =
-          row === null || row >= about.value
-            ? null
-            : new Loading(async () => (await store.request("document", { row, ...asked })).document);
+        this.#open.value = opened.value === null || opened.value >= about.value ? null : this.#ask(opened.value, query.value);
       }),
+      store.scores.subscribe(() => this.#askAgain()),
       store.scores.subscribe(() => this.pages.age()),
       store.sample.subscribe((sample) => this.pages.setSample(sample)),
     ];
@@ -77,18 +79,39 @@ export class Documents {
     return column;
   }
 
-  /** Places on the map, x0, y0, x1, y1, …; null when there is nothing to lay out. */
-  places(): Loading<Float32Array | null> {
-    this.#places ??= new Loading(async () => {
-      const reply = await this.store.request("map", {});
-      return reply.ready ? new Float32Array(aligned(reply.buffers[0] ?? new Uint8Array(0), 4)) : null;
+  /** Where the documents stand on the map: asked for once. */
+  map(): Loading<MapPlaces> {
+    this.#map ??= new Loading(async () => {
+      let reply = await this.store.request("map", {});
+      // Each of these is answered when the map is there, or after a while.
+      while (reply.pending === true) reply = await this.store.request("map", {});
+      const { ready, reason = "", buffers } = reply;
+      return { places: ready ? new Float32Array(aligned(buffers[0] ?? new Uint8Array(0), 4)) : null, reason };
     });
-    return this.#places;
+    return this.#map;
   }
 
   dispose(): void {
     for (const end of this.#ends) end();
     this.pages.dispose();
+  }
+
+  #ask(row: number, query: string): Loading<FullDocument> {
+    const asked = query === "" ? {} : { query };
+    return new Loading(async () => (await this.store.request("document", { row, ...asked })).document);
+  }
+
+  /** Scores have changed: what is open stays in sight until its successor is here. */
+  #askAgain(): void {
+    const before = this.#open.peek();
+    const { document, query } = this.store.state.peek();
+    if (before === null || document === null) return;
+    const next = this.#ask(document, query.trim());
+    const end = next.state.subscribe(({ status }) => {
+      if (status === "loading") return;
+      if (status === "ready" && this.#open.peek() === before) this.#open.value = next;
+      queueMicrotask(() => end());
+    });
   }
 
   #find(query: string): void {
@@ -120,7 +143,7 @@ export class Documents {
     const parts: Loading<unknown>[] = this.#columnsInUse().map((name) => this.column(name));
     const search = this.#search.value;
     if (search !== null) parts.push(search.loading);
-    if (this.store.state.value.lasso.length >= 3) parts.push(this.places());
+    if (this.store.state.value.lasso.length >= 3) parts.push(this.map());
     return parts.filter((part) => part.state.value.status !== "ready");
   }
 
@@ -143,7 +166,7 @@ export class Documents {
       also: state.also.map((id) => codesOf(store.scores.value, id)).filter((codes) => codes !== null),
       sliceCodes: store.sliceCodes.value,
       columns,
-      places: state.lasso.length >= 3 ? this.places().value : null,
+      places: state.lasso.length >= 3 ? (this.map().value?.places ?? null) : null,
       found: search === null ? null : this.#lastFound,
     });
   }

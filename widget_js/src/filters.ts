@@ -2,6 +2,8 @@
 
 import { count } from "./format";
 import type { ColumnFilter, ColumnKind, ViewState } from "./protocol";
+import { OUTLIER_NAME } from "./rows";
+import { OUTLIERS } from "./state";
 import type { Store } from "./store";
 
 export interface ActiveFilter {
@@ -35,6 +37,9 @@ export function activeFilters(store: Store): ActiveFilter[] {
     const kind = store.about.value.columns.find((column) => column.name === name)?.kind ?? "category";
     add(`column ${name}`, `${name}: ${inWords(filter, kind)}`, { columns: without(state.columns, name) });
   }
+  // Among other filters the concept is one, too: the heading above the list may be out of sight.
+  const name = state.concept === OUTLIERS ? OUTLIER_NAME : store.conceptById.value.get(state.concept ?? "")?.name;
+  if (found.length > 0 && name !== undefined) found.unshift({ key: "concept", words: name, end: { concept: null } });
   return found;
 }
 

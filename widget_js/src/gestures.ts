@@ -1,5 +1,6 @@
 /** Pointer and wheel on the map: pan, pinch, zoom, draw a lasso, hover, click. */
 
+import { focusedBeside } from "./focus";
 import type { Point } from "./lasso";
 import { pan, toPlace, type Viewport, zoom } from "./viewport";
 
@@ -74,7 +75,7 @@ export function followHands(element: HTMLElement, hands: MapHands): () => void {
   const leave = (): void => hands.hover(null);
   const wheel = (event: WheelEvent): void => {
     // A notebook scrolls with the wheel: the map takes it only once it was clicked, or with Ctrl (also a pinch).
-    if (!event.ctrlKey && !event.metaKey && element.ownerDocument.activeElement !== element) return;
+    if (!event.ctrlKey && !event.metaKey && focusedBeside(element) !== element) return;
     event.preventDefault();
     const pixels = event.deltaY * (event.deltaMode === 1 ? 16 : event.deltaMode === 2 ? 400 : 1);
     hands.show(zoom(hands.view(), 2 ** (-pixels / (event.ctrlKey ? 90 : 280)), ...at(event), hands.home()));

@@ -19,6 +19,8 @@ export interface Group {
 
 export interface Grouping {
   title: string;
+  /** Whether the names tell something on the map itself, and not only in the legend. */
+  direct: boolean;
   groups: Group[];
   /** The group of each document. */
   of: Uint8Array;
@@ -58,7 +60,7 @@ export function byStrongest(scores: Scores, concepts: readonly Concept[], matche
   });
   if (rest.length > 0) groups.push({ name: counted(rest.length, "other concept"), ink: { grey: GREY.other }, n: 0, patch: null, pressed: false });
   groups.push({ name: "No match", ink: { grey: GREY.none }, n: 0, patch: { concept: "outliers" }, pressed: false });
-  return sized({ title: "Strongest concept", groups, of });
+  return sized({ title: "Strongest concept", direct: true, groups, of });
 }
 
 /** Documents by their score on one concept. */
@@ -72,7 +74,7 @@ export function byScore(codes: Uint8Array, concept: Concept, threshold: number):
     group("No match", { grey: GREY.other }, { show: "non-matches" }),
     group("Not scored", { grey: GREY.none }, null),
   ];
-  return dropEmpty(sized({ title: concept.name, groups, of }));
+  return dropEmpty(sized({ title: concept.name, direct: false, groups, of }));
 }
 
 export function bySlice(codes: Uint16Array, slices: Slices, state: ViewState): Grouping {
@@ -128,7 +130,7 @@ function byNumber(info: ColumnInfo, column: Column, state: ViewState, without: V
     };
   });
   groups.push({ name: "Missing", ink: { grey: GREY.none }, n: 0, patch: null, pressed: false });
-  return dropEmpty(sized({ title: info.name, groups, of }));
+  return dropEmpty(sized({ title: info.name, direct: false, groups, of }));
 }
 
 function byLabel(
@@ -156,7 +158,7 @@ function byLabel(
   }));
   if (others > 0) groups.push({ name: counted(others, "other"), ink: { grey: GREY.other }, n: 0, patch: null, pressed: false });
   groups.push({ name: nameOfGap, ink: { grey: GREY.none }, n: 0, ...click(null) });
-  return dropEmpty(sized({ title, groups, of }));
+  return dropEmpty(sized({ title, direct: !ordered, groups, of }));
 }
 
 function sized(grouping: Grouping): Grouping {
@@ -165,8 +167,8 @@ function sized(grouping: Grouping): Grouping {
 }
 
 /** Without groups that no document is in. */
-function dropEmpty({ title, groups, of }: Grouping): Grouping {
+function dropEmpty({ groups, of, ...rest }: Grouping): Grouping {
   const kept = groups.filter(({ n }) => n > 0);
   const places = groups.map((group) => kept.indexOf(group));
-  return { title, groups: kept, of: of.map((group) => places[group] as number) };
+  return { ...rest, groups: kept, of: of.map((group) => places[group] as number) };
 }

@@ -94,7 +94,7 @@ export class LocalSource implements Source {
     },
     map: async () => {
       const { map } = this.blocks.plan;
-      if (map === null) return { ready: false, reason: "This page holds no map.", buffers: [] };
+      if (map === null) return { ready: false, reason: "This page was saved before the documents were laid out. Open the map in the notebook, then save the page again.", buffers: [] };
       return { ready: true, buffers: [await this.blocks.bytes(map)] };
     },
     export: async ({ format, scope }) => {

@@ -63,6 +63,8 @@ export interface Label {
   note: string;
   /** The score that was judged; null = there was none. */
   score: number | null;
+  /** False when the document has another score since, or the concept another criterion. */
+  current: boolean;
 }
 
 export interface HistoryEvent {
@@ -229,7 +231,7 @@ export interface Messages {
   document: [{ row: number; query?: string }, { document: FullDocument }];
   search: [{ query: string }, Empty];
   column: [{ name: string }, { kind: ColumnKind; labels?: string[] }];
-  map: [Empty, { ready: boolean; reason?: string }];
+  map: [Empty, { ready: boolean; pending?: boolean; reason?: string }];
   estimate: [{ concept_ids: string[]; drafts?: Draft[] }, Estimate];
   split: [{ concept_id: string }, { parts: SplitPart[] }];
   edit: [Edit, { concept_ids: string[] }];

@@ -27,7 +27,7 @@ interface Stamp {
 
 /** The radius in CSS pixels that keeps dots apart, by how many there are and how far one has zoomed in. */
 export function radiusOf(nDots: number, zoomed: number): number {
-  const base = Math.min(4.5, Math.max(1.1, 60 / Math.sqrt(Math.max(nDots, 1))));
+  const base = Math.min(4.5, Math.max(1.3, 130 / Math.sqrt(Math.max(nDots, 1))));
   return Math.min(7, base * Math.max(1, zoomed) ** 0.35);
 }
 

@@ -37,6 +37,9 @@ const NO_ABOUT: About = {
 const NO_HISTORY: History = { undo: null, redo: null, events: [] };
 
 export class Store {
+  /** Begins the ids of elements: of several views in a page, each has its own. */
+  readonly id = `lloom-${Math.random().toString(36).slice(2)}`;
+
   readonly about: ReadonlySignal<About>;
   readonly concepts: ReadonlySignal<Concept[]>;
   readonly slices: ReadonlySignal<Slices | null>;

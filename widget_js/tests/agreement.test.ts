@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { agreementOf } from "../src/agreement";
 import type { Label, Verdict } from "../src/protocol";
 
-const label = (concept_id: string, verdict: Verdict, row: number): Label => ({ row, concept_id, verdict, note: "", score: 1 });
+const label = (concept_id: string, verdict: Verdict, row: number): Label => ({ row, concept_id, verdict, note: "", score: 1, current: true });
 
 describe("agreementOf", () => {
   test("is the share of right among right and wrong; unsure takes no side", () => {
@@ -10,6 +10,11 @@ describe("agreementOf", () => {
     const agreement = agreementOf(labels);
     expect(agreement.get("a")).toMatchObject({ right: 2, wrong: 1, unsure: 1, share: 2 / 3, few: true });
     expect(agreement.get("b")).toMatchObject({ right: 0, wrong: 1, share: 0 });
+  });
+
+  test("labels about an earlier score count as outdated and nowhere else", () => {
+    const old = { ...label("a", "wrong", 1), current: false };
+    expect(agreementOf([old, label("a", "right", 2)]).get("a")).toMatchObject({ right: 1, wrong: 0, outdated: 1, share: 1 });
   });
 
   test("has no share while every label is unsure", () => {

@@ -21,9 +21,9 @@ PROVIDERS: Final = (
     Provider(
         "openai",
         "OpenAI",
-        Capabilities(structured="strict", batch=True, embeddings=True),
+        Capabilities(structured="strict", streaming=True, batch=True, embeddings=True),
         model="text_lloom.llm.providers.openai:OpenAIModel",
-        embed="text_lloom.llm.providers.openai:OpenAIEmbedModel",
+        embed="text_lloom.llm.providers.openai_embed:OpenAIEmbedModel",
         example="gpt-4o-mini",
         keys=("OPENAI_API_KEY",),
         needs_name=False,

@@ -14,7 +14,9 @@ __all__ = ["Capabilities", "Provider", "Structured", "Tested"]
 Structured: TypeAlias = Literal["strict", "constrained", "JSON mode", "prompt", "none"]
 """How a wanted form is kept: by the provider's strict schema, by constrained decoding, as some JSON object,
 or by asking for it; in each case the reply is validated and asked for again."""
-Tested: TypeAlias = Literal["real server", "recorded wire", "tiny model", "real weights", "in process"]
+Tested: TypeAlias = Literal[
+    "real server", "recorded wire", "tiny model", "real weights", "in process", "stand-in"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class Capabilities:
         batch: Has a batch API that `score(mode="batch")` can use.
         embeddings: Turns texts into vectors.
         tested: How this was tested: through the real package against a real server, against a local server
-            that speaks the recorded wire format, on a tiny random model, with real weights, or in process.
+            that speaks the recorded wire format, on a tiny random model, with real weights, in process, or
+            against a stand-in for a package that cannot be installed everywhere.
     """
 
     chat: bool = True

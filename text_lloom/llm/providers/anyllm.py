@@ -12,7 +12,7 @@ from text_lloom.llm.model import EmbedModel
 from text_lloom.llm.portal import close_with
 from text_lloom.llm.pricing import known_context_window, known_price
 from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS, read_completion
-from text_lloom.llm.providers.sdk import SdkModel, imported, key_from
+from text_lloom.llm.providers.sdk import SdkModel, imported, key_from, listed_at
 from text_lloom.llm.returned import Completion, Embeddings
 
 __all__ = ["AnyEmbedModel", "AnyModel"]
@@ -67,8 +67,8 @@ class AnyModel(SdkModel):
             name,
             api_key,
             rate_limit,
-            context_window or (known_context_window(model, provider) if listed else None),
-            cost if cost is not None or not listed else known_price(model, provider),
+            context_window or (known_context_window(model, listed_at(provider)) if listed else None),
+            cost if cost is not None or not listed else known_price(model, listed_at(provider)),
             system_prompt=system_prompt,
             concurrency=concurrency,
             timeout=timeout,
@@ -153,8 +153,8 @@ class AnyEmbedModel(EmbedModel):
             api_key,
             batch_size,
             rate_limit,
-            cost if cost is not None or not listed else known_price(model, provider),
-            context_window or (known_context_window(model, provider) if listed else None),
+            cost if cost is not None or not listed else known_price(model, listed_at(provider)),
+            context_window or (known_context_window(model, listed_at(provider)) if listed else None),
             concurrency=concurrency,
             timeout=timeout,
             **args,

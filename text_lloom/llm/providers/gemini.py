@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from text_lloom.errors import AnswerRefused, ModelSetupError, TransientError
+from text_lloom.errors import AnswerRefused, TransientError
 from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.limits import RateLimitSpec
-from text_lloom.llm.model import EmbedModel
 from text_lloom.llm.portal import close_with
 from text_lloom.llm.pricing import known_context_window, known_price
-from text_lloom.llm.providers.sdk import SdkModel, imported, key_from, no_key
-from text_lloom.llm.returned import Completion, Embeddings
+from text_lloom.llm.providers.google_service import GoogleService
+from text_lloom.llm.providers.sdk import SdkModel
+from text_lloom.llm.returned import Completion
 
-__all__ = ["GeminiEmbedModel", "GeminiModel"]
+__all__ = ["GeminiModel"]
 
 _SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
-_KEYS: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 _NAMES: Final = {
     "max_tokens": "maxOutputTokens",
     "stop": "stopSequences",
@@ -61,7 +60,6 @@ class GeminiModel(SdkModel):
     """
 
     ways = 3
-    many_generations = True
     generation_params = frozenset(
         {
             "frequency_penalty",
@@ -96,7 +94,7 @@ class GeminiModel(SdkModel):
         **args: Any,
     ) -> None:
         listed = base_url is None
-        self._service = _Service(vertex, project, location, credentials, base_url)
+        self._service = GoogleService(vertex, project, location, credentials, base_url)
         super().__init__(
             name,
             self._service.key(api_key),
@@ -109,6 +107,7 @@ class GeminiModel(SdkModel):
             params=args,
         )
         self.base_url = base_url
+        self.many_generations = True
 
     @property
     def provider_key(self) -> str:
@@ -128,6 +127,9 @@ class GeminiModel(SdkModel):
             for m in request.messages
             if m["role"] != "system"
         ]
+        if request.n > 1 and not self.many_generations:
+            single = replace(request, n=1)
+            return _together([await self._ask(single) for _ in range(request.n)])
         asked = {"model": self.name, "contents": contents, "config": self._config(request)}
         reply = _Reply()
         if request.on_chunk is None:
@@ -137,6 +139,12 @@ class GeminiModel(SdkModel):
             if piece := reply.add(chunk):
                 request.on_chunk(piece)
         return reply.completion()
+
+    def _learns(self, message: str, request: ModelRequest, way: int, left_out: frozenset[str]) -> bool:
+        if request.n > 1 and "candidate" in message.lower():
+            self.many_generations = False
+            return True
+        return super()._learns(message, request, way, left_out)
 
     def _config(self, request: ModelRequest) -> dict[str, Any]:
         """Fields of `GenerateContentConfig`."""
@@ -155,132 +163,6 @@ class GeminiModel(SdkModel):
         if request.n > 1:
             config["candidate_count"] = request.n
         return config
-
-
-class GeminiEmbedModel(EmbedModel):
-    """An embedding model of Google, at its Developer API or at Vertex AI.
-
-    Args:
-        name: Name of the model.
-        api_key: As for `GeminiModel`.
-        base_url: Address of another server that speaks Google's protocol.
-        batch_size: The largest number of texts in one call.
-        rate_limit: As for `Model`.
-        cost: USD per token; from the price list when not given and known.
-        context_window: In tokens; longer texts are cut.
-        dimensions: Length of the vectors; the model's own when not given.
-        task_type: What the vectors are for, such as `"CLUSTERING"`, for models that ask for it.
-        vertex: Ask Vertex AI.
-        project: As for `GeminiModel`.
-        location: As for `GeminiModel`.
-        credentials: As for `GeminiModel`.
-        concurrency: As for `Model`.
-        timeout: As for `Model`.
-    """
-
-    def __init__(
-        self,
-        name: str = "gemini-embedding-001",
-        api_key: str | None = None,
-        base_url: str | None = None,
-        batch_size: int = 100,
-        rate_limit: RateLimitSpec = None,
-        cost: object = None,
-        context_window: int | None = 2048,
-        *,
-        dimensions: int | None = None,
-        task_type: str | None = None,
-        vertex: bool = False,
-        project: str | None = None,
-        location: str | None = None,
-        credentials: object = None,
-        concurrency: int | None = 4,
-        timeout: float = 120.0,
-    ) -> None:
-        listed = base_url is None
-        self._service = _Service(vertex, project, location, credentials, base_url)
-        config = {"output_dimensionality": dimensions, "task_type": task_type}
-        super().__init__(
-            name,
-            None,
-            None,
-            self._service.key(api_key),
-            batch_size,
-            rate_limit,
-            cost if cost is not None or not listed else known_price(name, "google"),
-            context_window,
-            concurrency=concurrency,
-            timeout=timeout,
-            **{field: value for field, value in config.items() if value is not None},
-        )
-        self.base_url = base_url
-
-    @property
-    def provider_key(self) -> str:
-        return self._service.provider_key
-
-    def _set_up(self) -> Any:
-        client = self._service.client(self.api_key, self.timeout, purpose="GeminiEmbedModel")
-        close_with(self, client.aio.aclose)
-        return client
-
-    async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
-        import numpy as np
-
-        contents = [{"role": "user", "parts": [{"text": text}]} for text in texts]
-        reply = await self.client.aio.models.embed_content(
-            model=self.name, contents=contents, config=dict(self.args)
-        )
-        vectors = np.asarray([found.values for found in reply.embeddings], dtype=np.float32)
-        usage = getattr(reply, "usage_metadata", None)
-        return Embeddings(vectors, getattr(usage, "prompt_token_count", None) or None)
-
-
-@dataclass(frozen=True)
-class _Service:
-    """Where Google's models are asked, and as whom."""
-
-    vertex: bool
-    project: str | None
-    location: str | None
-    credentials: object = field(repr=False)
-    base_url: str | None
-
-    def key(self, api_key: str | None) -> str | None:
-        """The key to send: the one given, or for the Developer API that of the environment."""
-        return key_from(_KEYS, api_key, given_url=self.vertex or self.base_url is not None)
-
-    @property
-    def provider_key(self) -> str:
-        """Identifies the service."""
-        where = f"{self.project or ''}/{self.location or ''}" if self.vertex else ""
-        return f"{'vertex' if self.vertex else 'gemini'}:{where}{self.base_url or ''}"
-
-    def client(self, api_key: str | None, timeout: float, *, purpose: str) -> Any:
-        """A client that leaves trying again to us.
-
-        Raises:
-            MissingPackage: Without the package.
-            ModelSetupError: When it finds no key or no credentials.
-        """
-        genai = imported("google.genai", extra="gemini", purpose=purpose)
-        if not self.vertex and not api_key and self.base_url is None:
-            raise no_key("Gemini", _KEYS[0])
-        options: dict[str, Any] = {"timeout": round(1000 * timeout), "retry_options": {"attempts": 1}}
-        if self.base_url is not None:
-            options["base_url"] = self.base_url
-        settings: dict[str, Any] = {"vertexai": self.vertex, "http_options": options}
-        if self.vertex and not api_key:
-            settings |= {"project": self.project, "location": self.location, "credentials": self.credentials}
-        else:
-            settings["api_key"] = api_key or "EMPTY"
-        try:
-            return genai.Client(**settings)
-        except Exception as error:
-            raise ModelSetupError(
-                f"Google's client could not be made: {type(error).__name__}: {error}. Vertex AI needs "
-                f"project=, location= and credentials (`gcloud auth application-default login`), or api_key=."
-            ) from None
 
 
 @dataclass
@@ -339,6 +221,17 @@ class _Reply:
             others=tuple(texts[1:]),
             model=self.model,
         )
+
+
+def _together(replies: Sequence[Completion]) -> Completion:
+    """The replies to one request that was asked several times, as of one request."""
+    first, *others = replies
+    return replace(
+        first,
+        in_tokens=sum(reply.in_tokens or 0 for reply in replies) or None,
+        out_tokens=sum(reply.out_tokens or 0 for reply in replies) or None,
+        others=tuple(reply.text for reply in others),
+    )
 
 
 def _name(value: Any) -> str | None:

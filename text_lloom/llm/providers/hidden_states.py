@@ -82,7 +82,7 @@ class TransformersEmbedModel(OnDeviceEmbedModel):
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         model = transformers.AutoModel.from_pretrained(self.name, **shared, **self.args["model_kwargs"])
-        layers = model.config.num_hidden_layers
+        layers = model.config.get_text_config().num_hidden_layers
         if not -layers - 1 <= self.args["layer"] <= layers:
             raise InputError(
                 f"layer={self.args['layer']} is not in model {self.name!r}, which has the hidden states 0 to "

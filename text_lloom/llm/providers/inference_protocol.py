@@ -1,10 +1,13 @@
-"""Classifiers behind the Open Inference Protocol v2: KServe, MLServer, Triton, Seldon, …"""
+"""Classifiers behind the Open Inference Protocol v2: KServe, MLServer, Triton, Seldon, …
+
+A classifier of texts scores documents on concepts; one of tokens gives labelled spans.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -20,11 +23,16 @@ from text_lloom.llm.classifier import STEPS, Classifier, Labels
 from text_lloom.llm.limits import RateLimitSpec
 from text_lloom.llm.model import EmbedModel
 from text_lloom.llm.portal import close_with, run_async, run_sync
+from text_lloom.llm.request import with_retries
 from text_lloom.llm.retry import as_model_error
 from text_lloom.llm.returned import Embeddings
+from text_lloom.llm.run import Run
 from text_lloom.llm.spans import Offsets, Span, read_spans
 from text_lloom.llm.tensors import Tensor, pick_output, read_outputs, text_tensor
+from text_lloom.llm.text_by_text import TextByText
 from text_lloom.llm.wire import JsonClient
+from text_lloom.tasks import ScoreDocuments, Task
+from text_lloom.tasks.map import MAP_STEP, MapDocument
 
 __all__ = ["InferenceProtocolModel"]
 
@@ -34,16 +42,19 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
 
 class InferenceProtocolModel(Classifier):
-    """A text classifier on a server that speaks the Open Inference Protocol v2, as `score_model`.
+    """A classifier on a server that speaks the Open Inference Protocol v2, as `score_model` or for `map`.
 
     The probability of a class is the score of its concept: from `steps[0]` on it is 1 (a match), then .75,
-    .5, .25 and 0. Highlights are empty, since a classifier quotes nothing.
+    .5, .25 and 0. Highlights are empty, since a classifier quotes nothing. A classifier of tokens answers
+    `l.map(question, model=…)` with the spans of each document that it has labelled, as a list of
+    `{"label", "start", "end", "text", "score"}`.
 
     Args:
         url: Address of the server, such as `http://localhost:8080`; without `/v2`.
         name: Name of the model on the server.
         labels: Which class stands for which concept: concept name or id → the index of the class or its
-            name; or a list of concept names in the order of the model's classes.
+            name; or a list of concept names in the order of the model's classes. Left out for a token
+            classifier, which scores nothing and answers `l.map`.
         classes: Names of all classes of the model, in order; needed when `labels` names classes and the
             server answers with numbers.
         version: Of the model; the server's choice when not given.
@@ -55,6 +66,9 @@ class InferenceProtocolModel(Classifier):
         activation: `"softmax"` or `"sigmoid"` when the server gives raw scores instead of probabilities.
         steps: From which probabilities on a document scores 1, .75, .5 and .25. With
             `(0.5, 0.5, 0.5, 0.5)` a document either matches or does not.
+        offsets: For a token classifier that gives one class per token: a function that gives the first and
+            the last position (exclusive) of each token of a text.
+        outside: The class of tokens that belong to nothing.
         parameters: Sent with each request, as the `parameters` of the protocol.
         headers: Sent with each request, such as a host name for KServe.
         api_key: Sent as a bearer token.
@@ -74,7 +88,7 @@ class InferenceProtocolModel(Classifier):
         self,
         url: str,
         name: str,
-        labels: Labels,
+        labels: Labels | None = None,
         *,
         classes: Sequence[str] = (),
         version: str | None = None,
@@ -84,6 +98,8 @@ class InferenceProtocolModel(Classifier):
         content_type: str | None = "str",
         activation: Activation = "none",
         steps: Sequence[float] = STEPS,
+        offsets: Offsets | None = None,
+        outside: str = "O",
         parameters: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
         api_key: str | None = None,
@@ -98,6 +114,7 @@ class InferenceProtocolModel(Classifier):
             raise InputError(f"classes={classes!r} must be a list of names.")
         super().__init__(name, labels=labels, steps=steps)
         self.classes = tuple(classes)
+        self.offsets, self.outside = offsets, outside
         self._served = _Served(
             _base_url(url),
             name,
@@ -137,30 +154,74 @@ class InferenceProtocolModel(Classifier):
         """As `ready`, without `await`."""
         run_sync(self._served.ready(wait))
 
-    async def spans(
-        self, texts: Sequence[str], *, offsets: Offsets | None = None, outside: str = "O"
-    ) -> list[list[Span]]:
-        """The labelled spans of each text, by a token classifier; see `llm.spans.read_spans`.
+    def can_solve(self, task_type: type[Task[Any]]) -> bool:
+        return issubclass(task_type, ScoreDocuments if self.labels else MapDocument)
 
-        Args:
-            texts: What is labelled.
-            offsets: Where the tokens of a text stand, for servers that give one class per token.
-            outside: The label of tokens that belong to nothing.
+    async def answer(
+        self, tasks: Sequence[Task[Any]], *, run: Run, on_answer: Callable[[int, Any], None] | None = None
+    ) -> list[Any]:
+        questions = [task for task in tasks if isinstance(task, MapDocument)]
+        if self.labels or len(questions) < len(tasks):
+            return await super().answer(tasks, run=run, on_answer=on_answer)
+        reader = _Tagging(self._served, self.classes, self.offsets, self.outside)
+        return await TextByText(reader, questions, run, on_answer).all()
+
+    async def spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        """The labelled spans of each text, by a token classifier.
+
+        Raises:
+            ModelError: When the server refuses, fails, or sends something else.
         """
-        served = self._served
+        reader = _Tagging(self._served, self.classes, self.offsets, self.outside)
 
         async def work() -> list[list[Span]]:
-            found: list[list[Span]] = []
-            for at in range(0, len(texts), served.batch_size):
-                batch = list(texts[at : at + served.batch_size])
-                tensor = await served.infer(batch)
-                found += read_spans(tensor, batch, classes=self.classes, offsets=offsets, outside=outside)
-            return found
+            size = self._served.batch_size
+            batches = [list(texts[at : at + size]) for at in range(0, len(texts), size)]
+            return [
+                spans
+                for batch in batches
+                for spans in await reader.read(batch, Run(), MAP_STEP, lambda: None)
+            ]
 
         return await run_async(work())
 
     def __repr__(self) -> str:
         return f"InferenceProtocolModel({self._served.url!r}, {self.name!r}, labels={self.labels!r})"
+
+
+class _Tagging:
+    """Reads the labelled spans of texts, and answers `MapDocument` by them."""
+
+    def __init__(
+        self, served: _Served, classes: Sequence[str], offsets: Offsets | None, outside: str
+    ) -> None:
+        self._served, self._classes, self._offsets, self._outside = served, classes, offsets, outside
+
+    @property
+    def service(self) -> EmbedModel:
+        return self._served
+
+    def blank(self) -> list[Span]:
+        return []
+
+    async def kept(self, texts: Sequence[str], run: Run) -> dict[str, list[Span]]:
+        return {}
+
+    async def read(
+        self, batch: list[str], run: Run, step: str, on_attempt: Callable[[], object]
+    ) -> list[list[Span]]:
+        async def call() -> tuple[list[list[Span]], int | None]:
+            on_attempt()
+            tensor = await self._served.infer(batch)
+            spans = read_spans(
+                tensor, batch, classes=self._classes, offsets=self._offsets, outside=self._outside
+            )
+            return spans, None
+
+        return await with_retries(self._served, step, run, tokens=0, call=call)
+
+    def answer(self, task: MapDocument, found: Sequence[list[Span]]) -> list[dict[str, object]]:
+        return [span._asdict() for spans in found for span in spans]
 
 
 class _Served(EmbedModel):

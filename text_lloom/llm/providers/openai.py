@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from text_lloom.errors import ModelError, PermanentError, UnknownName
+from text_lloom.errors import FormRefused, ModelError, PermanentError, UnknownName
 from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.limits import RateLimitSpec
-from text_lloom.llm.model import EmbedModel, Model, limiter_of
+from text_lloom.llm.model import Model, limiter_of
 from text_lloom.llm.portal import close_with
-from text_lloom.llm.pricing import known_context_window, known_price
-from text_lloom.llm.providers.compatible import (
-    Presets,
-    address_of,
-    azure_address,
-    key_for,
-    missing_key,
-    server_named,
-)
-from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS, read_completion
+from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS
+from text_lloom.llm.providers.openai_service import Service
+from text_lloom.llm.providers.presets import Presets
 from text_lloom.llm.providers.refusals import refused_parameter, refuses_form
 from text_lloom.llm.retry import as_model_error
-from text_lloom.llm.returned import Completion, Embeddings
-from text_lloom.llm.wire import JsonClient
+from text_lloom.llm.returned import Completion
 
-__all__ = [
-    "DEFAULT_MODELS",
-    "DefaultModels",
-    "Endpoint",
-    "OpenAIEmbedModel",
-    "OpenAIModel",
-    "read_completion",
-]
+__all__ = ["DEFAULT_MODELS", "DefaultModels", "Endpoint", "OpenAIModel"]
 
 Endpoint: TypeAlias = Literal["chat", "responses", "completions"]
 
@@ -61,57 +45,6 @@ _COMPLETION_TOKENS = 2048
 """The largest number of tokens of a plain completion; servers cut after 16 when none is stated."""
 _NEVER_LEFT_OUT = frozenset({"model", "messages", "input", "prompt", "instructions", "stream", "n"})
 _LONGEST_NAMES = ("max_tokens", "max_completion_tokens")
-
-
-class _Service:
-    """The server behind a model: its address, its key, its client."""
-
-    def __init__(
-        self, server: str, name: str, api_key: str | None, base_url: str | None, api_version: str | None
-    ) -> None:
-        address = address_of(server, name, base_url)
-        self.kind = server_named(server)
-        self.server, self.name = server, address.name
-        self.key = key_for(server, api_key, address)
-        self.given = address.given
-        self.url, self.query = address.url, ""
-        if server == "azure":
-            self.url, self.query = azure_address(address, api_version)
-
-    def client(self, timeout: float) -> JsonClient:
-        """A client for this server.
-
-        Raises:
-            ModelSetupError: When there is no key.
-        """
-        if self.key is None:
-            raise missing_key(self.server)
-        header = {"Authorization": f"Bearer {self.key}"}
-        if self.server == "azure":
-            header = {"api-key": self.key}
-        return JsonClient(self.url, headers=header, timeout=timeout)
-
-    @property
-    def provider_key(self) -> str:
-        """Identifies the service."""
-        known = self.server == "openai" and not self.given
-        return "openai:" if known else f"openai:{self.url}{self.query}"
-
-    def price(self, cost: object) -> object:
-        """The price: the one given, that of the list, or nothing for a server of one's own."""
-        if cost is not None:
-            return cost
-        if self.kind.own:
-            return 0
-        if self.kind.prices is None or (self.given and self.server != "azure"):
-            return None
-        return known_price(self.name, self.kind.prices)
-
-    def window(self, context_window: int | None) -> int | None:
-        """The context window: the one given, or that of the list."""
-        if context_window or self.kind.prices is None or (self.given and self.server != "azure"):
-            return context_window
-        return known_context_window(self.name, self.kind.prices)
 
 
 class OpenAIModel(Presets, Model):
@@ -140,6 +73,7 @@ class OpenAIModel(Presets, Model):
 
     stays_on_loop = True
     streams = True
+    learns = True
 
     def __init__(
         self,
@@ -164,7 +98,7 @@ class OpenAIModel(Presets, Model):
             raise UnknownName(endpoint, FORMATS, what="endpoint")
         if endpoint == "completions":
             args.setdefault("max_tokens", _COMPLETION_TOKENS)
-        self._service = service = _Service(server, name, api_key, base_url, api_version)
+        self._service = service = Service(server, name, api_key, base_url, api_version)
         self.endpoint, self._format = endpoint, FORMATS[endpoint]
         self.many_generations = self._format.many
         other = server == "openai" and service.given
@@ -205,16 +139,17 @@ class OpenAIModel(Presets, Model):
         return client
 
     async def complete(self, request: ModelRequest) -> Completion:
-        while True:
-            known, body = self._answer_format, self.request_body(request)
-            try:
-                completion = await self._exchange(request, body)
-            except Exception as error:
-                found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
-                if not self._learns(error, found, request, body, known):
-                    raise found from None
-            else:
-                return completion if self._service.kind.reports_cost else replace(completion, usd=None)
+        known, body = self._answer_format, self.request_body(request)
+        try:
+            completion = await self._exchange(request, body)
+        except Exception as error:
+            found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
+            if self._learns(error, found, request, body, known):
+                raise FormRefused(str(found)) from None
+            raise found from None
+        if completion.usd is None or self._service.kind.reports_cost:
+            return completion
+        return replace(completion, usd=None)  # an amount of unknown meaning
 
     async def _exchange(self, request: ModelRequest, body: Mapping[str, Any]) -> Completion:
         path, client = self._format.path + self._service.query, self.client
@@ -259,7 +194,7 @@ class OpenAIModel(Presets, Model):
         self, error: Exception, found: ModelError, request: ModelRequest, body: Mapping[str, Any], known: int
     ) -> bool:
         """Whether a refusal leaves something else to try."""
-        if not isinstance(found, PermanentError):
+        if type(found) is not PermanentError:  # a key, a name, a length: nothing to learn from
             return False
         parameter = getattr(error, "parameter", None)
         adapted = self.adapt(str(error), request.schema, known, sent=body, parameter=parameter)
@@ -304,78 +239,6 @@ class OpenAIModel(Presets, Model):
         return True
 
 
-class OpenAIEmbedModel(Presets, EmbedModel):
-    """An embedding model of OpenAI or of any server that speaks its protocol.
-
-    Args:
-        name: Name of the model; `"name@http://host:8000/v1"` names its server, too.
-        api_key: As for `OpenAIModel`.
-        base_url: Address of a compatible server.
-        batch_size: The largest number of texts in one call; what the server takes when not given.
-        rate_limit: As for `Model`.
-        cost: USD per token; from the price list when not given and known.
-        context_window: In tokens; from the price list when not given and known.
-        server: As for `OpenAIModel`; `OpenAIEmbedModel.mistral("mistral-embed")`.
-        api_version: For Azure, such as `"2024-10-21"`.
-        concurrency: As for `Model`.
-        timeout: As for `Model`.
-        **args: Passed on in every call, such as `dimensions=256`.
-    """
-
-    def __init__(
-        self,
-        name: str = DEFAULT_MODELS.cluster,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        batch_size: int | None = None,
-        rate_limit: RateLimitSpec = None,
-        cost: object = None,
-        context_window: int | None = None,
-        *,
-        server: str = "openai",
-        api_version: str | None = None,
-        concurrency: int | None = 8,
-        timeout: float = 120.0,
-        **args: Any,
-    ) -> None:
-        self._service = service = _Service(server, name, api_key, base_url, api_version)
-        super().__init__(
-            service.name,
-            None,
-            None,
-            service.key,
-            service.kind.embed_batch if batch_size is None else batch_size,
-            rate_limit,
-            service.price(cost),
-            service.window(context_window),
-            concurrency=concurrency,
-            timeout=timeout,
-            **args,
-        )
-        self.base_url = service.url if service.given or server != "openai" else None
-
-    @property
-    def provider_key(self) -> str:
-        return self._service.provider_key
-
-    def _set_up(self) -> Any:
-        client = self._service.client(self.timeout)
-        close_with(self, client.close)
-        return client
-
-    async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
-        import numpy as np
-
-        body: dict[str, Any] = {"model": self.name, "input": list(texts)}
-        if self._service.kind.packed_vectors:
-            body["encoding_format"] = "base64"
-        reply = await self.client.post("/embeddings" + self._service.query, body | dict(self.args))
-        rows = sorted(reply["data"], key=lambda row: row.get("index", 0))
-        vectors = np.stack([_vector(row["embedding"]) for row in rows])
-        tokens = (reply.get("usage") or {}).get("prompt_tokens")
-        return Embeddings(vectors, tokens or None)
-
-
 def seconds_of(duration: str) -> float:
     """Seconds in a duration as OpenAI's headers state it, such as `6m0s`, `1.5s` or `120ms`; 0 if unclear."""
     parts = _DURATION.findall(duration.strip())
@@ -387,11 +250,3 @@ def seconds_of(duration: str) -> float:
 def _pattern(server: str, regex: str) -> dict[str, Any]:
     """How a server is told that the reply must match a pattern; nothing where it cannot be."""
     return {"structured_outputs": {"regex": regex}} if server in ("vllm", "kserve") else {}
-
-
-def _vector(embedding: str | list[float]) -> Any:
-    import numpy as np
-
-    if isinstance(embedding, str):
-        return np.frombuffer(base64.b64decode(embedding), dtype="<f4").astype(np.float32)
-    return np.asarray(embedding, dtype=np.float32)

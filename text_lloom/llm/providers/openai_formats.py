@@ -132,7 +132,8 @@ class _Responses(Format):
             body["text"] = {**body.get("text", {}), "verbosity": verbosity}
         if (most := params.pop("max_tokens", None)) is not None:
             body["max_output_tokens"] = most
-        return body | params
+        # OpenAI keeps what this endpoint is asked for 30 days unless told otherwise.
+        return body | {"store": False} | params
 
     def read(self, reply: object) -> Completion:
         return _read_response(reply)

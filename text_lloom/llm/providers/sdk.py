@@ -6,11 +6,11 @@ import importlib
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
-from text_lloom.errors import InputError, MissingPackage, ModelSetupError, PermanentError
+from text_lloom.errors import FormRefused, InputError, MissingPackage, ModelSetupError, PermanentError
 from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.limits import RateLimitSpec
 from text_lloom.llm.model import Model
@@ -18,7 +18,21 @@ from text_lloom.llm.providers.refusals import refused_parameter, refuses_form
 from text_lloom.llm.retry import as_model_error
 from text_lloom.llm.returned import Completion
 
-__all__ = ["SdkModel", "imported", "key_from", "no_key"]
+__all__ = ["SdkModel", "imported", "key_from", "listed_at", "no_key"]
+
+
+_LISTED_AT: Final[Mapping[str, str]] = {
+    "azureopenai": "azure",
+    "bedrock": "aws",
+    "bedrock_converse": "aws",
+    "fireworks_ai": "fireworks",
+    "gemini": "google",
+    "moonshot": "moonshotai",
+    "together_ai": "together",
+    "vertex_ai": "google",
+    "vertexai": "google",
+    "xai": "x-ai",
+}
 
 
 class SdkModel(Model, ABC):
@@ -33,6 +47,7 @@ class SdkModel(Model, ABC):
 
     stays_on_loop = True
     streams = True
+    learns = True
     ways: ClassVar[int]
     """How many ways there are to ask for a form, the last being in words alone."""
 
@@ -79,14 +94,15 @@ class SdkModel(Model, ABC):
 
     async def complete(self, request: ModelRequest) -> Completion:
         _ = self.client
-        while True:
-            before = (self.way, self._left_out)
-            try:
-                return await self._ask(request)
-            except Exception as error:
-                found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
-                if not isinstance(found, PermanentError) or not self._learns(str(error), request, *before):
-                    raise found from None
+        before = (self.way, self._left_out)
+        try:
+            return await self._ask(request)
+        except Exception as error:
+            found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
+            told = type(found) is PermanentError  # not of a key, a name, a length
+            if told and self._learns(str(error), request, *before):
+                raise FormRefused(str(found)) from None
+            raise found from None
 
     def _learns(self, message: str, request: ModelRequest, way: int, left_out: frozenset[str]) -> bool:
         """Whether a refusal leaves something else to try."""
@@ -106,6 +122,11 @@ class SdkModel(Model, ABC):
             stacklevel=2,
         )
         return True
+
+
+def listed_at(provider: str) -> str:
+    """The id in the price list of a provider as packages for many providers call it."""
+    return _LISTED_AT.get(provider, provider)
 
 
 def imported(module: str, *, extra: str, purpose: str) -> ModuleType:

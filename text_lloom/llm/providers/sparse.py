@@ -41,6 +41,13 @@ class SparseEmbedModel(Embedder):
         self._background = background
         self._weights: Any = None
 
+    @classmethod
+    def named(cls, dimensions: str = "1024") -> SparseEmbedModel:
+        """The model that `"sparse"` or `"sparse:4096"` names."""
+        if not dimensions.isdecimal():
+            raise InputError(f"'sparse:{dimensions}': expected a number of columns, such as 'sparse:1024'.")
+        return cls(int(dimensions))
+
     @property
     def label(self) -> str:
         """The name."""

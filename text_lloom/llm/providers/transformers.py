@@ -195,14 +195,16 @@ class TransformersModel(Model):
             model = peft.PeftModel.from_pretrained(model, self.adapter)
         if self.bits is None and "device_map" not in kwargs:
             model = model.to(pick_device(self.device))
-        positions = getattr(model.config, "max_position_embeddings", None)
+        positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         return _Loaded(model.eval(), tokenizer, None if positions is None else int(positions))
 
     @cached_property
     def _constraints(self) -> ConstraintMaker:
         loaded: _Loaded = self.client
-        size = loaded.model.get_output_embeddings().weight.shape[0]
-        return ConstraintMaker(loaded.tokenizer, size)
+        head = loaded.model.get_output_embeddings()
+        # Quantised weights have a shape of their own.
+        size = getattr(head, "out_features", None) or head.weight.shape[0]
+        return ConstraintMaker(loaded.tokenizer, int(size))
 
     def _answer(self, jobs: Sequence[Job[_Asked, Completion]]) -> list[Completion | Exception]:
         """The completions of a batch of requests, on the gatherer's thread."""

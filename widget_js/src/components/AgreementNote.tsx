@@ -4,12 +4,12 @@ import { type Agreement, FEW } from "../agreement";
 import { percent } from "../format";
 
 export function AgreementNote({ agreement }: { agreement: Agreement }) {
-  const { right, wrong, unsure, share, low, high, few } = agreement;
+  const { right, wrong, unsure, outdated, share, low, high, few } = agreement;
   const judged = right + wrong;
   return (
     <p class="lloom-agreement">
       {share === null ? (
-        <span>No score judged yet</span>
+        <span>No score of now judged</span>
       ) : (
         <>
           <strong>{`${percent(right, judged)} right`}</strong>
@@ -17,6 +17,7 @@ export function AgreementNote({ agreement }: { agreement: Agreement }) {
         </>
       )}
       {unsure > 0 && <span>{`, ${unsure} unsure`}</span>}
+      {outdated > 0 && <span title="Judged before the score or the criterion changed">{`, ${outdated} outdated`}</span>}
       {few && share !== null && (
         <span class="lloom-badge" title={`Fewer than ${FEW} scores were judged: the share says little.`}>
           few labels

@@ -14,6 +14,7 @@ import { Reader } from "./Reader";
 import { ScoringProgress } from "./ScoringProgress";
 import { SelectView } from "./SelectView";
 import { Tabs } from "./Tabs";
+import { UndoBar } from "./UndoBar";
 
 /** Tabs that lead to documents have the reader beside them. */
 const WITH_READER: readonly Tab[] = ["overview", "matrix", "map", "overlap"];
@@ -39,6 +40,10 @@ export function App({ store }: { store: Store }) {
         </h1>
         <Tabs store={store} />
         <div class="lloom-tools">
+          {store.editable.value && tab !== "select" && tab !== "history" && <UndoBar store={store} compact />}
+          <span class="lloom-unseen" role="status">
+            {store.history.value.events.at(-1)?.text}
+          </span>
           <ExportMenu store={store} />
         </div>
       </header>

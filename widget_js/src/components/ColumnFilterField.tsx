@@ -3,8 +3,7 @@
 import { withFilter } from "../filters";
 import type { ColumnFilter, ColumnInfo } from "../protocol";
 import type { Store } from "../store";
-import { CheckList } from "./CheckList";
-import { LoadProblem } from "./LoadProblem";
+import { LabelFilter } from "./LabelFilter";
 
 interface Props {
   store: Store;
@@ -15,7 +14,7 @@ export function ColumnFilterField({ store, column }: Props) {
   const { columns } = store.state.value;
   const filter = Object.hasOwn(columns, column.name) ? (columns[column.name] ?? {}) : {};
   const change = (next: ColumnFilter): void => store.update({ columns: withFilter(columns, column.name, next) });
-  if (column.kind === "category") return <Labels store={store} column={column} filter={filter} onChange={change} />;
+  if (column.kind === "category") return <LabelFilter store={store} column={column} filter={filter} onChange={change} />;
   const date = column.kind === "date";
   const end = (name: "min" | "max", label: string) => (
     <label class="lloom-range-end">
@@ -42,24 +41,6 @@ export function ColumnFilterField({ store, column }: Props) {
         {end("max", "to")}
       </div>
     </fieldset>
-  );
-}
-
-function Labels({ store, column, filter, onChange }: Props & { filter: ColumnFilter; onChange: (filter: ColumnFilter) => void }) {
-  const loading = store.documents.column(column.name);
-  const state = loading.state.value;
-  const labels = column.labels ?? (state.status === "ready" ? state.value.labels : null);
-  if (state.status === "failed") return <LoadProblem problem={state} onRetry={loading.load} />;
-  return (
-    <CheckList
-      name={column.name}
-      choices={[
-        ...(labels ?? []).map((label) => ({ value: label as string | null, name: label })),
-        { value: null, name: "missing" },
-      ]}
-      chosen={filter.values ?? []}
-      onChoose={(values) => onChange(values.length === 0 ? {} : { values })}
-    />
   );
 }
 

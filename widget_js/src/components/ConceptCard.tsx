@@ -1,6 +1,6 @@
 /** One concept: whether it is selected, its criterion, figures, examples, and what can be done with it. */
 
-import { useId, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import type { Agreement } from "../agreement";
 import { counted, percent } from "../format";
 import type { Lens } from "../pages";
@@ -26,7 +26,6 @@ export const SHOWN_EXAMPLES = 2;
 export const PLAIN: Lens = { concept: null, query: "" };
 
 export function ConceptCard({ store, concept, matches, agreement, showSeed, chosen, onChoose }: Props) {
-  const id = useId();
   const [editing, setEditing] = useState(false);
   const card = useRef<HTMLLIElement>(null);
   const editable = store.editable.value;
@@ -46,19 +45,22 @@ export function ConceptCard({ store, concept, matches, agreement, showSeed, chos
         <ConceptEditor store={store} concept={concept} onDone={stop} />
       ) : (
         <>
-          <div class="lloom-card-head">
-            {editable && (
-              <input
-                id={id}
-                type="checkbox"
-                class="lloom-card-tick"
-                checked={chosen}
-                aria-label={`Select ${concept.name}`}
-                onChange={(event) => onChoose(event.currentTarget.checked)}
-              />
+          <h2 class="lloom-card-name">
+            {editable ? (
+              <label>
+                <input
+                  type="checkbox"
+                  class="lloom-card-tick"
+                  checked={chosen}
+                  aria-label={`Select ${concept.name}`}
+                  onChange={(event) => onChoose(event.currentTarget.checked)}
+                />
+                <span>{concept.name}</span>
+              </label>
+            ) : (
+              concept.name
             )}
-            <h2 class="lloom-card-name">{editable ? <label for={id}>{concept.name}</label> : concept.name}</h2>
-          </div>
+          </h2>
           <Figures store={store} concept={concept} matches={matches} showSeed={showSeed} />
           <p class="lloom-card-criteria">{concept.criteria}</p>
           {agreement !== null && <AgreementNote agreement={agreement} />}

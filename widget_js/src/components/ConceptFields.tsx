@@ -1,6 +1,6 @@
 /** The two fields that make a concept: its name and its criterion. */
 
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Draft } from "../protocol";
 
 interface Props {
@@ -13,39 +13,40 @@ interface Props {
 }
 
 export function ConceptFields({ value, onChange, focus = false, of }: Props) {
-  const id = useId();
   const name = useRef<HTMLInputElement>(null);
   // In a dialog the browser does this itself, by `autofocus`, once the dialog is shown.
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (focus) name.current?.focus();
   }, []);
   const lead = of === undefined ? "" : `${of}: `;
   return (
     <div class="lloom-fields">
-      <label class="lloom-label" for={`${id}-name`}>
-        <span class="lloom-unseen">{lead}</span>Name
+      <label class="lloom-field">
+        <span class="lloom-label">
+          <span class="lloom-unseen">{lead}</span>Name
+        </span>
+        <input
+          ref={name}
+          class="lloom-input"
+          value={value.name}
+          autofocus={focus}
+          aria-invalid={value.name.trim() === ""}
+          onInput={(event) => onChange({ ...value, name: event.currentTarget.value })}
+        />
       </label>
-      <input
-        ref={name}
-        id={`${id}-name`}
-        class="lloom-input"
-        value={value.name}
-        autofocus={focus}
-        aria-invalid={value.name.trim() === ""}
-        onInput={(event) => onChange({ ...value, name: event.currentTarget.value })}
-      />
-      <label class="lloom-label" for={`${id}-criteria`}>
-        <span class="lloom-unseen">{lead}</span>Criterion
+      <label class="lloom-field">
+        <span class="lloom-label">
+          <span class="lloom-unseen">{lead}</span>Criterion
+        </span>
+        <textarea
+          class="lloom-input"
+          rows={3}
+          value={value.criteria}
+          aria-invalid={value.criteria.trim() === ""}
+          placeholder="A question that can be answered for one document: Does the text …?"
+          onInput={(event) => onChange({ ...value, criteria: event.currentTarget.value })}
+        />
       </label>
-      <textarea
-        id={`${id}-criteria`}
-        class="lloom-input"
-        rows={3}
-        value={value.criteria}
-        aria-invalid={value.criteria.trim() === ""}
-        placeholder="A question that can be answered for one document: Does the text …?"
-        onInput={(event) => onChange({ ...value, criteria: event.currentTarget.value })}
-      />
     </div>
   );
 }

@@ -3,14 +3,16 @@
 import { useEffect, useState } from "preact/hooks";
 import { count, counted, percent } from "../format";
 import { rowFor } from "../rows";
-import { countOf, sizeOf } from "../scores";
+import { countOf } from "../scores";
 import { OUTLIERS } from "../state";
 import type { Store } from "../store";
+import { AllDocuments } from "./AllDocuments";
 import { ConceptActions } from "./ConceptActions";
 import { ConceptEditor } from "./ConceptEditor";
 import { ConceptExamples } from "./ConceptExamples";
 import { ScoreHistogram } from "./ScoreHistogram";
 import { SliceBars } from "./SliceBars";
+import { SliceNote } from "./SliceNote";
 
 export function Detail({ store }: { store: Store }) {
   const { concept: id, slice, threshold } = store.state.value;
@@ -45,7 +47,8 @@ export function Detail({ store }: { store: Store }) {
         <>
           <p class="lloom-detail-count">
             <strong>{count(matches)}</strong> of {counted(scored, "scored document")}{" "}
-            {id === OUTLIERS ? "match no concept" : "match"} <strong>{percent(matches, scored)}</strong>
+            {matches === 1 ? "matches" : "match"}
+            {id === OUTLIERS && " no concept"} <strong>{percent(matches, scored)}</strong>
             <SliceNote store={store} />
           </p>
           <div class="lloom-figures">
@@ -57,49 +60,5 @@ export function Detail({ store }: { store: Store }) {
       {concept !== undefined && concept.summary !== "" && <p class="lloom-summary">{concept.summary}</p>}
       {concept !== undefined && concept.examples.length > 0 && <ConceptExamples store={store} concept={concept} />}
     </section>
-  );
-}
-
-function AllDocuments({ store }: { store: Store }) {
-  const { slice, threshold } = store.state.value;
-  const tally = store.tally.value;
-  const outliers = countOf(tally, -1, slice, threshold);
-  const covered = outliers.scored - outliers.matches;
-  const label = slice === null ? null : (store.slices.value?.labels[slice] ?? null);
-  return (
-    <section class="lloom-detail" aria-label="All documents">
-      <div class="lloom-detail-head">
-        <h2 class="lloom-detail-name">{label === null ? "All documents" : label}</h2>
-      </div>
-      <p class="lloom-detail-count">
-        <strong>{count(sizeOf(tally, slice))}</strong> documents
-        {outliers.scored > 0 && (
-          <>
-            {", "}
-            <strong>{percent(covered, outliers.scored)}</strong> match at least one concept
-          </>
-        )}
-        <SliceNote store={store} />
-      </p>
-      <p class="lloom-note">Choose a concept, a slice or a cell to read its documents.</p>
-    </section>
-  );
-}
-
-/** The slice that was clicked, and the way out of it. */
-function SliceNote({ store }: { store: Store }) {
-  const { slice } = store.state.value;
-  const slices = store.slices.value;
-  if (slice === null || slices === null) return null;
-  const label = slices.labels[slice] ?? "–";
-  return (
-    <button
-      type="button"
-      class="lloom-chip"
-      aria-label={`Only ${slices.column}: ${label}. Show all slices`}
-      onClick={() => store.update({ slice: null })}
-    >
-      {slices.column}: {label} <span aria-hidden="true">×</span>
-    </button>
   );
 }

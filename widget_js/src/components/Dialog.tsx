@@ -1,7 +1,8 @@
 /** A modal dialog: the browser's own, which keeps focus inside, closes with Escape and gives focus back. */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { focusedBeside } from "../focus";
 
 interface Props {
   title: string;
@@ -12,15 +13,14 @@ interface Props {
 }
 
 export function Dialog({ title, onClose, actions, children }: Props) {
-  const id = useId();
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = dialog.current;
-    const before = element?.ownerDocument.activeElement;
+    const before = focusedBeside(element);
     element?.showModal();
     return () => {
       element?.close();
-      if (before instanceof HTMLElement && before.isConnected) before.focus();
+      if (before?.isConnected === true) before.focus();
     };
   }, []);
   const cancel = (event: Event): void => {
@@ -28,10 +28,8 @@ export function Dialog({ title, onClose, actions, children }: Props) {
     onClose();
   };
   return (
-    <dialog ref={dialog} class="lloom-dialog" aria-labelledby={id} onCancel={cancel}>
-      <h2 id={id} class="lloom-dialog-title">
-        {title}
-      </h2>
+    <dialog ref={dialog} class="lloom-dialog" aria-label={title} onCancel={cancel}>
+      <h2 class="lloom-dialog-title">{title}</h2>
       <div class="lloom-dialog-body">{children}</div>
       <div class="lloom-dialog-actions">{actions}</div>
     </dialog>

@@ -1,8 +1,7 @@
 /** Documents in two dimensions: coloured, selected with a lasso, linked with all other filters. */
 
 import { useMemo, useRef, useState } from "preact/hooks";
-import type { Loaded } from "../loading";
-import { counted } from "../format";
+import { count, counted } from "../format";
 import type { Store } from "../store";
 import { colorChoices, useGrouping } from "../map-color";
 import { useInks } from "../inks";
@@ -11,8 +10,8 @@ import { MapCanvas, type MapTool } from "./MapCanvas";
 import { MapLegend } from "./MapLegend";
 
 export function DocumentMap({ store }: { store: Store }) {
-  const places = store.documents.places();
-  const loaded: Loaded<Float32Array | null> = places.state.value;
+  const map = store.documents.map();
+  const loaded = map.state.value;
   if (loaded.status === "loading") {
     return (
       <Empty title="Laying out the documents…">The first time this takes a moment; afterwards the map is kept.</Empty>
@@ -22,14 +21,15 @@ export function DocumentMap({ store }: { store: Store }) {
     return (
       <Empty title={loaded.busy ? "The kernel is busy" : "The map cannot be shown"}>
         {!loaded.busy && <p>{loaded.message}</p>}
-        <button type="button" class="lloom-button" onClick={places.load}>
+        <button type="button" class="lloom-button" onClick={map.load}>
           Retry
         </button>
       </Empty>
     );
   }
-  if (loaded.value === null) return <Empty title="There is nothing to lay out">The map needs documents with text.</Empty>;
-  return <Drawn store={store} places={loaded.value} />;
+  const { places, reason } = loaded.value;
+  if (places === null) return <Empty title="There is no map">{reason}</Empty>;
+  return <Drawn store={store} places={places} />;
 }
 
 function Drawn({ store, places }: { store: Store; places: Float32Array }) {
@@ -68,7 +68,7 @@ function Drawn({ store, places }: { store: Store; places: Float32Array }) {
         </div>
         <span class="lloom-spring" />
         <span class="lloom-note" role="status">
-          {lassoed || rows.length < nDocs ? `${counted(rows.length, "document")} of ${counted(nDocs, "document")}` : counted(nDocs, "document")}
+          {lassoed || rows.length < nDocs ? `${count(rows.length)} of ${counted(nDocs, "document")}` : counted(nDocs, "document")}
         </span>
         {lassoed && (
           <button type="button" class="lloom-button" onClick={() => store.update({ lasso: [] })}>

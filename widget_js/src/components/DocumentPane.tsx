@@ -1,14 +1,12 @@
 /** A whole document beside the list, with its score on every concept and what shows each. */
 
-import type { ComponentProps } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useAsking } from "../asking";
-import { metaOf } from "../format";
+import { focusedBeside } from "../focus";
 import { judge } from "../labelling";
 import type { Store } from "../store";
 import { LoadProblem } from "./LoadProblem";
-import { MarkedText } from "./MarkedText";
-import { PaneScores } from "./PaneScores";
+import { PaneBody } from "./PaneBody";
 
 export function DocumentPane({ store }: { store: Store }) {
   const pane = useRef<HTMLElement>(null);
@@ -35,10 +33,10 @@ export function DocumentPane({ store }: { store: Store }) {
   const close = (): void => store.update({ document: null });
   // Opened from the list or an example: focus goes with the eye, and back when it closes.
   useEffect(() => {
-    const before = pane.current?.ownerDocument.activeElement;
+    const before = focusedBeside(pane.current);
     pane.current?.focus({ preventScroll: true });
     return () => {
-      if (before instanceof HTMLElement && before.isConnected) before.focus({ preventScroll: true });
+      if (before?.isConnected === true) before.focus({ preventScroll: true });
     };
   }, []);
   const onKeyDown = (event: KeyboardEvent): void => {
@@ -88,35 +86,5 @@ export function DocumentPane({ store }: { store: Store }) {
         />
       )}
     </aside>
-  );
-}
-
-function PaneBody({ store, full, marked, ...judging }: ComponentProps<typeof PaneScores>) {
-  const spans = full.scores.find(({ concept_id }) => concept_id === marked)?.spans ?? [];
-  const meta = store.about.value.columns.map(({ name }) => ({ name, value: metaOf(full.meta, name) }));
-  return (
-    <div class="lloom-pane-body">
-      <p class="lloom-pane-text" dir="auto">
-        <MarkedText text={full.text} spans={spans} hits={full.hits} />
-      </p>
-      {full.bullets.length > 0 && (
-        <ul class="lloom-pane-bullets">
-          {full.bullets.map((bullet, index) => (
-            <li key={index}>{bullet}</li>
-          ))}
-        </ul>
-      )}
-      {meta.length > 0 && (
-        <dl class="lloom-pane-meta">
-          {meta.map(({ name, value }) => (
-            <div key={name}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ))}
-        </dl>
-      )}
-      <PaneScores store={store} full={full} marked={marked} {...judging} />
-    </div>
   );
 }

@@ -1,7 +1,7 @@
 /** The table of documents: only the rows in sight are in the page, however many there are. */
 
 import type { RefObject } from "preact";
-import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { OUTLIERS } from "../state";
 import type { Store } from "../store";
 import { useVirtualRows } from "../virtual";
@@ -23,7 +23,7 @@ interface Props {
 }
 
 export function DocumentTable({ store, scroller, covered, onJudge }: Props) {
-  const id = useId();
+  const { id } = store;
   const body = useRef<HTMLDivElement>(null);
   const [margin, setMargin] = useState(0);
   const { pages, selection, lens, cursor } = store.documents;

@@ -44,6 +44,12 @@ export function Documents({ store, scroller }: { store: Store; scroller: RefObje
   const onJudge = (event: KeyboardEvent): boolean =>
     judge(event, { store, row: store.documents.cursor.value, conceptId: state.concept, asking: labelling, note: () => setNoting(true) });
   useEffect(() => setOpen(null), [state.concept]);
+  useLayoutEffect(() => {
+    const frame = scroller.current;
+    const section = head.current?.parentElement;
+    // What was opened must be in sight, whatever stands above the documents.
+    if (open !== null && frame !== null && section != null) frame.scrollTop = Math.max(frame.scrollTop, section.offsetTop);
+  }, [open]);
   return (
     <section class="lloom-documents" aria-label="Documents">
       <div class="lloom-documents-head" ref={head}>

@@ -1,6 +1,6 @@
 /** Getting out: the selection as Python, as a table, as data, or the whole view as a page of its own. */
 
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { useAsking } from "../asking";
 import { counted } from "../format";
 import { copy, download } from "../saving";
@@ -12,7 +12,6 @@ type Format = "csv" | "json" | "html";
 type Scope = "selection" | "all";
 
 export function ExportMenu({ store }: { store: Store }) {
-  const id = useId();
   const [open, setOpen] = useState(false);
   const [done, setDone] = useState("");
   const [code, setCode] = useState<string | null>(null);
@@ -26,11 +25,12 @@ export function ExportMenu({ store }: { store: Store }) {
     setOpen(false);
     if (back) button.current?.focus();
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!open) return undefined;
     wrap.current?.querySelector<HTMLElement>("[role=menuitem]")?.focus();
     const outside = (event: Event): void => {
-      if (!wrap.current?.contains(event.target as Node)) close(false);
+      // The path tells where inside a shadow root; the target is its host.
+      if (wrap.current !== null && !event.composedPath().includes(wrap.current)) close(false);
     };
     const page = wrap.current?.ownerDocument;
     page?.addEventListener("pointerdown", outside);
@@ -87,7 +87,6 @@ export function ExportMenu({ store }: { store: Store }) {
         class="lloom-button"
         aria-haspopup="menu"
         aria-expanded={open}
-        aria-controls={open ? id : undefined}
         disabled={asking.waiting}
         onClick={() => setOpen(!open)}
       >
@@ -95,7 +94,7 @@ export function ExportMenu({ store }: { store: Store }) {
         <span aria-hidden="true">▾</span>
       </button>
       {open && (
-        <div id={id} class="lloom-menu" role="menu" aria-label="Export">
+        <div class="lloom-menu" role="menu" aria-label="Export">
           {item("Copy as Python", "sets this view and gets its documents", python)}
           {some && item("CSV of the selection", counted(nSelected, "document"), () => save("csv", "selection"))}
           {item("CSV", all, () => save("csv", "all"))}

@@ -1,6 +1,6 @@
 /** Is the score right? Three buttons and a note, for one document and one concept. */
 
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Asking } from "../asking";
 import { annotate, labelOf, mark, VERDICTS } from "../labelling";
 import type { Store } from "../store";
@@ -17,11 +17,11 @@ interface Props {
 }
 
 export function LabelControls({ store, row, conceptId, asking, noting: open, onNoting: setOpen }: Props) {
-  const id = useId();
   const label = labelOf(store.labels.value, row, conceptId);
   const [note, setNote] = useState(label?.note ?? "");
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => {
+  // At once, so that what is typed after the key that opened the field goes into it.
+  useLayoutEffect(() => {
     if (open) field.current?.focus();
   }, [open]);
   useEffect(() => setNote(label?.note ?? ""), [label?.note, row, conceptId]);
@@ -50,7 +50,6 @@ export function LabelControls({ store, row, conceptId, asking, noting: open, onN
           type="button"
           class="lloom-verdict"
           aria-expanded={open}
-          aria-controls={open ? id : undefined}
           aria-keyshortcuts="e"
           title="Note why (e)"
           onClick={() => setOpen(!open)}
@@ -61,7 +60,6 @@ export function LabelControls({ store, row, conceptId, asking, noting: open, onN
       {!open && label !== null && label.note !== "" && <p class="lloom-labels-note">{label.note}</p>}
       {open && (
         <form
-          id={id}
           class="lloom-labels-form"
           onSubmit={(event) => {
             event.preventDefault();

@@ -9,9 +9,10 @@ export function LabelSign({ store, row, conceptId }: { store: Store; row: number
   const label = labelOf(store.labels.value, row, conceptId);
   if (label === null) return null;
   const name = VERDICTS.find(({ verdict }) => verdict === label.verdict)?.name ?? "";
-  const text = label.note === "" ? `Judged: ${name.toLowerCase()}` : `Judged: ${name.toLowerCase()}. ${label.note}`;
+  const told = `Judged: ${name.toLowerCase()}${label.current ? "" : ", before the score or the criterion changed"}`;
+  const text = label.note === "" ? told : `${told}. ${label.note}`;
   return (
-    <span class="lloom-sign" data-verdict={label.verdict} title={text} role="img" aria-label={text}>
+    <span class="lloom-sign" data-verdict={label.verdict} data-current={label.current} title={text} role="img" aria-label={text}>
       {SIGNS[label.verdict]}
     </span>
   );

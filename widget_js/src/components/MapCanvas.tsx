@@ -6,6 +6,7 @@ import { followHands } from "../gestures";
 import type { Grouping } from "../grouping";
 import { cssOf, type Inks } from "../inks";
 import { type Point, simplify } from "../lasso";
+import { placeLabels, spotsOf } from "../map-labels";
 import { indexOf, nearest } from "../nearest";
 import { counted } from "../format";
 import { draw, radiusOf } from "../scatter";
@@ -38,6 +39,7 @@ export function MapCanvas({ store, places, grouping, inks, selected, tool, onLas
   const [hovered, setHovered] = useState<number | null>(null);
   const home = useMemo(() => fit(places, size.width, size.height), [places, size]);
   const index = useMemo<KDBush>(() => indexOf(places), [places]);
+  const spots = useMemo(() => spotsOf(grouping, places, home), [grouping, places, home]);
   useLayoutEffect(() => {
     const element = box.current;
     if (element === null) return undefined;
@@ -135,6 +137,11 @@ export function MapCanvas({ store, places, grouping, inks, selected, tool, onLas
       <svg class="lloom-map-over" aria-hidden="true">
         {lasso.length > 1 && <polygon class="lloom-map-lasso" points={lasso.map(([x, y]) => toScreen(view, x, y).join()).join(" ")} />}
         {openAt !== null && !Number.isNaN(openAt[0]) && <circle class="lloom-map-open" cx={openAt[0]} cy={openAt[1]} r={radius + 4} />}
+        {placeLabels(spots, grouping, view).map(({ group, text, left, top }) => (
+          <text key={group} class="lloom-map-name" x={left} y={top}>
+            {text}
+          </text>
+        ))}
         {at !== null && <circle class="lloom-map-ring" cx={at[0]} cy={at[1]} r={radius + 2.5} />}
       </svg>
       {hovered !== null && at !== null && (

@@ -19,9 +19,20 @@ export function MapLegend({ store, grouping, inks, onLight }: Props) {
   };
   return (
     <div class="lloom-map-legend">
-      <p class="lloom-map-legend-title" title={title}>
-        {title}
-      </p>
+      <div class="lloom-map-legend-head">
+        <p class="lloom-map-legend-title" title={title}>
+          {title}
+        </p>
+        {store.state.value.concept !== null && (
+          <button
+            type="button"
+            class="lloom-link"
+            onClick={() => store.update({ concept: null, also: [], show: "matches", document: null })}
+          >
+            All concepts
+          </button>
+        )}
+      </div>
       <ul class="lloom-map-legend-list" onMouseLeave={dark} onFocusOut={dark}>
         {groups.map(({ name, ink, n, patch, pressed }, at) => {
           const inside = (

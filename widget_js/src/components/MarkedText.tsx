@@ -1,6 +1,6 @@
 /** A text with its highlights and hits marked: text nodes, whatever the text contains. */
 
-import { piecesOf } from "../marks";
+import { type Piece, piecesOf } from "../marks";
 import type { Span } from "../protocol";
 
 interface Props {
@@ -10,17 +10,26 @@ interface Props {
 }
 
 export function MarkedText({ text, spans = [], hits = [] }: Props) {
+  const runs: Piece[][] = [];
+  for (const piece of piecesOf(text, spans, hits)) {
+    const run = runs[runs.length - 1];
+    // A highlight stays one mark where hits lie within it.
+    if (run?.[0]?.marked === piece.marked) run.push(piece);
+    else runs.push([piece]);
+  }
   return (
     <>
-      {piecesOf(text, spans, hits).map(({ text: part, marked, hit }, index) => {
-        const inner = hit ? (
-          <span key={index} class="lloom-hit">
-            {part}
-          </span>
-        ) : (
-          part
+      {runs.map((run, index) => {
+        const inner = run.map((piece, at) =>
+          piece.hit ? (
+            <span key={at} class="lloom-hit">
+              {piece.text}
+            </span>
+          ) : (
+            piece.text
+          ),
         );
-        return marked ? (
+        return run[0]?.marked ? (
           <mark key={index} class="lloom-mark">
             {inner}
           </mark>

@@ -4,6 +4,7 @@ import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { count, counted, percent } from "../format";
 import { cellInWords, type MatrixFigures } from "../matrix";
 import type { Store } from "../store";
+import { Breakable } from "./Breakable";
 import { MatrixMark } from "./MatrixMark";
 
 interface Props {
@@ -86,7 +87,9 @@ export function MatrixTable({ store, figures, column }: Props) {
                   data-words={words}
                   {...props({ row: 0, column: index + 1 }, () => store.show(null, index))}
                 >
-                  <span class="lloom-matrix-label">{label}</span>
+                  <span class="lloom-matrix-label">
+                    <Breakable text={label} />
+                  </span>
                   <span class="lloom-matrix-size">{count(sizes[index] ?? 0)}</span>
                 </th>
               );

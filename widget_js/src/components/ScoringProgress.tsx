@@ -1,8 +1,9 @@
-/** Scoring under way: how far it is, what it cost, and the button that ends it; and notices. */
+/** Scoring under way: how far it is, what it cost, and the button that ends it; else what the session has to tell. */
 
 import { useState } from "preact/hooks";
 import { count } from "../format";
 import type { Store } from "../store";
+import { NoticeLine } from "./NoticeLine";
 
 export function ScoringProgress({ store }: { store: Store }) {
   const progress = store.progress.value;
@@ -34,19 +35,5 @@ export function ScoringProgress({ store }: { store: Store }) {
         </button>
       )}
     </div>
-  );
-}
-
-function NoticeLine({ store }: { store: Store }) {
-  const notice = store.notice.value;
-  const [closed, setClosed] = useState("");
-  if (notice === null || closed === notice.at + notice.text) return null;
-  return (
-    <p class={`lloom-alert lloom-alert--${notice.level === "info" ? "info" : "problem"}`} role="status">
-      <span>{notice.text}</span>
-      <button type="button" class="lloom-button lloom-button--quiet" aria-label="Dismiss" onClick={() => setClosed(notice.at + notice.text)}>
-        ×
-      </button>
-    </p>
   );
 }

@@ -72,14 +72,14 @@ export function SelectView({ store }: { store: Store }) {
             </select>
           </label>
           {editable && (
-            <>
+            <div class="lloom-together">
               <button type="button" class="lloom-button" disabled={shown.length === 0} onClick={() => choose(shownIds, true)}>
                 {query.trim() === "" ? "Select all" : "Select shown"}
               </button>
               <button type="button" class="lloom-button" disabled={shown.length === 0} onClick={() => choose(shownIds, false)}>
                 {query.trim() === "" ? "Select none" : "Deselect shown"}
               </button>
-            </>
+            </div>
           )}
           <span class="lloom-note" role="status">
             {editable

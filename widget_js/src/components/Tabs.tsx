@@ -1,6 +1,5 @@
 /** The tabs, as a tab list with roving focus. */
 
-import { useId } from "preact/hooks";
 import type { Tab } from "../protocol";
 import { TABS } from "../state";
 import type { Store } from "../store";
@@ -15,7 +14,6 @@ const NAMES: Record<Tab, string> = {
 };
 
 export function Tabs({ store }: { store: Store }) {
-  const id = useId();
   const { tab } = store.state.value;
   const onKeyDown = (event: KeyboardEvent): void => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -32,7 +30,7 @@ export function Tabs({ store }: { store: Store }) {
       {TABS.map((name) => (
         <button
           key={name}
-          id={`${id}-${name}`}
+          id={`${store.id}-${name}`}
           type="button"
           role="tab"
           class="lloom-tab"

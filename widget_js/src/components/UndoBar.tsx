@@ -4,10 +4,21 @@ import { useAsking } from "../asking";
 import type { Store } from "../store";
 import { Notice } from "./Notice";
 
-export function UndoBar({ store }: { store: Store }) {
+interface Props {
+  store: Store;
+  /** As signs alone; their names stand in the tip and are read aloud. */
+  compact?: boolean;
+}
+
+const STEPS = [
+  { action: "undo", name: "Undo", sign: "↶" },
+  { action: "redo", name: "Redo", sign: "↷" },
+] as const;
+
+export function UndoBar({ store, compact = false }: Props) {
   const asking = useAsking();
-  const { undo, redo } = store.history.value;
-  if (undo === null && redo === null) return null;
+  const history = store.history.value;
+  if (history.undo === null && history.redo === null) return null;
   const go = (action: "undo" | "redo"): void => {
     void asking.ask(async () => {
       await store.edit({ action });
@@ -16,26 +27,24 @@ export function UndoBar({ store }: { store: Store }) {
   return (
     <div class="lloom-undo">
       <div class="lloom-toolbar" role="group" aria-label="Undo and redo">
-        <button
-          type="button"
-          class="lloom-button lloom-shorten"
-          disabled={undo === null || asking.waiting}
-          title={undo ?? "Nothing to undo"}
-          onClick={() => go("undo")}
-        >
-          <span aria-hidden="true">↶</span>
-          {undo === null ? "Undo" : `Undo: ${undo}`}
-        </button>
-        <button
-          type="button"
-          class="lloom-button lloom-shorten"
-          disabled={redo === null || asking.waiting}
-          title={redo ?? "Nothing to redo"}
-          onClick={() => go("redo")}
-        >
-          <span aria-hidden="true">↷</span>
-          {redo === null ? "Redo" : `Redo: ${redo}`}
-        </button>
+        {STEPS.map(({ action, name, sign }) => {
+          const what = history[action];
+          const text = what === null ? name : `${name}: ${what}`;
+          return (
+            <button
+              key={action}
+              type="button"
+              class={`lloom-button ${compact ? "lloom-button--quiet" : "lloom-shorten"}`}
+              disabled={what === null || asking.waiting}
+              title={what === null ? `Nothing to ${action}` : text}
+              aria-label={text}
+              onClick={() => go(action)}
+            >
+              <span aria-hidden="true">{sign}</span>
+              {!compact && text}
+            </button>
+          );
+        })}
       </div>
       <Notice asking={asking} />
     </div>

@@ -1,0 +1,97 @@
+"""Embedding models of OpenAI, and of every server that speaks its protocol."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+from text_lloom.llm.limits import RateLimitSpec
+from text_lloom.llm.model import EmbedModel
+from text_lloom.llm.portal import close_with
+from text_lloom.llm.providers.openai import DEFAULT_MODELS
+from text_lloom.llm.providers.openai_service import Service
+from text_lloom.llm.providers.presets import Presets
+from text_lloom.llm.returned import Embeddings
+
+__all__ = ["OpenAIEmbedModel"]
+
+
+class OpenAIEmbedModel(Presets, EmbedModel):
+    """An embedding model of OpenAI or of any server that speaks its protocol.
+
+    Args:
+        name: Name of the model; `"name@http://host:8000/v1"` names its server, too.
+        api_key: As for `OpenAIModel`.
+        base_url: Address of a compatible server.
+        batch_size: The largest number of texts in one call; what the server takes when not given.
+        rate_limit: As for `Model`.
+        cost: USD per token; from the price list when not given and known.
+        context_window: In tokens; from the price list when not given and known.
+        server: As for `OpenAIModel`; `OpenAIEmbedModel.mistral("mistral-embed")`.
+        api_version: For Azure, such as `"2024-10-21"`.
+        concurrency: As for `Model`.
+        timeout: As for `Model`.
+        **args: Passed on in every call, such as `dimensions=256`.
+    """
+
+    def __init__(
+        self,
+        name: str = DEFAULT_MODELS.cluster,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        batch_size: int | None = None,
+        rate_limit: RateLimitSpec = None,
+        cost: object = None,
+        context_window: int | None = None,
+        *,
+        server: str = "openai",
+        api_version: str | None = None,
+        concurrency: int | None = 8,
+        timeout: float = 120.0,
+        **args: Any,
+    ) -> None:
+        self._service = service = Service(server, name, api_key, base_url, api_version)
+        super().__init__(
+            service.name,
+            None,
+            None,
+            service.key,
+            service.kind.embed_batch if batch_size is None else batch_size,
+            rate_limit,
+            service.price(cost),
+            service.window(context_window),
+            concurrency=concurrency,
+            timeout=timeout,
+            **args,
+        )
+        self.base_url = service.url if service.given or server != "openai" else None
+
+    @property
+    def provider_key(self) -> str:
+        return self._service.provider_key
+
+    def _set_up(self) -> Any:
+        client = self._service.client(self.timeout)
+        close_with(self, client.close)
+        return client
+
+    async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
+        import numpy as np
+
+        body: dict[str, Any] = {"model": self.name, "input": list(texts)}
+        if self._service.kind.packed_vectors:
+            body["encoding_format"] = "base64"
+        reply = await self.client.post("/embeddings" + self._service.query, body | dict(self.args))
+        rows = sorted(reply["data"], key=lambda row: row.get("index", 0))
+        vectors = np.stack([_vector(row["embedding"]) for row in rows])
+        tokens = (reply.get("usage") or {}).get("prompt_tokens")
+        return Embeddings(vectors, tokens or None)
+
+
+def _vector(embedding: str | list[float]) -> Any:
+    import numpy as np
+
+    if isinstance(embedding, str):
+        return np.frombuffer(base64.b64decode(embedding), dtype="<f4").astype(np.float32)
+    return np.asarray(embedding, dtype=np.float32)

@@ -1,0 +1,60 @@
+"""The server behind a model that speaks OpenAI's protocol: its address, key, client and prices."""
+
+from __future__ import annotations
+
+from text_lloom.llm.pricing import known_context_window, known_price
+from text_lloom.llm.providers.compatible import address_of, azure_address, key_for, missing_key, server_named
+from text_lloom.llm.wire import JsonClient
+
+__all__ = ["Service"]
+
+
+class Service:
+    """The server behind a model: its address, its key, its client."""
+
+    def __init__(
+        self, server: str, name: str, api_key: str | None, base_url: str | None, api_version: str | None
+    ) -> None:
+        address = address_of(server, name, base_url)
+        self.kind = server_named(server)
+        self.server, self.name = server, address.name
+        self.key = key_for(server, api_key, address)
+        self.given = address.given
+        self.url, self.query = address.url, ""
+        if server == "azure":
+            self.url, self.query = azure_address(address, api_version)
+
+    def client(self, timeout: float) -> JsonClient:
+        """A client for this server.
+
+        Raises:
+            ModelSetupError: When there is no key.
+        """
+        if self.key is None:
+            raise missing_key(self.server)
+        header = {"Authorization": f"Bearer {self.key}"}
+        if self.server == "azure":
+            header = {"api-key": self.key}
+        return JsonClient(self.url, headers=header, timeout=timeout)
+
+    @property
+    def provider_key(self) -> str:
+        """Identifies the service."""
+        known = self.server == "openai" and not self.given
+        return "openai:" if known else f"openai:{self.url}{self.query}"
+
+    def price(self, cost: object) -> object:
+        """The price: the one given, that of the list, or nothing for a server of one's own."""
+        if cost is not None:
+            return cost
+        if self.kind.own:
+            return 0
+        if self.kind.prices is None or (self.given and self.server != "azure"):
+            return None
+        return known_price(self.name, self.kind.prices)
+
+    def window(self, context_window: int | None) -> int | None:
+        """The context window: the one given, or that of the list."""
+        if context_window or self.kind.prices is None or (self.given and self.server != "azure"):
+            return context_window
+        return known_context_window(self.name, self.kind.prices)
