@@ -188,6 +188,7 @@ class lloom(Viewing):
             InputError: For unknown parameters or prompts without a required field; nothing is spent.
             StepFailed: When no request of a step could be answered.
             BudgetReached: When the next request would pass the budget.
+            ModelUnavailable: When a model takes no requests for longer than one may wait.
         """
         await run_async(
             self._plan_gen(seed, params, n_synth, custom_prompts, auto_review, debug=debug, confirm=confirm)
@@ -382,6 +383,8 @@ class lloom(Viewing):
         Raises:
             InputError: When there is no concept, or an argument cannot be used; nothing is spent.
             BudgetReached: When the next request would pass the budget; scores so far are kept.
+            ModelUnavailable: When a model takes no requests for longer than one may wait; scores so far
+                are kept.
         """
         return await run_async(
             self._plan_score(

@@ -223,7 +223,7 @@ class _Caller:
         usable = await request.answer(
             lambda problem: model.reply_to(posed if problem is None else re_asked(posed, problem)),
             read,
-            ready=(lambda: model.ready_for(posed)) if model.learns else None,
+            ready=(lambda: model.ready_for(posed)) if model.sends_ahead else None,
         )
         reply, label = request.reply, model.label
         is_reported = reply is not None and reply.in_tokens is not None

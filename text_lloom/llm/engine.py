@@ -395,7 +395,7 @@ class _Asking(Generic[A]):
             return await request.answer(
                 lambda problem: model.reply_to(posed if problem is None else re_asked(posed, problem)),
                 read,
-                ready=(lambda: model.ready_for(posed)) if model.learns else None,
+                ready=(lambda: model.ready_for(posed)) if model.sends_ahead else None,
             )
 
         if store is None:

@@ -308,13 +308,18 @@ class Model(_Callable, CallMethods):
 
     async def reply_to(self, request: ModelRequest) -> Completion:
         """What `complete` gives, however a subclass has defined it."""
-        if self.learns:
+        if self.sends_ahead:
             return await self._scout.ahead(_kind_of(request), lambda: self._reply_to(request))
         return await self._reply_to(request)
 
+    @property
+    def sends_ahead(self) -> bool:
+        """Whether a first request goes ahead; under a rate limit starts are not held up for that."""
+        return self.learns and not self.limit.windows
+
     async def ready_for(self, request: ModelRequest) -> None:
         """Wait for a first request of the kind that may be refused, before a start is asked for."""
-        if self.learns:
+        if self.sends_ahead:
             await self._scout.wait(_kind_of(request))
 
     async def _reply_to(self, request: ModelRequest) -> Completion:

@@ -7,13 +7,12 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeVar
 
 from text_lloom.errors import FormRefused
-from text_lloom.llm.wire import on_sent
 
 __all__ = ["Scout"]
 
 T = TypeVar("T")
 
-_PATIENCE = 0.1
+_PATIENCE = 0.25
 
 
 class Scout:
@@ -62,8 +61,6 @@ class Scout:
         place = _place(kind)
         if kind not in self._back and place in self._out:
             await self.wait(kind)
-            if (departure := on_sent.get()) is not None:
-                departure.put_off()
         if kind in self._back:
             return await call()
         first = self._first.setdefault(place, asyncio.Event())

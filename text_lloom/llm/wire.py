@@ -46,10 +46,6 @@ class Departure:
         self.has_left = True
         self._moved(fresh)
 
-    def put_off(self) -> None:
-        """The request has waited since its start was granted: its place in a rate limit counts from now."""
-        self._moved(False)
-
     @property
     def may_have_left(self) -> bool:
         """Whether the provider may have got the request."""
