@@ -313,3 +313,24 @@ print(model.sync.call_many(["Which bus?"], retry=RetryPolicy(attempts=1), cache=
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=40)
     assert "did not reply within 0.2 seconds" in done.stdout, done.stderr
+
+
+def test_an_interrupt_does_not_wait_for_a_call_that_blocks_the_loop() -> None:
+    """The first call of an async function around a blocking client, which takes 8 seconds."""
+    program = """
+import os, signal, threading, time
+from text_lloom.llm import Model
+
+async def blocks(model, prompt):
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    time.sleep(8)
+    return prompt
+
+began = time.monotonic()
+try:
+    Model("blocks", fn=blocks, cost=0).sync.call("Which bus?", cache=False)
+except KeyboardInterrupt:
+    print(time.monotonic() - began < 4)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=40)
+    assert done.stdout == "True\n", done.stderr
