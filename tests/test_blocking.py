@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +17,7 @@ import pytest
 from tests.test_portal import LoopBoundClient
 from text_lloom.errors import LloomError
 from text_lloom.llm import Completion, Model, RetryPolicy
+from text_lloom.llm.blocking import CallRunner, TimeLimit, time_limit
 
 PROMPTS = [f"Comment {n}: the 40 bus was {n} minutes late." for n in range(30)]
 
@@ -263,3 +266,71 @@ async def test_blocking_functions_reach_nine_tenths_of_async_throughput(fn: Any)
 
     native = await seconds(really_async)
     assert native / min([await seconds(fn) for _ in range(2)]) >= 0.9
+
+
+async def test_calls_that_hang_do_not_use_up_the_threads() -> None:
+    """One call in five never comes back; the others find a thread all the same."""
+    released, asked = threading.Event(), dict[str, int]()
+
+    def hangs_at_first(_: Model, prompt: str) -> str:
+        asked[prompt] = asked.get(prompt, 0) + 1
+        if asked[prompt] == 1 and int(prompt.split()[1].rstrip(":")) % 5 == 0:
+            released.wait(30)
+        return prompt.upper()
+
+    model = Model("hangs", fn=hangs_at_first, cost=0, concurrency=2, timeout=0.2)
+    try:
+        replies = await model.call_many(PROMPTS, retry=RetryPolicy(base=0.001), cache=False)
+    finally:
+        released.set()
+    assert texts(replies) == [prompt.upper() for prompt in PROMPTS]
+    assert sum(asked.values()) == len(PROMPTS) + 6
+
+
+async def test_waiting_for_a_thread_is_not_taking_long() -> None:
+    """Eight calls of 0.2 s on one thread, each within its time-out of 1 s."""
+
+    def slow(n: int) -> int:
+        time.sleep(0.2)
+        return n
+
+    runner = CallRunner(slow, threads=1)
+
+    async def one(n: int) -> int:
+        async with asyncio.timeout(1) as timer:
+            time_limit.set(TimeLimit(timer, 1))
+            return await runner(n)
+
+    assert await asyncio.gather(*(one(n) for n in range(8))) == list(range(8))
+
+
+def test_a_script_ends_although_a_call_hangs() -> None:
+    program = """
+import threading
+from text_lloom.llm import Model, RetryPolicy
+model = Model("hangs", fn=lambda model, prompt: threading.Event().wait(60), cost=0, timeout=0.2)
+print(model.sync.call_many(["Which bus?"], retry=RetryPolicy(attempts=1), cache=False))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=40)
+    assert "did not reply within 0.2 seconds" in done.stdout, done.stderr
+
+
+def test_an_interrupt_does_not_wait_for_a_call_that_blocks_the_loop() -> None:
+    """The first call of an async function around a blocking client, which takes 8 seconds."""
+    program = """
+import os, signal, threading, time
+from text_lloom.llm import Model
+
+async def blocks(model, prompt):
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    time.sleep(8)
+    return prompt
+
+began = time.monotonic()
+try:
+    Model("blocks", fn=blocks, cost=0).sync.call("Which bus?", cache=False)
+except KeyboardInterrupt:
+    print(time.monotonic() - began < 4)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=40)
+    assert done.stdout == "True\n", done.stderr

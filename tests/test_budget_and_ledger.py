@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from text_lloom.errors import AuthenticationFailed, BudgetReached, InputError, StepFailed
-from text_lloom.llm import Attempt, Completion, Ledger, Model, RetryPolicy
-from text_lloom.llm.budget import Budget
+from text_lloom.errors import AnswerRefused, AuthenticationFailed, BudgetReached, InputError, StepFailed
+from text_lloom.llm import Attempt, Completion, Ledger, Model, OpenAIModel, RetryPolicy, track_costs
+from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.embedding import embed_all
 from text_lloom.llm.engine import ask_all
-from text_lloom.llm.run import Run
+from text_lloom.llm.journal import Journal
+from text_lloom.llm.run import Failure, Run
 from text_lloom.llm.spending import allow_paid_calls
 from text_lloom.tasks import SummarizeDocument
 from text_lloom.testing import FunctionModel, HashEmbedModel, ScriptedModel
@@ -136,6 +138,192 @@ async def test_embedding_stops_at_the_budget() -> None:
         await embed_all(model, texts, run=run)
     assert run.budget is not None
     assert 0 < run.budget.spent <= run.budget.usd
+
+
+async def test_replies_far_longer_than_expected_do_not_pass_the_budget() -> None:
+    """Thirty-two in flight, each fifty times dearer than expected."""
+    model = using(500, 3000)
+    budget = Budget(60 * usd(500, 3000))
+    with pytest.raises(BudgetReached):
+        await ask_all(model, questions(400), run=quick(budget=budget))
+    assert 50 * usd(500, 3000) < budget.spent <= budget.usd + 1e-12
+
+
+async def test_a_burst_that_the_rate_limit_allows_does_not_pass_the_budget() -> None:
+    model = using(500, 3000, rate_limit=(300, 1))
+    budget = Budget(60 * usd(500, 3000))
+    with pytest.raises(BudgetReached):
+        await ask_all(model, questions(400), run=quick(budget=budget))
+    assert budget.spent <= budget.usd + 1e-12
+
+
+async def test_replies_that_grow_on_the_way_do_not_pass_the_budget() -> None:
+    asked = 0
+
+    async def call(_: Model, prompt: str) -> tuple[str, tuple[int, int]]:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.002)
+        return REPLY, (300, 20 if asked < 100 else 900)
+
+    budget = Budget(100 * usd(300, 20) + 60 * usd(300, 900))
+    with pytest.raises(BudgetReached):
+        await ask_all(Model("grows", None, call, cost=PRICE), questions(400), run=quick(budget=budget))
+    assert 0.9 * budget.usd < budget.spent <= budget.usd + 1e-12
+
+
+async def test_max_tokens_bound_what_a_request_may_cost() -> None:
+    model = using(300, 1000, max_tokens=1000, concurrency=16)
+    budget = Budget(20.5 * usd(500, 1000))
+    with pytest.raises(BudgetReached, match="may cost"):
+        await ask_all(model, questions(100), run=quick(budget=budget))
+    assert 0.9 * budget.usd < budget.spent <= budget.usd + 1e-12
+
+
+async def test_a_generous_budget_holds_nobody_back() -> None:
+    all_at_once = asyncio.Barrier(30)
+
+    async def call(_: Model, prompt: str) -> tuple[str, tuple[int, int]]:
+        await all_at_once.wait()
+        return REPLY, (300, 40)
+
+    model = Model("wide", None, call, cost=PRICE, concurrency=30, timeout=10)
+    run = quick(budget=Budget(10.0))
+    await ask_all(model, questions(60), run=run)
+    assert {attempt.outcome for attempt in run.ledger.attempts} == {"answer"}
+
+
+async def test_replies_that_never_came_may_have_cost() -> None:
+    async def hang(_: Model, prompt: str) -> str:
+        await asyncio.sleep(60)
+        return REPLY
+
+    budget, tokens = Budget(1.0), TokenBudget(1_000_000)
+    run = Run(policy=RetryPolicy(attempts=3, base=0.001, longest=0.01), budget=budget, token_budget=tokens)
+    await ask_all(Model("hangs", None, hang, cost=PRICE, timeout=0.05), questions(1), run=run)
+    rows = run.ledger.attempts
+    assert [(row.outcome, row.estimated, row.usd) for row in rows] == [("transient error", True, None)] * 3
+    sent = sum(row.in_tokens + row.out_tokens for row in rows)
+    assert tokens.spent == sent > 600
+    assert budget.spent == pytest.approx(sum(usd(row.in_tokens, row.out_tokens) for row in rows))
+
+
+async def test_a_server_that_hangs_up_may_have_billed() -> None:
+    """Timed out and cut off after the request had left; a closed door is known to cost nothing."""
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # until the other side gives up
+        writer.close()
+
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b'"messages"')
+        writer.close()
+
+    spent = []
+    for behave in (hang, cut, None):
+        server = await asyncio.start_server(behave or hang, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        if behave is None:
+            server.close()
+        model = OpenAIModel("m", api_key="x", base_url=f"http://127.0.0.1:{port}/v1", cost=PRICE, timeout=0.3)
+        run = Run(policy=RetryPolicy(attempts=1), budget=Budget(1.0))
+        await ask_all(model, questions(1), run=run)
+        server.close()
+        assert run.budget is not None
+        spent.append(run.budget.spent)
+        assert run.ledger.attempts[0].estimated is (behave is not None)
+    hung, cut_off, refused = spent
+    assert hung == cut_off > 0 == refused
+
+
+async def test_a_request_that_was_turned_away_costs_nothing() -> None:
+    budget = Budget(1.0)
+    run = quick(budget=budget)
+    await ask_all(ScriptedModel(ConnectionRefusedError("no"), cost=PRICE), questions(1), run=run)
+    assert budget.spent == 0
+    assert run.ledger.totals().unpriced == 0
+
+
+async def test_a_refusal_that_was_paid_for_costs() -> None:
+    budget = Budget(1.0)
+    run = quick(budget=budget)
+    refusal = AnswerRefused("The model declined.", in_tokens=1000, out_tokens=200)
+    (failure,) = await ask_all(ScriptedModel(refusal, cost=PRICE), questions(1), run=run)
+    assert failure.usd == pytest.approx(usd(1000, 200))  # type: ignore[union-attr]
+    assert run.ledger.totals().usd == budget.spent == pytest.approx(usd(1000, 200))
+
+
+@pytest.mark.parametrize(
+    ("reported", "booked"),
+    [
+        (("300", "40"), (300, 40, False)),
+        ((300.0, 40.0), (300, 40, False)),
+        ((float("nan"), 3), None),
+        ((-5, 3), None),
+        ((10**30, 1), None),
+        (("many", None), None),
+    ],
+    ids=repr,
+)
+async def test_odd_token_counts_end_nothing(
+    reported: tuple[Any, Any], booked: tuple[int, int, bool] | None, tmp_path: Path
+) -> None:
+    async def call(_: Model, prompt: str) -> Completion:
+        return Completion(REPLY, *reported)
+
+    store = Journal(tmp_path / "replies.sqlite")
+    run = quick(store=store)
+    answers = await ask_all(Model("odd", None, call, cost=PRICE), questions(3), run=run)
+    assert not any(isinstance(answer, Failure) for answer in answers)
+    row = run.ledger.attempts[0]
+    if booked is not None:
+        assert (row.in_tokens, row.out_tokens, row.estimated) == booked
+    else:
+        assert row.estimated
+        assert 150 < row.in_tokens < 600
+    store.close()
+
+
+@pytest.mark.parametrize("reply", [Completion(None), Completion(b"x", 1, 1)], ids=repr)  # type: ignore[arg-type]
+async def test_a_reply_without_text_is_a_failure(reply: Completion) -> None:
+    run = quick()
+    (failure,) = await ask_all(FunctionModel(lambda _: reply), questions(1), run=run)
+    assert isinstance(failure, Failure)
+    assert failure.kind == "BadAnswer"
+
+
+async def test_a_broken_listener_ends_nothing() -> None:
+    def gone(_: Attempt) -> None:
+        raise BrokenPipeError("stdout is gone")
+
+    run = quick()
+    run.ledger.listen(gone)
+    with track_costs(report_every=1e-9, on_report=gone) as costs:  # type: ignore[arg-type]
+        costs.add_callback(gone)
+        with pytest.warns(UserWarning, match="BrokenPipeError: stdout is gone"):
+            answers = await ask_all(using(100, 10), questions(5), run=run)
+    assert not any(isinstance(answer, Failure) for answer in answers)
+    assert costs.requests == 5
+
+
+async def test_what_is_set_aside_for_a_batch_is_never_waited_for() -> None:
+    budget = Budget(1.0)
+    budget.reserve(0.9)
+    with pytest.raises(BudgetReached):
+        await budget.take(0.2)
+    await budget.take(0.05)
+    budget.settle(0.9, 0.45)
+    assert budget.remaining == pytest.approx(0.5)
+
+
+async def test_cancelling_whoever_waits_for_the_budget_wakes_the_next() -> None:
+    budget = Budget(1.0)
+    first = await budget.take(0.9)
+    waiting = [asyncio.create_task(budget.take(0.9)) for _ in range(2)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    budget.give_back(first, 0.0)
+    assert (await asyncio.wait_for(waiting[1], 1)).amount == 0.9
 
 
 @pytest.mark.parametrize("amount", [-1, "5", True, None, float("nan")], ids=repr)

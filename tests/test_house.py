@@ -48,7 +48,7 @@ FLOORS = [
     {"llm", "local"},
     {"operators"},
     {"analysis", "storage", "widget"},
-    {"session", "questions", "consent", "progress"},
+    {"session", "scoring", "questions", "consent", "progress"},
     {"editing", "view_host", "viewing"},
     {"workbench", "concept_induction", "testing"},
     {"cli"},

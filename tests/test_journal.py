@@ -9,7 +9,10 @@ import os
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -653,3 +656,42 @@ class TestOpening:
     def test_anything_else_is_refused(self, cache: object) -> None:
         with pytest.raises(InputError, match="cache="):
             open_journal(cache)  # type: ignore[arg-type]
+
+
+# --- a disk that takes nothing, and another process that holds the file ----------------------------------
+
+
+def test_what_was_kept_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
+    """A disk that takes nothing (the limit of a file's size is 0), in a process of its own."""
+    path = tmp_path / "journal.sqlite"
+    journal, _ = opened_with(path, "Which bus?")
+    journal.close()
+    program = f"""
+import resource, signal, tempfile, warnings
+from text_lloom.llm.journal import Journal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    kept = Journal({str(path)!r}).get({key_of("Which bus?")!r})
+print(kept is not None and kept.in_tokens, len(told))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split("\n")[0] == f"{REPLY.in_tokens} 1", done.stderr
+
+
+def test_opening_does_not_wait_for_another_writer(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal, _ = opened_with(path, "Which bus?")
+    journal.close()
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    other = Journal(path)
+    kept = other.get(key_of("Which bus?"))
+    took = time.monotonic() - began
+    holder.execute("ROLLBACK")
+    holder.close()
+    other.close()
+    assert kept is not None
+    assert took < schema_room.BUSY_SECONDS / 2

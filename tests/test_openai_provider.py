@@ -196,3 +196,56 @@ print(len(asyncio.run(model.call_many(["Which bus is late?", "Which lane is bloc
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.stdout.strip(), done.stderr) == ("2", "")
+
+
+# --- where requests go ---------------------------------------------------------------------------------
+
+
+async def test_a_redirect_sends_the_documents_nowhere_else() -> None:
+    elsewhere: list[bytes] = []
+
+    async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        elsewhere.append(await reader.read(100))
+        writer.close()
+
+    there = await asyncio.start_server(other, "127.0.0.1", 0)
+    address = f"http://localhost:{there.sockets[0].getsockname()[1]}/v1/chat/completions"
+
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b'"messages"')
+        writer.write(
+            f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {address}\r\n"
+            "Content-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        )
+        await writer.drain()
+        writer.close()
+
+    here = await asyncio.start_server(redirect, "127.0.0.1", 0)
+    base_url = f"http://127.0.0.1:{here.sockets[0].getsockname()[1]}/v1"
+    model = OpenAIModel("m", api_key="x", base_url=base_url, cost=0)
+    (error,) = await model.call_many(["The 40 bus was late."], cache=False)
+    assert isinstance(error, ModelSetupError)
+    assert address in str(error)
+    assert elsewhere == []
+    here.close()
+    there.close()
+
+
+async def test_a_proxy_may_be_named_without_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n"))
+        writer.write(b"HTTP/1.1 418 I am a teapot\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    model = OpenAIModel("m", api_key="x", base_url="http://models.example.test/v1", cost=0)
+    (error,) = await model.call_many(["The 40 bus was late."], cache=False)
+    assert "418" in str(error)
+    assert asked == [b"POST http://models.example.test/v1/chat/completions HTTP/1.1\r\n"]
+    server.close()

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import io
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -183,3 +190,139 @@ def test_waiting_for_a_start_can_be_limited(comments: pd.DataFrame) -> None:
     assert frame is not None
     assert frame["score"].notna().sum() == 5
     assert session.failures()["reason"].str.contains("wait_timeout=0.2").all()
+
+
+# --- budgets over all models and over the whole life of a session --------------------------------------
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_every_model_of_a_list_needs_a_price_under_a_budget(comments: pd.DataFrame, position: int) -> None:
+    models: list[Model] = [FunctionModel(judge, name="priced", cost=1e-6)]
+    models.insert(position, FunctionModel(judge, name="mystery", cost=None))
+    with pytest.raises(InputError, match="price of mystery is unknown"):
+        scoring_session(comments, models, budget=5.0).sync.score()
+
+
+def test_a_free_model_with_a_paid_one_behind_it_may_cost(comments: pd.DataFrame) -> None:
+    dear = FunctionModel(judge, name="dear", cost=(1e-3, 1e-3))
+    session = scoring_session(comments, [FunctionModel(judge, name="free"), dear])
+    estimate = session.estimate_score_cost()
+    assert estimate.usd_low == 0
+    assert estimate.usd_high > 1
+    assert not estimate.is_free
+
+
+def test_calls_under_a_budget_need_a_price() -> None:
+    with pytest.raises(InputError, match="price of mystery is unknown"):
+        FunctionModel(judge, name="mystery", cost=None).sync.call_many(["one"], budget=1.0)
+
+
+def silent(_: Model, prompt: str) -> str:
+    """Replies, but reports no tokens."""
+    return json.dumps(judge(prompt))
+
+
+def test_setting_the_budget_forgets_nothing_that_was_spent(comments: pd.DataFrame) -> None:
+    allow_paid_calls(True)  # a scripted model with a price; nothing is really paid
+    model = Model("silent", fn=silent, cost=(1e-5, 1e-5), concurrency=1)
+    session = scoring_session(comments, model, budget=0.03, cache=False)
+    with pytest.warns(UserWarning, match="stops before"), pytest.raises(BudgetReached):
+        session.sync.score()
+    asked = len(session.ledger)
+    assert 0 < asked < len(comments)
+    for budget in (0.03, None, 0.03):
+        session.budget = budget
+    with pytest.warns(UserWarning, match="stops before"), pytest.raises(BudgetReached):
+        session.sync.resume()
+    assert len(session.ledger) == asked
+
+
+def test_a_loaded_session_remembers_what_it_spent(comments: pd.DataFrame, tmp_path: Path) -> None:
+    allow_paid_calls(True)  # a scripted model with a price; nothing is really paid
+    model = FunctionModel(judge, cost=(1e-5, 1e-5), concurrency=1)
+    session = scoring_session(comments, model, budget=0.03)
+    with pytest.warns(UserWarning, match="stops before"), pytest.raises(BudgetReached):
+        session.sync.score()
+    path = session.save(tmp_path, "half")
+    asked = len(model.prompts)
+    loaded = wb.load(path, score_model=model, budget=0.03)
+    with pytest.warns(UserWarning, match="stops before"), pytest.raises(BudgetReached):
+        loaded.sync.score()
+    assert len(model.prompts) == asked
+    counted = wb.load(path, score_model=model, token_budget=10)
+    with pytest.warns(UserWarning, match="of the budget is left"), pytest.raises(BudgetReached):
+        counted.sync.score()
+    assert len(model.prompts) == asked
+
+
+# --- what must not end a step, nor give an old answer ----------------------------------------------------
+
+
+def test_a_terminal_that_is_gone_ends_nothing(
+    comments: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("text_lloom.progress._LOG_SECONDS", 0.01)
+    monkeypatch.setattr(sys, "stderr", Gone())
+    model = FunctionModel(lambda prompt: (time.sleep(0.02), judge(prompt))[1], concurrency=1)
+    session = scoring_session(comments, model)
+    frame = session.sync.score()
+    assert frame is not None
+    assert frame["score"].notna().all()
+
+
+def answering(letter: str, how: str) -> Callable[[Model, str], str]:
+    """Call functions of one name that answer differently, by a closure, a default or a function around."""
+
+    def reply(prompt: str, letter: str) -> str:
+        return json.dumps(judge(prompt)).replace('"A"', f'"{letter}"')
+
+    def by_closure(_: Model, prompt: str) -> str:
+        return reply(prompt, letter)
+
+    def by_default(_: Model, prompt: str, letter: str = letter) -> str:
+        return reply(prompt, letter)
+
+    def by_keyword(_: Model, prompt: str, *, letters: tuple[str, ...] = (letter,)) -> str:
+        return reply(prompt, letters[0])
+
+    def bound(_: Model, prompt: str, *, options: dict[str, str]) -> str:
+        return reply(prompt, options["letter"])
+
+    if how == "partial":
+        return functools.partial(bound, options={"letter": letter})
+    return {"closure": by_closure, "default": by_default, "keyword": by_keyword}[how]
+
+
+@pytest.mark.parametrize("how", ["closure", "default", "keyword", "partial"])
+def test_a_changed_call_function_gets_no_old_replies(
+    comments: pd.DataFrame, tmp_path: Path, how: str
+) -> None:
+    found = []
+    for letter in ("A", "C", "A"):
+        model = Model("same-name", fn=answering(letter, how), cost=0)
+        session = scoring_session(comments, model, cache=tmp_path / "replies.sqlite")
+        frame = session.sync.score()
+        assert frame is not None
+        found.append((float(frame["score"].max()), session.ledger.totals(step="score").cached))
+    assert found == [(1.0, 0), (0.5, 0), (1.0, len(comments))]
+
+
+def test_a_client_in_a_call_function_leaves_its_replies_alike(comments: pd.DataFrame, tmp_path: Path) -> None:
+    """An object is told by its type: its address, or what it has counted, differs from run to run."""
+
+    def around(client: object) -> Callable[[Model, str], str]:
+        def call(_: Model, prompt: str) -> str:
+            assert client is not None
+            return json.dumps(judge(prompt))
+
+        return call
+
+    for expected in (0, len(comments)):
+        model = Model("with-client", fn=around(object()), cost=0)
+        session = scoring_session(comments, model, cache=tmp_path / "replies.sqlite")
+        session.sync.score()
+        assert session.ledger.totals(step="score").cached == expected

@@ -162,17 +162,24 @@ class ContextOverflow(PermanentError):
 
 
 class AnswerRefused(PermanentError):
-    """The provider's content policy or the model itself declined to answer.
+    """The provider's content policy or the model itself declined to answer, which may cost all the same.
 
     Attributes:
-        in_tokens: Tokens of the prompt, if the provider counted them: a refusal is paid for, too.
-        out_tokens: Tokens of the refusal, if the provider counted them.
+        in_tokens: Tokens of the prompt, `None` when the provider reports none.
+        out_tokens: Tokens of what was written, `None` when the provider reports none.
+        usd: The cost in US dollars, when the provider itself reports it.
     """
 
-    def __init__(self, message: str, *, in_tokens: int | None = None, out_tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        in_tokens: int | None = None,
+        out_tokens: int | None = None,
+        usd: float | None = None,
+    ) -> None:
         super().__init__(message)
-        self.in_tokens = in_tokens
-        self.out_tokens = out_tokens
+        self.in_tokens, self.out_tokens, self.usd = in_tokens, out_tokens, usd
 
 
 class FormRefused(ModelError):

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ _LABELS = {
     "auto_eval": "Evaluate",
     "map": "Map",
 }
+_NOWHERE = (OSError, ValueError)
+"""What a stream raises that nobody reads any more, or that was closed: no reason to end a step."""
 _LOG_SECONDS = 5.0
 _NOTEBOOK_SECONDS = 0.3
 
@@ -161,12 +164,14 @@ class StepProgress:
         if self._steps:
             meter, display, ended = self._steps.pop()
             ended.set()
-            display.close(meter.state())
+            with suppress(*_NOWHERE):
+                display.close(meter.state())
 
 
 def _refresh(meter: Meter, display: _Display, ended: threading.Event, interval: float) -> None:
     while not ended.wait(interval):
-        display.show(meter.state())
+        with suppress(*_NOWHERE):
+            display.show(meter.state())
 
 
 def _interval(display: _Display) -> float | None:
@@ -178,8 +183,9 @@ def _display() -> _Display:
     ipython = shell.get_ipython() if shell is not None else None
     if ipython is not None and getattr(ipython, "kernel", None) is not None:
         return _Notebook()
-    if sys.stderr is not None and sys.stderr.isatty():
-        return _Terminal()
+    with suppress(*_NOWHERE):
+        if sys.stderr is not None and sys.stderr.isatty():
+            return _Terminal()
     return _Log()
 
 
@@ -203,8 +209,10 @@ class _Terminal:
         self._bar.update(self._task, total=state.total, completed=state.done, description=state.describe())
 
     def close(self, state: StepState) -> None:
-        self.show(state)
-        self._bar.stop()
+        try:
+            self.show(state)
+        finally:
+            self._bar.stop()
 
 
 class _Notebook:

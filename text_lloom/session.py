@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import time
 import warnings
-from collections.abc import Callable, Collection, Coroutine, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral
@@ -29,7 +31,7 @@ from text_lloom.llm.portal import Stop
 from text_lloom.llm.posing import StepSettings
 from text_lloom.llm.providers.openai import OpenAIModel
 from text_lloom.llm.retry import RetryPolicy
-from text_lloom.llm.run import Run
+from text_lloom.llm.run import Failure, Run
 from text_lloom.llm.usage import Ledger
 from text_lloom.operators.asking import (
     GEN_STEPS,
@@ -50,6 +52,7 @@ from text_lloom.operators.score_batch import BatchScoring
 from text_lloom.progress import StepProgress
 from text_lloom.quotes import locate_quote
 from text_lloom.scores import ScoreTable
+from text_lloom.scoring import Pair, Scoring, ScoringForm, Scorings
 from text_lloom.tasks import Candidate, ScoreDocuments
 
 if TYPE_CHECKING:
@@ -140,6 +143,8 @@ class Session:
             random_state=random_state,
         )
 
+        self._scorings = Scorings(self._run.failures)
+
     @property
     def ledger(self) -> Ledger:
         """One row per attempt of a request."""
@@ -206,7 +211,9 @@ class Session:
             await self._select_auto(max_concepts)
             if debug:
                 self.show_selected()
-            return await self._score(self.concepts.active, self._score_tasks(self.concepts.active))
+            chosen = self.concepts.active
+            scoring = Scoring(self.table, tuple(c.id for c in chosen), ScoringForm(), self._run.settings)
+            return await self._score(chosen, self._score_tasks(scoring, chosen), scoring)
 
         return work()
 
@@ -233,27 +240,41 @@ class Session:
         params: Mapping[str, object] | None = None,
         custom_prompts: Mapping[str, PromptSpec] | None = None,
     ) -> Coroutine[Any, Any, pd.DataFrame | None]:
-        in_batch = self._is_batch(mode)
-        _check_seconds("poll_seconds", poll_seconds)
-        settings = score_settings(self.models, self._run.settings, params, custom_prompts)
-        concepts = self._to_score(c_ids, score_all)
-        if isinstance(self.models.score, Classifier):
-            self.models.score.check_concepts(concepts)
-        self._ask_as(SCORE_STEPS, settings)
-        table = self.table
-        if df is not None:
-            table = ScoreTable(self._other_corpus(df))
-        batches = self._batch_scoring(table, score_on)
-        tasks = self._score_tasks(
-            concepts,
-            table=table,
+        form = ScoringForm(
             batch_size=batch_size,
             get_highlights=get_highlights,
             ignore_existing=ignore_existing,
             concepts_per_call=concepts_per_call,
             score_on=score_on,
-            waiting=batches.waiting if in_batch and batches is not None else (),
+            mode=mode,
+            wait=wait,
+            poll_seconds=poll_seconds,
         )
+        self._is_batch(mode)
+        _check_seconds("poll_seconds", poll_seconds)
+        settings = score_settings(self.models, self._run.settings, params, custom_prompts)
+        concepts = self._to_score(c_ids, score_all)
+        table = self.table if df is None else ScoreTable(self._other_corpus(df))
+        scoring = Scoring(table, tuple(concept.id for concept in concepts), form, settings)
+        return self._planned(scoring, concepts, confirm=confirm)
+
+    def _planned(
+        self,
+        scoring: Scoring,
+        concepts: Sequence[Concept],
+        *,
+        wanted: Collection[Pair] | None = None,
+        confirm: bool | None,
+    ) -> Coroutine[Any, Any, pd.DataFrame | None]:
+        """A scoring of all that is due, or of some pairs of document and concept, once it is agreed to."""
+        table, form = self._table_of(scoring), scoring.form
+        if isinstance(self.models.score, Classifier):
+            self.models.score.check_concepts(concepts)
+        if scoring.settings is not None:
+            self._ask_as(SCORE_STEPS, {s: how for s, how in scoring.settings.items() if s in SCORE_STEPS})
+        in_batch, batches = self._is_batch(form.mode), self._batch_scoring(table, form.score_on)
+        waiting = batches.waiting if in_batch and batches is not None else ()
+        tasks = self._score_tasks(scoring, concepts, waiting=waiting, wanted=wanted)
         if batches is not None and not in_batch:
             _warn_of_waiting(tasks, batches.waiting)
         scored = {i for task in tasks for i in task.concept_ids}
@@ -268,8 +289,16 @@ class Session:
         if not self._may_spend(estimate, "scoring in a batch" if in_batch else "scoring", confirm):
             return _declined()
         if in_batch and batches is not None:
-            return self._score_in_batch(concepts, tasks, table, batches, wait=wait, poll_seconds=poll_seconds)
-        return self._score(concepts, tasks, table)
+            return self._score_in_batch(concepts, tasks, scoring, batches)
+        return self._score(concepts, tasks, scoring)
+
+    def _plan_resume(self, *, confirm: bool | None = None) -> Coroutine[Any, Any, pd.DataFrame | None]:
+        scoring = self._scorings.last
+        if scoring is None:
+            return self._plan_score(confirm=confirm)
+        concepts = [self.concepts[i] for i in scoring.concept_ids if i in self.concepts]
+        wanted = None if scoring.form.ignore_existing else set(scoring.owed)
+        return self._planned(scoring, concepts, wanted=wanted, confirm=confirm)
 
     def _plan_cancel_batches(self) -> Coroutine[Any, Any, list[BatchJob]]:
         batches = BatchScoring(
@@ -324,24 +353,28 @@ class Session:
             return _declined()
         return self._plan_score([concept.id], get_highlights=get_highlights, confirm=confirm)
 
-    async def _plan_retry(self) -> int:
-        wanted = {
-            (doc_id, concept_id)
-            for failure in self._run.failures
-            if failure.step == "score"
-            for doc_id in failure.doc_ids
-            for concept_id in failure.concept_ids
-        }
-        documents, scored = {i for i, _ in wanted}, {i for _, i in wanted}
-        concepts = [concept for concept in self.concepts.values() if concept.id in scored]
-        self._run.failures[:] = [f for f in self._run.failures if f.step != "score"]
-        tasks = plan_scoring(
-            [document for document in self.corpus if document.id in documents],
-            concepts,
-            wanted=lambda doc_id, concept: (doc_id, concept.id) in wanted,
-        )
-        await self._score(concepts, tasks)
-        return len(self._run.failures)
+    def _plan_retry(self) -> Coroutine[Any, Any, int]:
+        now, last, planned = self._run.settings, self._scorings.last, list[Callable[[], Any]]()
+        for scoring, pairs in self._scorings.open(self.table, self.concepts):
+            asked = {concept_id for _, concept_id in pairs}
+            concepts = [concept for concept in self.concepts.values() if concept.id in asked]
+            planned.append(functools.partial(self._planned, scoring, concepts, wanted=pairs, confirm=False))
+        if self._scorings.out_of_reach:
+            warnings.warn(
+                f"{self._scorings.out_of_reach} failures are about other documents (df=) that were not saved "
+                f"with the session; they stay listed. Score those documents again.",
+                stacklevel=3,
+            )
+
+        async def work() -> int:
+            try:
+                for plan in planned:
+                    await plan()
+            finally:
+                self._run.settings, self._scorings.last = now, last
+            return sum(failure.step == "score" for failure in self._run.failures)
+
+        return work()
 
     async def _gen(self, generation: Generation, *, debug: bool) -> None:
         self._ask_as([*GEN_STEPS, *generation.settings], generation.settings)
@@ -380,20 +413,21 @@ class Session:
         self,
         concepts: Sequence[Concept],
         tasks: Sequence[ScoreDocuments],
-        table: ScoreTable | None = None,
+        scoring: Scoring,
     ) -> pd.DataFrame:
-        own = table is None or table is self.table
-        table = self.table if table is None else table
-        with self._timed("score"):
+        table = self._table_of(scoring)
+        with self._timed("score"), self._noted(scoring, tasks):
             async with self._stop.window() as window:
-                await score_documents(tasks, self.models.score, table, run=self._run)
+                await score_documents(
+                    tasks, self.models.score, table, run=self._run, answered=scoring.answered
+                )
             _relocate(tasks, table)
         if window.stopped:
             warnings.warn(
                 "Scoring was stopped; what was scored by then is kept. Calling score() again goes on.",
                 stacklevel=2,
             )
-        elif own:
+        elif table is self.table:
             await self._summarize(concepts, {i for task in tasks for i in task.concept_ids})
         self._changed()
         return table.to_frame(concepts)
@@ -402,19 +436,31 @@ class Session:
         self,
         concepts: Sequence[Concept],
         tasks: Sequence[ScoreDocuments],
-        table: ScoreTable,
+        scoring: Scoring,
         batches: BatchScoring,
-        *,
-        wait: bool,
-        poll_seconds: float,
     ) -> pd.DataFrame:
-        with self._timed("score"):
-            outcome = await batches.score(tasks, table, wait=wait, poll_seconds=poll_seconds)
+        table, form = self._table_of(scoring), scoring.form
+        with self._timed("score"), self._noted(scoring, tasks):
+            try:
+                outcome = await batches.score(tasks, table, wait=form.wait, poll_seconds=form.poll_seconds)
+            finally:
+                scoring.answered.update(pair for task in batches.answered for pair in _pairs(task))
             _relocate(outcome.answered, table)
         if table is self.table and not outcome.under_way:
             await self._summarize(concepts, {i for task in outcome.answered for i in task.concept_ids})
         self._changed()
         return table.to_frame(concepts)
+
+    @contextmanager
+    def _noted(self, scoring: Scoring, tasks: Sequence[ScoreDocuments]) -> Iterator[None]:
+        """Remember what a scoring asks, and at its end what is left of it."""
+        if not scoring.form.ignore_existing:
+            scoring.owed |= {pair for task in tasks for pair in _pairs(task)}
+        self._scorings.begin(scoring)
+        try:
+            yield
+        finally:
+            self._scorings.settle(scoring)
 
     @property
     def _summary_model(self) -> Answerer:
@@ -473,6 +519,36 @@ class Session:
             auto_review=auto_review,
         )
 
+    def _limit_spending(self, usd: float | None) -> None:
+        """Set the budget in US dollars; what was spent by now counts."""
+        budget = self._run.budget
+        if budget is None or usd is None:
+            self._run.budget = None if usd is None else Budget(usd, spent=self._spent())
+        else:
+            budget.usd = usd
+
+    def _limit_tokens(self, tokens: float | None) -> None:
+        """Set the budget in tokens; what was spent by now counts."""
+        budget = self._run.token_budget
+        if budget is None or tokens is None:
+            totals = self.ledger.totals()
+            spent = totals.in_tokens + totals.out_tokens
+            self._run.token_budget = None if tokens is None else TokenBudget(tokens, spent=spent)
+        else:
+            budget.usd = tokens
+
+    def _spent(self) -> float:
+        """US dollars so far, at the models' prices where the provider reported no tokens."""
+        prices = {model.label: model.cost for model in _priced_models(self.models)}
+        usd = 0.0
+        for attempt in self.ledger.attempts:
+            price = prices.get(attempt.model)
+            if attempt.usd is not None:
+                usd += attempt.usd
+            elif price is not None:
+                usd += price.of(attempt.in_tokens, attempt.out_tokens)
+        return usd
+
     def _may_spend(self, estimate: Estimate, what: str, confirm: bool | None) -> bool:
         allowed = may_spend(
             estimate,
@@ -487,25 +563,25 @@ class Session:
 
     def _score_tasks(
         self,
+        scoring: Scoring,
         concepts: Sequence[Concept],
         *,
-        table: ScoreTable | None = None,
-        batch_size: int = 1,
-        get_highlights: bool = True,
-        ignore_existing: bool = True,
-        concepts_per_call: int = CONCEPTS_PER_CALL,
-        score_on: str = "text",
-        waiting: Collection[tuple[Hashable, str]] = (),
+        waiting: Collection[Pair] = (),
+        wanted: Collection[Pair] | None = None,
     ) -> list[ScoreDocuments]:
-        table = self.table if table is None else table
+        """The questions of a scoring: about what is due, or about the pairs that are wanted."""
+        table, form = self._table_of(scoring), scoring.form
         due = {c.id: {table.corpus.ids[row] for row in table.unscored(c)} for c in concepts}
 
         def is_wanted(doc_id: Hashable, concept: Concept) -> bool:
-            is_due = not ignore_existing or doc_id in due[concept.id]
-            return is_due and (doc_id, concept.id) not in waiting
+            pair = (doc_id, concept.id)
+            if wanted is not None:
+                return pair in wanted and pair not in waiting
+            is_due = not form.ignore_existing or doc_id in due[concept.id]
+            return is_due and pair not in waiting
 
         return plan_scoring(
-            self._texts_to_score(table, score_on),
+            self._texts_to_score(table, form.score_on),
             concepts,
             wanted=is_wanted,
             texts={
@@ -514,10 +590,13 @@ class Session:
                 for i in c.example_ids
                 if i in self.corpus.position
             },
-            batch_size=batch_size,
-            concepts_per_call=concepts_per_call,
-            get_highlights=get_highlights,
+            batch_size=form.batch_size,
+            concepts_per_call=form.concepts_per_call,
+            get_highlights=form.get_highlights,
         )
+
+    def _table_of(self, scoring: Scoring) -> ScoreTable:
+        return self.table if scoring.table is None else scoring.table
 
     def _texts_to_score(self, table: ScoreTable, score_on: str) -> list[Document]:
         """The documents of a table, with the texts that are judged."""
@@ -642,7 +721,7 @@ class Session:
         key = (step, time.strftime("%Y-%m-%d-%H-%M-%S"))
         while key in self.time:
             key = (step, f"{key[1]}+")
-        began, rows, failed = time.perf_counter(), len(self.ledger), len(self._run.failures)
+        began, rows, failed = time.perf_counter(), len(self.ledger), list(self._run.failures)
         try:
             yield
         finally:
@@ -650,8 +729,9 @@ class Session:
             self.cost[key] = self.ledger.totals(since=rows).usd
             self._warn(step, failed)
 
-    def _warn(self, step: str, failed: int) -> None:
-        failures = self._run.failures[failed:]
+    def _warn(self, step: str, before: list[Failure]) -> None:
+        known = {id(failure) for failure in before}
+        failures = [failure for failure in self._run.failures if id(failure) not in known]
         if failures:
             warnings.warn(
                 f"{step}: {len(failures)} requests could not be answered, for example: {failures[-1].reason} "
@@ -677,6 +757,17 @@ def is_remote(model: Answerer | Embedder) -> bool:
     return isinstance(model, (Model, EmbedModel, Classifier))
 
 
+def _priced_models(models: Iterable[Answerer | Embedder]) -> Iterator[Model | EmbedModel]:
+    """The models that may have a price, those asked in turn or together one by one."""
+    for model in models:
+        if isinstance(model, (Model, EmbedModel)):
+            yield model
+        elif isinstance(model, Fallbacks):
+            yield from _priced_models(model.models)
+        elif isinstance(model, HybridEmbedModel):
+            yield from _priced_models(model.parts)
+
+
 async def _declined() -> None:
     return None
 
@@ -693,6 +784,10 @@ def check_count(name: str, value: object, *, least: int = 1) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise InputError(f"{name}={value!r} must be a whole number of at least {least}.")
+
+
+def _pairs(task: ScoreDocuments) -> Iterator[Pair]:
+    return itertools.product(task.doc_ids, task.concept_ids)
 
 
 def _check_seconds(name: str, value: object) -> None:

@@ -138,8 +138,7 @@ class lloom(Viewing):
 
     @budget.setter
     def budget(self, usd: float | None) -> None:
-        spent = self.ledger.totals().usd
-        self._run.budget = None if usd is None else Budget(usd, spent=spent)
+        self._limit_spending(None if usd is None else Budget.checked(usd))
 
     @property
     def token_budget(self) -> int | None:
@@ -148,9 +147,7 @@ class lloom(Viewing):
 
     @token_budget.setter
     def token_budget(self, tokens: int | None) -> None:
-        totals = self.ledger.totals()
-        spent = totals.in_tokens + totals.out_tokens
-        self._run.token_budget = None if tokens is None else TokenBudget(tokens, spent=spent)
+        self._limit_tokens(None if tokens is None else TokenBudget.checked(tokens))
 
     @property
     def in_df(self) -> pd.DataFrame:
@@ -622,19 +619,29 @@ class lloom(Viewing):
         return pd.DataFrame(rows, columns=columns)
 
     async def retry_failures(self) -> int:
-        """Ask again what could not be answered when scoring.
+        """Ask again what could not be answered when scoring, as it was asked.
 
-        Failures of generation steps are not asked again by themselves; `gen()` does, and takes the
-        replies that it already has from the cache.
+        A failure stays listed until what it is about has a score. Failures of generation steps are not
+        asked again by themselves; `gen()` does, and takes the replies that it already has from the cache.
 
         Returns:
-            How many requests still could not be answered.
+            How many requests of scoring still could not be answered.
+
+        Raises:
+            BudgetReached: When the next request would pass the budget; what was not asked stays listed.
         """
         return await run_async(self._plan_retry())
 
-    async def resume(self) -> pd.DataFrame | None:
-        """Go on with scoring where a budget, an interrupt or failures ended it; see `score`."""
-        return await self.score()
+    async def resume(self, *, confirm: bool | None = None) -> pd.DataFrame | None:
+        """Go on with the last scoring where a budget, an interrupt or failures ended it.
+
+        It asks about the same documents and concepts, in the same way (`score_on`, `mode`, `params` and so
+        on), and only for what has no score from it; see `score`.
+
+        Args:
+            confirm: As for `gen`.
+        """
+        return await run_async(self._plan_resume(confirm=confirm))
 
     def save(self, folder: str | Path, file_name: str | None = None) -> Path:
         """Save the session, without keys or models.
@@ -663,6 +670,7 @@ class lloom(Viewing):
                 "random_state": self.random_state,
                 "generated": sorted(self._generated),
                 "batches": self._batches.to_json(),
+                "scorings": self._scorings.to_json(self.table),
             },
             labels=tuple(self._labels),
             layout=self._layout,
@@ -697,7 +705,7 @@ class SyncMethods:
         self.cancel_batches = _now(session._plan_cancel_batches, session.cancel_batches)
         self.auto_eval = _now(session.auto_eval, session.auto_eval)
         self.retry_failures = _now(session._plan_retry, session.retry_failures)
-        self.resume = _now(session._plan_score, session.resume)
+        self.resume = _now(session._plan_resume, session.resume)
 
 
 def load(
@@ -709,13 +717,15 @@ def load(
     score_model: ModelSpec = None,
     debug: bool = False,
     budget: float | None = None,
+    token_budget: int | None = None,
     cache: bool | str | Path = True,
     retry: RetryPolicy | None = None,
 ) -> lloom:
     """Open a session that was saved with `l.save()`.
 
     Models and keys are not in the file; pass the models again, as for `lloom`. Nothing in the file is
-    ever run.
+    ever run. `budget` and `token_budget` hold for the session as a whole: what it had spent when it was
+    saved counts.
 
     Raises:
         FileProblem: When the file cannot be read, or is no session.
@@ -735,7 +745,7 @@ def load(
             score=score_model,
             background=state.corpus.texts,
         ),
-        budget=budget,
+        budget=None,
         random_state=random_state if isinstance(random_state, int) else 0,
         debug=debug,
         cache=cache,
@@ -745,7 +755,10 @@ def load(
     session._quotes, session._bullets, session._support = state.quotes, state.bullets, state.support
     session._labels, session._layout = Labels(state.labels), state.layout
     session._run.ledger = Ledger(state.attempts)
+    session.budget, session.token_budget = budget, token_budget
     session._run.failures.extend(state.failures)
+    if "scorings" in state.settings:
+        session._scorings.restore(state.settings["scorings"], session.table)
     session.time = {(step, at): seconds for step, at, seconds in state.step_seconds}
     if "batches" in state.settings:
         session._batches.restore(state.settings["batches"])

@@ -70,6 +70,12 @@ class ModelRequest:
             return "\n\n".join(f"{names[m['role']]}{m['content']}" for m in self.messages)
         return "\n\n".join(message["content"] for message in self.messages)
 
+    @property
+    def most_tokens(self) -> int | None:
+        """The most tokens that all replies together can have, `None` if nothing bounds them."""
+        most = self.params.get("max_tokens")
+        return most * self.n if isinstance(most, int) and not isinstance(most, bool) and most > 0 else None
+
     def asked_again(self, added: str) -> ModelRequest:
         """The same request with a text added to its last message."""
         *before, last = self.messages

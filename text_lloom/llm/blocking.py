@@ -7,23 +7,43 @@ suspending, after a noticeable time; it never needed the loop, so later calls ca
 from __future__ import annotations
 
 import asyncio
-import contextvars
+import contextlib
 import functools
 import inspect
 import threading
 import time
 import types
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Generic, TypeVar, cast
+from concurrent.futures import Future
+from contextvars import ContextVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-__all__ = ["CallRunner"]
+from text_lloom.llm.workers import Workers
+
+__all__ = ["CallRunner", "TimeLimit", "time_limit"]
 
 T = TypeVar("T")
 A = TypeVar("A")
 R = TypeVar("R")
 
 _BLOCKED_SECONDS = 0.02
+
+
+class TimeLimit(NamedTuple):
+    """The time-out of a call.
+
+    Attributes:
+        timer: Ends the call.
+        seconds: How long it may take.
+    """
+
+    timer: asyncio.Timeout
+    seconds: float
+
+
+time_limit: ContextVar[TimeLimit | None] = ContextVar("time_limit", default=None)
+"""The time-out of the current call; it does not run while the call waits for a thread."""
 
 
 class CallRunner(Generic[T]):
@@ -45,7 +65,7 @@ class CallRunner(Generic[T]):
         self._is_plain = not inspect.iscoroutinefunction(_plain(function))
         self._coroutines_block = False
         self._coroutines_suspend = False
-        self._pool: ThreadPoolExecutor | None = None
+        self._workers: Workers | None = None
         self._local = threading.local()
 
     @property
@@ -84,14 +104,23 @@ class CallRunner(Generic[T]):
         return await _resume(work, first)
 
     async def _on_thread(self, function: Callable[[A], R], argument: A) -> R:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="lloom-call")
-        context = contextvars.copy_context()
-        running = self._pool.submit(context.run, function, argument)
+        if self._workers is None:
+            self._workers = Workers(self._threads, "lloom-call")
+            weakref.finalize(self, self._workers.close).atexit = False
+        loop, limit = asyncio.get_running_loop(), time_limit.get()
+
+        def starts() -> None:
+            if limit is not None:
+                loop.call_soon_threadsafe(_restart, limit)
+
+        work = self._workers.submit(functools.partial(function, argument), on_start=starts)
+        if work.is_queued and limit is not None:
+            _set_timer(limit, None)
         try:
-            return await asyncio.wrap_future(running)
+            return await asyncio.wrap_future(work.future)
         except asyncio.CancelledError:
-            running.add_done_callback(_discard)
+            self._workers.abandon(work)
+            work.future.add_done_callback(_discard)
             raise
 
     def _call(self, args: tuple[object, ...]) -> T | Awaitable[T]:
@@ -133,6 +162,17 @@ def _plain(function: Callable[..., object]) -> Callable[..., object]:
         return function
     call: Callable[..., object] = getattr(function, "__call__", function)  # noqa: B004
     return call
+
+
+def _restart(limit: TimeLimit) -> None:
+    """Let the time of a call begin now."""
+    _set_timer(limit, asyncio.get_running_loop().time() + limit.seconds)
+
+
+def _set_timer(limit: TimeLimit, when: float | None) -> None:
+    if not limit.timer.expired():
+        with contextlib.suppress(RuntimeError):  # the call is over
+            limit.timer.reschedule(when)
 
 
 def _discard(ended: Future[Any]) -> None:

@@ -194,13 +194,14 @@ class _Caller:
     async def _asked(self, posed: ModelRequest) -> list[Completion]:
         """The replies to a request that can be used, at least one; its tokens and cost are the first's."""
         model, on_chunk = self.model, self.calling.on_chunk
-        limit = posed.params.get("max_tokens")
+        most = posed.most_tokens
         request = Request(
             model,
             _STEP,
             self.run,
             count=lambda: model.count_tokens(posed.text),
-            out_tokens=posed.n * (limit if isinstance(limit, int) else _EXPECTED_TOKENS),
+            out_tokens=posed.n * min(_EXPECTED_TOKENS, most or _EXPECTED_TOKENS),
+            most_tokens=most,
             course=self.course,
         )
         if on_chunk is not None and model.streams:

@@ -296,6 +296,12 @@ def _calls(
         one.check_params(given)
     if system is not None and not isinstance(system, str):
         raise InputError(f"system={system!r} must be text.")
+    unpriced = [one.label for one in models if one.cost is None]
+    if budget is not None and unpriced:
+        raise InputError(
+            f"The price of {', '.join(unpriced)} is unknown, so budget= cannot be kept. Tell the model its "
+            f"price: cost=(USD per input token, USD per output token), cost=0 if it is free."
+        )
     run = Run(
         policy=RetryPolicy() if retry is None else retry,
         ledger=Ledger() if ledger is None else ledger,

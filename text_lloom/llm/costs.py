@@ -11,16 +11,18 @@ print(costs.usd, costs.requests)
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from text_lloom.llm.usage import Attempt
 
-__all__ = ["GLOBAL_COSTS", "CostTracker", "record", "track_costs"]
+__all__ = ["GLOBAL_COSTS", "CostTracker", "record", "tell", "track_costs"]
 
+T = TypeVar("T")
 Reporter: TypeAlias = "Callable[[CostTracker], object]"
 
 
@@ -72,10 +74,25 @@ class CostTracker:
             if due:
                 self._reported = self.usd
         for listener in self._listeners:
-            listener(attempt)
+            tell(listener, attempt)
         if due:
             for reporter in self._reporters:
-                reporter(self)
+                tell(reporter, self)
+
+
+def tell(listener: Callable[[T], object], about: T) -> None:
+    """Call a listener; one that fails must not cost the answer that it is told of."""
+    try:
+        listener(about)
+    except Exception as error:
+        # A filter that turns warnings into errors must not end the step, either.
+        with suppress(UserWarning):
+            warnings.warn(
+                f"A function that listens to costs failed with {type(error).__name__}: {error}. The "
+                f"work goes on.",
+                UserWarning,
+                stacklevel=2,
+            )
 
 
 def _print_report(tracker: CostTracker) -> None:

@@ -388,7 +388,8 @@ class _Asking(Generic[A]):
             return [task.parse(completion.text) for task in (asked, *tasks[1:])]
 
         request.count = lambda: model.count_tokens(posed.text)
-        request.out_tokens = asked.expected_tokens * asked.answer_units()
+        request.expected = asked.expected_tokens * asked.answer_units()
+        request.most_tokens = posed.most_tokens
 
         async def pay() -> list[A]:
             return await request.answer(

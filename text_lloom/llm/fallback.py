@@ -43,9 +43,23 @@ class Fallbacks(CallMethods):
 
     @property
     def cost(self) -> Price | None:
-        """The price of the first model."""
+        """The dearest price, as any of the models may come to answer all; `None` if one is unknown."""
+        prices = [model.cost for model in self.models if isinstance(model, Model)]
+        known = [price for price in prices if price is not None]
+        if len(known) < len(prices):
+            return None
+        return Price(max((p.input for p in known), default=0.0), max((p.output for p in known), default=0.0))
+
+    @property
+    def first_cost(self) -> Price | None:
+        """The price of the model that is asked first."""
         first = self.models[0]
         return first.cost if isinstance(first, Model) else Price(0.0, 0.0)
+
+    @property
+    def unpriced(self) -> tuple[str, ...]:
+        """Names of the models whose price is unknown."""
+        return tuple(m.label for m in self.models if isinstance(m, Model) and m.cost is None)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text for the first model."""

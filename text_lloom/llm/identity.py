@@ -18,7 +18,8 @@ def identity_of(fn: object) -> str:
     Alike in every process, and different after the function was changed.
     """
     if isinstance(fn, functools.partial):
-        return f"{identity_of(fn.func)}{fn.args!r}{fn.keywords!r}"
+        bound = [*fn.args, *(value for pair in sorted(fn.keywords.items()) for value in pair)]
+        return f"{identity_of(fn.func)}{[_described(value, contents=True) for value in bound]!r}"
     if isinstance(fn, types.MethodType):
         return identity_of(fn.__func__)
     named = fn if hasattr(fn, "__qualname__") else type(fn)
@@ -36,13 +37,33 @@ def _instructions(code: types.CodeType) -> bytes:
 
 
 def surroundings_of(fn: object) -> list[object]:
-    """The plain values that a function takes from around it: what its maker was called with, defaults."""
+    """What a function takes from around it: what its maker was called with, and its defaults.
+
+    Plain values by themselves, functions by what they do, others by their type: what is in a client or in
+    a counter differs from process to process.
+    """
+    if isinstance(fn, functools.partial):
+        return surroundings_of(fn.func)
+    fn = getattr(fn, "__func__", fn)
     cells = getattr(fn, "__closure__", None) or ()
-    around = [cell.cell_contents for cell in cells if cell != _EMPTY]
+    around = [_described(cell.cell_contents) for cell in cells if cell != _EMPTY]
     defaults = getattr(fn, "__defaults__", None) or ()
     keyword_defaults = getattr(fn, "__kwdefaults__", None) or {}
-    values = [*around, *defaults, *keyword_defaults.values()]
-    return [value for value in values if isinstance(value, _PLAIN)]
+    named = [value for pair in sorted(keyword_defaults.items()) for value in pair]
+    return [*around, *(_described(value, contents=True) for value in [*defaults, *named])]
+
+
+def _described(value: object, *, contents: bool = False) -> object:
+    """A value as it can be told from others in every process, of a container perhaps its contents."""
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
+        return identity_of(value)
+    if contents and isinstance(value, (list, tuple)):
+        return [_described(part, contents=True) for part in value]
+    if contents and isinstance(value, dict):
+        return sorted([repr(key), repr(_described(part, contents=True))] for key, part in value.items())
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _constant(value: object) -> bytes:

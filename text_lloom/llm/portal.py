@@ -22,6 +22,7 @@ __all__ = ["Stop", "close_with", "is_portal_thread", "run_async", "run_sync", "s
 
 T = TypeVar("T")
 
+_BLOCKED_SECONDS = 0.5
 _CLEANUP_SECONDS = 5.0
 _POLL_SECONDS = 0.2
 
@@ -185,7 +186,7 @@ async def run_async(work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.shield(asyncio.wrap_future(job.result))
     except asyncio.CancelledError:
         job.cancel()
-        await asyncio.get_running_loop().run_in_executor(None, job.ended.wait, _CLEANUP_SECONDS)
+        await asyncio.get_running_loop().run_in_executor(None, _wait_for_end, portal, job)
         raise
 
 
@@ -205,8 +206,19 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
         return job.result.result()
     except KeyboardInterrupt:
         job.cancel()
-        job.ended.wait(_CLEANUP_SECONDS)
+        _wait_for_end(portal, job)
         raise
+
+
+def _wait_for_end(portal: _Portal, job: _Job[Any]) -> None:
+    """Wait until work that was cancelled has put its results away, unless a call function blocks the loop.
+
+    The first call of an `async` function around a blocking client does; then they are put away after it.
+    """
+    answers = threading.Event()
+    portal.loop.call_soon_threadsafe(answers.set)
+    if answers.wait(_BLOCKED_SECONDS):
+        job.ended.wait(_CLEANUP_SECONDS)
 
 
 def is_portal_thread() -> bool:

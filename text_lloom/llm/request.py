@@ -12,7 +12,6 @@ from typing import NamedTuple, TypeVar
 from text_lloom.errors import (
     AnswerRefused,
     BadAnswer,
-    BudgetReached,
     FormRefused,
     InputError,
     LloomError,
@@ -22,22 +21,26 @@ from text_lloom.errors import (
     RateLimited,
     TransientError,
 )
+from text_lloom.llm.blocking import TimeLimit, time_limit
+from text_lloom.llm.budget import Budget, Reservation, TokenBudget
 from text_lloom.llm.gate import Gate
 from text_lloom.llm.limits import Limiter, Slot
 from text_lloom.llm.model import EmbedModel, Model, limiter_of
 from text_lloom.llm.posing import complaint
 from text_lloom.llm.redis_limits import SharedLimiter, SharedSlot
 from text_lloom.llm.retry import FATAL, as_model_error
-from text_lloom.llm.returned import Completion
+from text_lloom.llm.returned import Completion, checked
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt, Outcome
-from text_lloom.llm.wire import on_sent
+from text_lloom.llm.wire import Departure, on_sent
 
 __all__ = ["Course", "Request", "first_error", "with_retries"]
 
 R = TypeVar("R")
 
+_LONG_REPLY = 1000
+"""Tokens that a reply may have when nothing bounds it, as far as a budget is concerned."""
 _MOST_FORMS = 16
 _LIMITED_JITTER = 0.1
 
@@ -64,6 +67,19 @@ class _Booked(NamedTuple):
     tokens: int
 
 
+class _Held(NamedTuple):
+    """What an attempt has set aside in a budget."""
+
+    budget: Budget
+    taken: Reservation
+
+
+def _give_back(held: list[_Held], booked: _Booked) -> None:
+    """Book what an attempt took in place of what was set aside for it."""
+    for budget, taken in held:
+        budget.give_back(taken, booked.tokens if isinstance(budget, TokenBudget) else booked.usd)
+
+
 class Request:
     """One request: its attempts until it is answered or given up.
 
@@ -73,10 +89,12 @@ class Request:
         run: Ledger, budget and so on.
         count: Estimates the tokens of the prompt; called only when that matters.
         out_tokens: Expected tokens of the reply.
+        most_tokens: The most that the reply can have, if that is known.
         begun: Set when the first attempt starts.
         course: What it shares with the other requests of its step.
 
     Attributes:
+        expected: Expected tokens of the reply.
         attempts: How many there were.
         is_out: Whether an attempt is on its way.
         usd: What they cost in US dollars, as far as prices are known.
@@ -95,11 +113,12 @@ class Request:
         *,
         count: Callable[[], int],
         out_tokens: int,
+        most_tokens: int | None = None,
         begun: asyncio.Event | None = None,
         course: Course | None = None,
     ) -> None:
         self.model, self.step, self.run = model, step, run
-        self.count, self.out_tokens = count, out_tokens
+        self.count, self.expected, self.most_tokens = count, out_tokens, most_tokens
         self.begun = begun
         self.course = Course() if course is None else course
         self.attempts = 0
@@ -227,35 +246,24 @@ class Request:
         limiter: Limiter | SharedLimiter,
         gate: Gate,
     ) -> R:
-        model, price = self.model, self.model.cost
-        budget, token_budget = self.run.budget, self.run.token_budget
+        model = self.model
         in_tokens = 0
         if (
-            budget is not None
-            or token_budget is not None
+            self.run.budget is not None
+            or self.run.token_budget is not None
             or any(window.unit == "tokens" for window in model.limit.windows)
         ):
             in_tokens = self._sent_tokens(problem)
-        expected = 0.0 if price is None else price.of(in_tokens, self.out_tokens)
         await gate.enter(again=self._is_away)
         self._is_away = False
         try:
-            if self.course.ended is not None:
-                raise self.course.ended
-            tokens = in_tokens + self.out_tokens
-            if budget is not None:
-                budget.reserve(expected)
-            if token_budget is not None:
-                try:
-                    token_budget.reserve(tokens)
-                except BudgetReached:
-                    if budget is not None:
-                        budget.settle(expected, 0.0)
-                    raise
+            held = await self._set_aside(in_tokens)
             booked = _Booked(0.0, 0)
             try:
+                if self.course.ended is not None:
+                    raise self.course.ended
                 asked_for = time.perf_counter()
-                slot = await self._start(limiter, tokens, problem)
+                slot = await self._start(limiter, in_tokens + self.expected, problem)
                 self.run.waited += time.perf_counter() - asked_for
                 started = asyncio.get_running_loop().time()
                 if self._deadline is None:
@@ -267,10 +275,13 @@ class Request:
                     self.begun.set()
                 at, began = time.time(), time.perf_counter()
                 outcome: Outcome = "transient error"
-                on_sent.set(slot.sent)
+                is_lost = False
+                departure = Departure(slot.sent)
+                on_sent.set(departure)
                 try:
-                    async with asyncio.timeout(model.timeout):
-                        self.reply = await call(problem)
+                    async with asyncio.timeout(model.timeout) as timer:
+                        time_limit.set(TimeLimit(timer, model.timeout))
+                        self.reply = checked(await call(problem))
                     outcome = "bad answer"
                     answer = read(self.reply)
                     outcome = "answer"
@@ -279,15 +290,19 @@ class Request:
                     return answer
                 except LloomError as error:
                     outcome = _outcome(error, outcome)
+                    is_lost = isinstance(error, TransientError) and departure.is_lost_by(
+                        error.__context__ or error
+                    )
                     self._heed(error, started, limiter, gate)
                     if (
                         self.reply is None
                         and isinstance(error, AnswerRefused)
                         and error.in_tokens is not None
                     ):
-                        self.reply = Completion("", error.in_tokens, error.out_tokens)
+                        self.reply = checked(Completion("", error.in_tokens, error.out_tokens, usd=error.usd))
                     raise
                 except asyncio.CancelledError:
+                    is_lost = departure.may_have_left
                     task = asyncio.current_task()
                     if task is None or task.cancelling():
                         outcome = "cancelled"
@@ -296,6 +311,7 @@ class Request:
                     self._heed(cancelled, started, limiter, gate)
                     raise cancelled from None
                 except Exception as error:
+                    is_lost = departure.is_lost_by(error)
                     found = as_model_error(
                         error, model=model.label, timeout=model.timeout, redact=model.redact
                     )
@@ -304,16 +320,42 @@ class Request:
                     raise found from None
                 finally:
                     self.is_out = False
-                    booked = self._book(at, time.perf_counter() - began, problem, outcome)
+                    seconds = time.perf_counter() - began
+                    booked = self._book(at, seconds, problem, outcome, is_lost=is_lost)
                     if self.reply is not None and self.reply.in_tokens is not None:
                         slot.settle(self.reply.in_tokens + (self.reply.out_tokens or 0))
             finally:
-                if budget is not None:
-                    budget.settle(expected, booked.usd)
-                if token_budget is not None:
-                    token_budget.settle(tokens, booked.tokens)
+                _give_back(held, booked)
         finally:
             gate.leave()
+
+    async def _set_aside(self, in_tokens: int) -> list[_Held]:
+        """Set aside in each budget what an attempt may take.
+
+        Raises:
+            BudgetReached: When it would pass one of them; nothing is set aside then.
+        """
+        price, plausible = self.model.cost, self._plausible
+        wary = plausible if self.most_tokens is not None else max(plausible, _LONG_REPLY)
+        tokens = (in_tokens + plausible, in_tokens + wary)
+        usd = (0.0, 0.0) if price is None else (price.of(in_tokens, plausible), price.of(in_tokens, wary))
+        kind, held = (self.step, self.model.label), list[_Held]()
+        try:
+            for budget, (amount, most) in ((self.run.budget, usd), (self.run.token_budget, tokens)):
+                if budget is not None:
+                    taken = await budget.take(
+                        amount, wary=most, kind=kind, is_bound=self.most_tokens is not None
+                    )
+                    held.append(_Held(budget, taken))
+        except BaseException:
+            _give_back(held, _Booked(0.0, 0))
+            raise
+        return held
+
+    @property
+    def _plausible(self) -> int:
+        """Tokens that the reply may have: the most that it can, or else what is expected."""
+        return self.expected if self.most_tokens is None else self.most_tokens
 
     async def _start(
         self, limiter: Limiter | SharedLimiter, tokens: int, problem: tuple[str, str] | None
@@ -350,13 +392,27 @@ class Request:
             calibration.learn(round(count / calibration.factor), reported)
         calibration.replies += 1
 
-    def _book(self, at: float, seconds: float, problem: tuple[str, str] | None, outcome: Outcome) -> _Booked:
-        """Write the attempt down and give what it cost, estimated where the provider reports no tokens."""
+    def _book(
+        self,
+        at: float,
+        seconds: float,
+        problem: tuple[str, str] | None,
+        outcome: Outcome,
+        *,
+        is_lost: bool,
+    ) -> _Booked:
+        """Write the attempt down and give what it cost, estimated where the provider reports no tokens.
+
+        An attempt whose reply was lost may have been answered, and billed, none the less.
+        """
         model, reply = self.model, self.reply
-        if reply is None:
+        usd: float | None
+        if reply is None and is_lost:
+            in_tokens, out_tokens = self._sent_tokens(problem), self._plausible
+            usd, estimated = 0.0 if model.is_free else None, True
+        elif reply is None:
             in_tokens = out_tokens = 0
-            usd: float | None = 0.0
-            estimated = False
+            usd, estimated = 0.0, False
         else:
             estimated = reply.in_tokens is None
             if reply.in_tokens is not None and problem is None and outcome == "answer":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from text_lloom.errors import BadAnswer
@@ -12,7 +12,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Completion", "Embeddings", "Tokens", "as_completion", "as_embeddings", "as_tokens"]
+__all__ = [
+    "Completion",
+    "Embeddings",
+    "Tokens",
+    "as_completion",
+    "as_embeddings",
+    "as_tokens",
+    "checked",
+]
+
+_MOST_TOKENS = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +97,45 @@ def as_completion(returned: object) -> Completion:
     return Completion(text, counts.input, counts.output)
 
 
+def checked(completion: Completion) -> Completion:
+    """A completion whose text is text, and whose tokens and cost are numbers or not reported.
+
+    Raises:
+        BadAnswer: When there is no text.
+    """
+    text, in_tokens, out_tokens = completion.text, completion.in_tokens, completion.out_tokens
+    if not isinstance(text, str):
+        raise BadAnswer(f"The reply has {type(text).__name__} where text was expected.")
+    usd = completion.usd
+    if _is_count(in_tokens) and _is_count(out_tokens) and usd is None:
+        return completion
+    read = _count(in_tokens)
+    cost = finite_number(usd)
+    return replace(
+        completion,
+        in_tokens=read,
+        out_tokens=None if read is None else _count(out_tokens),
+        usd=None if cost is None or cost < 0 else cost,
+    )
+
+
+def _is_count(value: object) -> bool:
+    return value is None or (type(value) is int and 0 <= value <= _MOST_TOKENS)
+
+
+def _count(value: object) -> int | None:
+    """A number of tokens as providers write them, `None` for what is none."""
+    if isinstance(value, str) and value.isdecimal():
+        value = float(value)
+    number = finite_number(value)
+    return int(number) if number is not None and 0 <= number <= _MOST_TOKENS else None
+
+
 def as_tokens(reported: object) -> Tokens:
     """Token counts from a pair, a number or nothing. Zeros mean that nothing was reported."""
     listed: Any = reported.tolist() if hasattr(reported, "tolist") else reported
     parts = list(listed) if isinstance(listed, (tuple, list)) else [listed]
-    numbers = [int(finite_number(part) or 0) for part in parts[:2]]
+    numbers = [_count(part) or 0 for part in parts[:2]]
     if not any(numbers):
         return Tokens(None, None)
     return Tokens(numbers[0], numbers[1] if len(numbers) > 1 else 0)

@@ -92,14 +92,21 @@ def _vocabulary_name(model: str) -> str:
 def _cached_vocabulary(name: str) -> Path | None:
     """The file of a vocabulary in tiktoken's cache; asking tiktoken itself might download it."""
     folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
-    if folder == "":
+    return None if folder == "" else _vocabulary_in(folder, name)
+
+
+@lru_cache(maxsize=16)
+def _vocabulary_in(folder: str | None, name: str) -> Path | None:
+    """The file of a vocabulary in a folder, looked for once in a process."""
+    file_name = hashlib.sha1(_VOCABULARIES[name].encode(), usedforsecurity=False).hexdigest()
+    try:
+        root = Path(folder) if folder else Path(tempfile.gettempdir()) / "data-gym-cache"
+        path = root / file_name
+        return path if path.is_file() and _is_intact(path, name) else None
+    except OSError:  # no temporary folder can be written, or the file cannot be read
         return None
-    root = Path(folder) if folder else Path(tempfile.gettempdir()) / "data-gym-cache"
-    path = root / hashlib.sha1(_VOCABULARIES[name].encode(), usedforsecurity=False).hexdigest()
-    return path if path.is_file() and _is_intact(path, name) else None
 
 
-@lru_cache(maxsize=4)
 def _is_intact(path: Path, name: str) -> bool:
     """Whether tiktoken will take the file; it downloads a damaged one again."""
     return hashlib.sha256(path.read_bytes()).hexdigest() == _SHA256[name]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from text_lloom.llm.costs import record
+from text_lloom.llm.costs import record, tell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +31,10 @@ class Attempt:
         in_tokens: Tokens of the prompt.
         out_tokens: Tokens of the reply.
         usd: Cost in US dollars, `None` when the price is unknown.
-        outcome: How it ended. `cached` costs nothing; a `cancelled` one may have, which is not known.
-        estimated: The tokens are our estimate, because the provider reported none.
+        outcome: How it ended. `cached` costs nothing; one that was `cancelled` or got no reply in time may
+            have, which is not known.
+        estimated: The tokens are our estimate, because the provider reported none; for one without a
+            reply, of what it may have taken.
     """
 
     step: str
@@ -85,7 +87,7 @@ class Ledger:
             self._attempts.append(attempt)
         record(attempt)
         for listener in self._listeners:
-            listener(attempt)
+            tell(listener, attempt)
 
     def listen(self, listener: Callable[[Attempt], None]) -> None:
         """Have `listener` called with every further attempt."""

@@ -16,13 +16,50 @@ from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from text_lloom.errors import ModelSetupError
+
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["HttpError", "JsonClient", "on_sent"]
+__all__ = ["Departure", "HttpError", "JsonClient", "on_sent"]
 
-on_sent: ContextVar[Callable[[bool], object] | None] = ContextVar("on_sent", default=None)
-"""Called when a request of the current task has left, with whether it is the first on its connection."""
+
+class Departure:
+    """Notes when a request leaves.
+
+    Args:
+        moved: Called when it has left, with whether it is the first on its connection.
+
+    Attributes:
+        is_told: Whether who sends it tells when it leaves; an SDK or a user's function does not.
+        has_left: Whether it has left, as far as that is told.
+    """
+
+    __slots__ = ("_moved", "has_left", "is_told")
+
+    def __init__(self, moved: Callable[[bool], object]) -> None:
+        self._moved = moved
+        self.is_told = self.has_left = False
+
+    def leave(self, fresh: bool) -> None:
+        """The request leaves now."""
+        self.has_left = True
+        self._moved(fresh)
+
+    @property
+    def may_have_left(self) -> bool:
+        """Whether the provider may have got the request."""
+        return self.has_left or not self.is_told
+
+    def is_lost_by(self, error: BaseException) -> bool:
+        """Whether there may have been a reply, which this error kept from us."""
+        if self.is_told:
+            return self.has_left and not isinstance(error, HttpError)
+        return isinstance(error, TimeoutError) or "timeout" in type(error).__name__.lower()
+
+
+on_sent: ContextVar[Departure | None] = ContextVar("on_sent", default=None)
+"""Is told when a request of the current task has left."""
 
 _CONNECT_SECONDS = 30.0
 _FILE_SECONDS = 1800.0
@@ -88,6 +125,7 @@ class JsonClient:
 
         Raises:
             HttpError: For a status of 400 or more.
+            ModelSetupError: When the service redirects to another address.
             OSError: When the service cannot be reached, or the connection breaks.
             TimeoutError: When it does not reply in time.
         """
@@ -110,7 +148,7 @@ class JsonClient:
             HttpError: For a status of 400 or more, or for an event that tells of an error.
         """
         async with self._posted(path, body, read_bufsize=_LONGEST_EVENT) as reply:
-            if reply.status >= 400:
+            if reply.status >= 300:
                 await _content(reply)
             if on_headers is not None:
                 on_headers(reply.headers)
@@ -130,13 +168,15 @@ class JsonClient:
 
     async def get(self, path: str) -> Any:
         """The JSON value at a path; raises as `post`."""
-        async with self._session().get(self._base_url + path, proxy=self._proxy) as reply:
+        async with self._session().get(
+            self._base_url + path, proxy=self._proxy, allow_redirects=False
+        ) as reply:
             return json.loads(await _content(reply))
 
     async def download(self, path: str) -> bytes:
         """The content of a file, which may take half an hour; raises as `post`."""
         async with self._session().get(
-            self._base_url + path, proxy=self._proxy, timeout=_for_files()
+            self._base_url + path, proxy=self._proxy, timeout=_for_files(), allow_redirects=False
         ) as reply:
             return await _content(reply)
 
@@ -159,7 +199,12 @@ class JsonClient:
         payload = form()
         headers = {"Content-Type": payload.headers["Content-Type"]}
         async with self._session().post(
-            self._base_url + path, data=payload, headers=headers, proxy=self._proxy, timeout=_for_files()
+            self._base_url + path,
+            data=payload,
+            headers=headers,
+            proxy=self._proxy,
+            timeout=_for_files(),
+            allow_redirects=False,
         ) as reply:
             return json.loads(await _content(reply))
 
@@ -174,11 +219,15 @@ class JsonClient:
         self, path: str, body: Mapping[str, object], *, read_bufsize: int = _READ_AHEAD
     ) -> aiohttp.client._RequestContextManager:
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        departure = on_sent.get()
+        if departure is not None:
+            departure.is_told = True
         return self._session().post(
             self._base_url + path,
             data=content.encode("utf-8", "replace"),
             proxy=self._proxy,
-            trace_request_ctx=on_sent.get(),
+            trace_request_ctx=departure,
+            allow_redirects=False,
             read_bufsize=read_bufsize,
         )
 
@@ -202,6 +251,12 @@ class JsonClient:
 
 async def _content(reply: aiohttp.ClientResponse) -> bytes:
     received = await reply.read()
+    if 300 <= reply.status < 400:
+        # Documents and keys go to the address that was given, and nowhere else.
+        raise ModelSetupError(
+            f"{reply.url} redirects ({reply.status}) to {reply.headers.get('Location', 'another address')}. "
+            f"Nothing was sent there; give that address as base_url= if you trust it."
+        )
     if reply.status >= 400:
         raise _http_error(reply.status, received, reply.headers)
     return received
@@ -218,9 +273,9 @@ async def _note_fresh(_: object, context: SimpleNamespace, __: object) -> None:
 
 
 async def _tell(_: object, context: SimpleNamespace, __: object) -> None:
-    told = context.trace_request_ctx
-    if told is not None:
-        told(getattr(context, "is_fresh", False))
+    departure = context.trace_request_ctx
+    if departure is not None:
+        departure.leave(getattr(context, "is_fresh", False))
 
 
 def _proxy_for(url: str) -> str | None:
@@ -232,7 +287,8 @@ def _proxy_for(url: str) -> str | None:
     if not parts.hostname or proxy_bypass(parts.hostname):
         return None
     proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def _http_error(status: int, received: bytes, headers: Mapping[str, str]) -> HttpError:

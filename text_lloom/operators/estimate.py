@@ -12,7 +12,8 @@ from text_lloom.llm.batches import BATCH_PRICE
 from text_lloom.llm.engine import Answerer
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.hybrid import HybridEmbedModel
-from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
+from text_lloom.llm.model import Embedder, EmbedModel, Solver
+from text_lloom.llm.pricing import Price
 from text_lloom.llm.tokens import count_tokens
 from text_lloom.operators.parameters import GenParameters
 from text_lloom.operators.plan import FULLY_SHOWN
@@ -60,7 +61,9 @@ class StepEstimate(NamedTuple):
         out_low: Tokens of all replies if they are short.
         out_high: Tokens of all replies if they are long.
         usd_low: US dollars if replies are short, `None` when the price is unknown.
-        usd_high: US dollars if replies are long, `None` when the price is unknown.
+        usd_high: US dollars if replies are long, `None` when the price is unknown. Where several models
+            are asked in turn, the low one is at the price of the first, the high one at the dearest.
+        unpriced: Names of the models whose price is unknown.
     """
 
     step: str
@@ -71,6 +74,7 @@ class StepEstimate(NamedTuple):
     out_high: int
     usd_low: float | None
     usd_high: float | None
+    unpriced: tuple[str, ...] = ()
 
 
 class Estimate(NamedTuple):
@@ -96,7 +100,7 @@ class Estimate(NamedTuple):
     @property
     def unpriced(self) -> tuple[str, ...]:
         """Names of models whose price is unknown."""
-        return tuple(dict.fromkeys(step.model for step in self.steps if step.usd_high is None))
+        return tuple(dict.fromkeys(name for step in self.steps for name in step.unpriced))
 
     @property
     def is_free(self) -> bool:
@@ -228,9 +232,14 @@ def _step(model: Answerer, sample: Sequence[Task[Any]], requests: int, *, share:
     in_tokens = round(sum(model.count_tokens(task.prompt()) for task in sample) * scale)
     expected = sum(task.expected_tokens * task.answer_units() for task in sample) * scale
     low, high = round(_SHORT * expected), round(_LONG * expected)
-    usd_low = _priced(model, in_tokens, low, share)
-    usd_high = _priced(model, in_tokens, high, share)
-    return StepEstimate(name, model.label, requests, in_tokens, low, high, usd_low, usd_high)
+    usd_high = _priced(model.cost, in_tokens, high, share)
+    first = model.cost
+    unpriced: tuple[str, ...] = () if usd_high is not None else (model.label,)
+    if isinstance(model, Fallbacks):
+        unpriced = model.unpriced
+        first = None if unpriced else model.first_cost
+    usd_low = _priced(first, in_tokens, low, share)
+    return StepEstimate(name, model.label, requests, in_tokens, low, high, usd_low, usd_high, unpriced)
 
 
 def _embedding_steps(model: Embedder, tokens: int) -> list[StepEstimate]:
@@ -238,15 +247,14 @@ def _embedding_steps(model: Embedder, tokens: int) -> list[StepEstimate]:
         return [step for part in model.parts for step in _embedding_steps(part, tokens)]
     if not isinstance(model, EmbedModel):
         return [StepEstimate("cluster", model.name, 1, 0, 0, 0, 0.0, 0.0)]
-    usd = _priced(model, tokens, 0)
+    usd = _priced(model.cost, tokens, 0)
     requests = max(1, math.ceil(tokens / _BULLET_TOKENS / model.batch_size))
-    return [StepEstimate("cluster", model.label, requests, tokens, 0, 0, usd, usd)]
+    unpriced = () if usd is not None else (model.label,)
+    return [StepEstimate("cluster", model.label, requests, tokens, 0, 0, usd, usd, unpriced)]
 
 
-def _priced(
-    model: Model | EmbedModel | Fallbacks, in_tokens: int, out_tokens: int, share: float = 1.0
-) -> float | None:
-    return None if model.cost is None else share * model.cost.of(in_tokens, out_tokens)
+def _priced(price: Price | None, in_tokens: int, out_tokens: int, share: float = 1.0) -> float | None:
+    return None if price is None else share * price.of(in_tokens, out_tokens)
 
 
 def _usd(step: StepEstimate) -> str:

@@ -75,12 +75,24 @@ def plan_scoring(
 
 
 async def score_documents(
-    tasks: Sequence[ScoreDocuments], model: Answerer, table: ScoreTable, *, run: Run
+    tasks: Sequence[ScoreDocuments],
+    model: Answerer,
+    table: ScoreTable,
+    *,
+    run: Run,
+    answered: set[tuple[Hashable, str]] | None = None,
 ) -> list[Failure]:
     """Ask the questions and put the judgements into the table as they arrive.
 
     A question about several documents or concepts that gets no usable answer is asked again in single
     pieces.
+
+    Args:
+        tasks: The questions.
+        model: Who is asked.
+        table: Gets the judgements.
+        run: Ledger, budget and so on.
+        answered: Gets the document id and the concept id of each judgement.
 
     Returns:
         What could not be answered in the end; these pairs stay unscored.
@@ -92,7 +104,9 @@ async def score_documents(
         by_id = {concept.id: concept for concept in tasks_now[position].concepts}
         for scored in answer:
             table.put(by_id[scored.concept_id], scored.doc_id, scored.judgement)
+            done.add((scored.doc_id, scored.concept_id))
 
+    done: set[tuple[Hashable, str]] = set() if answered is None else answered
     tasks_now: Sequence[ScoreDocuments] = tasks
     before = len(run.failures)
     answers = await ask_all(model, tasks_now, run=run, on_answer=keep)
@@ -103,10 +117,15 @@ async def score_documents(
         for piece in _pieces(task)
     ]
     if pieces:
-        kept = [f for f in run.failures[before:] if f.kind != "BadAnswer" or _is_single(f)]
-        run.failures[before:] = kept
+        failed = run.failures[before:]
+        run.failures[before:] = [f for f in failed if f.kind != "BadAnswer" or _is_single(f)]
+        again = [f for f in failed if f.kind == "BadAnswer" and not _is_single(f)]
         tasks_now = pieces
-        await ask_all(model, tasks_now, run=run, on_answer=keep)
+        try:
+            await ask_all(model, tasks_now, run=run, on_answer=keep)
+        except BaseException:  # not all pieces were asked, so what they are pieces of has failed
+            run.failures.extend(again)
+            raise
     return run.failures[before:]
 
 

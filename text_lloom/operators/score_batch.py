@@ -163,6 +163,11 @@ class BatchScoring:
             raise self._out_of_budget
         return BatchOutcome(self._answered, [record.job for record in self._under_way.values()])
 
+    @property
+    def answered(self) -> list[ScoreDocuments]:
+        """The questions that got answers by now, about all documents with these texts."""
+        return self._answered
+
     async def cancel(self) -> list[BatchJob]:
         """Have the batches under way stopped; what they have answered can still be fetched.
 

@@ -21,6 +21,7 @@ from text_lloom.llm.journal.schema import (
     REPLY_COLUMNS,
     VECTOR_COLUMNS,
     NotAJournal,
+    check_readable,
     is_corrupt,
     make_private,
     rename_aside,
@@ -83,19 +84,32 @@ class JournalFile:
 
     Each connection may be used by one thread at a time; the journal sees to that.
 
+    Args:
+        path: The file; made with its folder if there is none.
+        read_only: Open an existing file, and leave it as it is; for a full or a read-only disk.
+
     Raises:
         NotAJournal: When the file is another program's or a later version's.
         sqlite3.Error: When SQLite cannot use the file.
         OSError: When the file cannot be made.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        make_private(path)
+        self._mode = "mode=rw"
+        if read_only:
+            # A log that holds nothing may be left out of account, which spares the files beside it.
+            log = path.with_name(f"{path.name}-wal")
+            self._mode = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
+        else:
+            make_private(path)
         self._writer = self._connect()
         self._reader = self._connect()
         try:
-            set_up(self._writer, path)
+            if read_only:
+                check_readable(self._reader, path)
+            else:
+                set_up(self._writer, path)
             self._reader.execute("PRAGMA query_only = ON")
         except BaseException:
             self.close()
@@ -256,7 +270,10 @@ class JournalFile:
             raise
 
     def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        address = f"{self.path.as_uri()}?{self._mode}"
+        return sqlite3.connect(
+            address, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
+        )
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -51,6 +51,7 @@ class Keeper:
         self._warned: set[str] = set()
         self._unsaved_bytes = 0
         self._file: JournalFile | None = None
+        self._readable: JournalFile | None = None
         self._retry_at = 0.0
         self._used: set[EntryId] = set()
         self._paused: list[threading.RLock] = []
@@ -73,6 +74,7 @@ class Keeper:
     def abandon(self) -> JournalFile | None:
         """In a forked child: start anew with a connection and locks of its own; gives the inherited file."""
         file, self._file = self._file, None
+        self._readable = None
         self._used, self._paused = set(), []
         self.write_lock, self.read_lock = threading.RLock(), threading.RLock()
         return file
@@ -84,16 +86,19 @@ class Keeper:
 
     def read(self, reading: Callable[[JournalFile], T]) -> T | None:
         """Read from the file; `None` when that does not work."""
-        if self._file is None and self.file() is None:
-            return None
+        if self._file is None:
+            self.file()
         try:
             with self.read_lock:
-                file = self._file
+                file = self._file or self._readable
                 return None if file is None else reading(file)
         except sqlite3.Error as error:
             problem = error
         with self.write_lock:
-            if file is self._file:
+            if file is self._readable:
+                self._let_go_of_readable()
+                self._tell(problem)
+            elif file is self._file:
                 if is_corrupt(problem):
                     self._set_aside(problem)
                 else:
@@ -179,6 +184,7 @@ class Keeper:
         with self.write_lock, self.read_lock:
             file, self._file = self._file, None
             self._retry_at = 0.0
+            self._let_go_of_readable()
             if file is not None:
                 file.close()
 
@@ -196,14 +202,28 @@ class Keeper:
         try:
             self._file, aside = JournalFile.open(self.path)
         except (sqlite3.Error, OSError) as error:
+            self._open_for_reading()
             self._put_off(error)
         except NotAJournal as error:
             self._retry_at = float("inf")
             self._tell(error)
         else:
+            self._let_go_of_readable()
             if aside is not None:
                 self._tell_of_damage(aside)
         return self._file
+
+    def _open_for_reading(self) -> None:
+        """What was kept before is there even if nothing can be added, as on a full or a read-only disk."""
+        if self._readable is None:
+            with contextlib.suppress(sqlite3.Error, OSError, NotAJournal), self.read_lock:
+                self._readable = JournalFile(self.path, read_only=True)
+
+    def _let_go_of_readable(self) -> None:
+        with self.read_lock:
+            readable, self._readable = self._readable, None
+            if readable is not None:
+                readable.close()
 
     def _write(self, file: JournalFile, rows: list[Row]) -> None:
         used = list(self._used)

@@ -15,6 +15,7 @@ __all__ = [
     "REPLY_COLUMNS",
     "VECTOR_COLUMNS",
     "NotAJournal",
+    "check_readable",
     "is_corrupt",
     "make_private",
     "rename_aside",
@@ -73,18 +74,31 @@ def set_up(connection: sqlite3.Connection, path: Path) -> None:
     _switch_to_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA journal_size_limit = 67108864")
+    # A file that is set up is opened without the lock of writing, which another process may hold for long.
+    if _pragma(connection, "user_version") != _VERSION:
+        _make_tables(connection)
+    _check(connection, path)
+
+
+def check_readable(connection: sqlite3.Connection, path: Path) -> None:
+    """Check the tables of a file that was opened for reading alone; raises as `set_up`."""
+    _refuse_foreign(connection)
+    _check(connection, path)
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if _pragma(connection, "user_version") != _VERSION:
+        if _pragma(connection, "user_version") != _VERSION:  # another process may have been faster
             for statement in _SCHEMA:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             connection.execute(f"PRAGMA user_version = {_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
         raise
-    _check(connection, path)
 
 
 def rename_aside(path: Path) -> Path:

@@ -47,7 +47,7 @@ class AnthropicModel(SdkModel):
         cost: `(input, output)` in USD per token; from the price list when not given and known. Tokens read
             from a prompt cache are counted at the full price.
         system_prompt: The system message.
-        max_tokens: The largest number of tokens of a reply, thinking included.
+        max_tokens: The largest number of tokens of a reply, thinking included; 8192 when not given.
         concurrency: As for `Model`.
         timeout: As for `Model`.
         **args: Generation parameters for every call, such as `temperature=0` (which newer models refuse) or
@@ -79,7 +79,7 @@ class AnthropicModel(SdkModel):
         cost: object = None,
         *,
         system_prompt: str | None = _SYSTEM_PROMPT,
-        max_tokens: int = _MAX_TOKENS,
+        max_tokens: int | None = None,
         concurrency: int | None = None,
         timeout: float = 120.0,
         **args: Any,
@@ -94,7 +94,7 @@ class AnthropicModel(SdkModel):
             system_prompt=system_prompt,
             concurrency=concurrency,
             timeout=timeout,
-            params={"max_tokens": max_tokens, **args},
+            params=args if max_tokens is None else {"max_tokens": max_tokens, **args},
         )
         self.base_url = base_url
         self._longest: int | None = None

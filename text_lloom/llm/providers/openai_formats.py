@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 
 from text_lloom.errors import AnswerRefused, PermanentError, TransientError
 from text_lloom.llm.asked import ModelRequest
+from text_lloom.llm.numeric import finite_number
 from text_lloom.llm.returned import Completion
 
 __all__ = ["ANSWER_FORMATS", "FORMATS", "Format", "Pieces", "read_completion", "strict_schema"]
@@ -259,7 +260,8 @@ def _read_response(reply: object) -> Completion:
     parts = [part for message in messages for part in message.get("content") or ()]
     text = "".join(part.get("text") or "" for part in parts if part.get("type") == "output_text")
     refusal = "".join(part.get("refusal") or "" for part in parts if part.get("type") == "refusal")
-    usage = content.get("usage") or {}
+    reported = content.get("usage")
+    usage = reported if isinstance(reported, Mapping) else {}
     counts = {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}
     return _completion([text], reason, refusal, {"usage": counts, "model": content.get("model")})
 
@@ -267,21 +269,24 @@ def _read_response(reply: object) -> Completion:
 def _completion(
     texts: Sequence[str], reason: str | None, refusal: str | None, reply: Mapping[str, Any]
 ) -> Completion:
-    usage = reply.get("usage") or {}
+    reported = reply.get("usage")
+    usage = reported if isinstance(reported, Mapping) else {}
+    in_tokens, out_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    cost = finite_number(usage.get("cost"))
     if reason == "content_filter" or refusal:
         raise AnswerRefused(
             f"The model declined to answer: {refusal or 'content filter'}.",
-            in_tokens=usage.get("prompt_tokens"),
-            out_tokens=usage.get("completion_tokens"),
+            in_tokens=in_tokens,
+            out_tokens=out_tokens,
+            usd=cost,
         )
-    cost = usage.get("cost")
     reason = "length" if reason in _CUT else "stop" if reason in _ENDED else reason
     return Completion(
         texts[0] if texts else "",
-        usage.get("prompt_tokens"),
-        usage.get("completion_tokens"),
+        in_tokens,
+        out_tokens,
         reason,
-        float(cost) if isinstance(cost, (int, float)) else None,
+        cost,
         tuple(texts[1:]),
         model=reply.get("model"),
     )
