@@ -152,6 +152,28 @@ def test_one_document_that_the_provider_fails_on_holds_nobody_up(
     in_virtual_time(main())
 
 
+@pytest.mark.parametrize("settings", [{"concurrency": 4}, {"concurrency": 12}, {}], ids=str)
+@pytest.mark.parametrize(
+    "poisonous", [range(6), range(140, 160), range(280, 300)], ids=["last", "middle", "first"]
+)
+def test_documents_that_fail_again_and_again_are_no_outage(
+    poisonous: range, settings: dict[str, Any]
+) -> None:
+    """As many as there are places, one after the other: the others are asked all the same."""
+
+    def trouble(_: float, prompt: str) -> None:
+        if any(about(n) in prompt for n in poisonous):
+            raise ApiError(500, "Internal error")
+
+    async def main() -> None:
+        provider, run = Provider(trouble, **settings), Run()
+        answers = await ask_all(provider.model, questions(300), run=run)
+        assert failed(answers) == list(poisonous)
+        assert provider.seconds < 300 * LATENCY + 15 * 60
+
+    in_virtual_time(main())
+
+
 # --- quota ---------------------------------------------------------------------------------------------
 
 

@@ -5,8 +5,9 @@ until the first sign of overload; from then on it grows by one per round. A sign
 a fifth, once per episode. (Additive increase, multiplicative decrease: Chiu & Jain 1989.)
 
 When a model that has answered before answers nobody any more, it is down: one request at a time looks
-whether it is back, and when it is, the number doubles again from a small one. If it is soon down once more,
-it doubles up to half of what it was only. (Slow start: Jacobson 1988.)
+whether it is back, in turn one that failed and a new one, which may fare better. When it is back, the number
+doubles again from a small one. If it is soon down once more, it doubles up to half of what it was only.
+(Slow start: Jacobson 1988.)
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Gate:
         self._has_replied = False
         self._failing_since = 0.0
         self._down_since: float | None = None
+        self._newcomers_turn = False
 
     @property
     def in_flight(self) -> int:
@@ -68,6 +70,11 @@ class Gate:
     def is_down(self) -> bool:
         """Whether the model answers nobody at the moment."""
         return self._down_since is not None
+
+    @property
+    def has_new(self) -> bool:
+        """Whether somebody waits who was never admitted."""
+        return any(not turn.done() for turn in self._new)
 
     @property
     def trouble(self) -> float:
@@ -188,6 +195,7 @@ class Gate:
             self.limit = min(self.limit, self._threshold, _START)
             self._successes = 0
         self._closed_at = self._down_since
+        self._newcomers_turn = True
 
     def cap(self, most: int) -> None:
         """Never admit more than that from now on."""
@@ -207,12 +215,15 @@ class Gate:
     def _has_room(self, *, again: bool) -> bool:
         if self._in_flight >= (self.limit if self._down_since is None else 1):
             return False
-        return again or self._away < max(self.limit, _LEAST_AWAY)
+        return again or self._down_since is not None or self._away < max(self.limit, _LEAST_AWAY)
 
     def _admit(self) -> None:
-        for waiting, again in ((self._returning, True), (self._new, False)):
+        is_newcomers = self._down_since is not None and self._newcomers_turn
+        for again in (False, True) if is_newcomers else (True, False):
+            waiting = self._returning if again else self._new
             while waiting and self._has_room(again=again):
                 turn = waiting.popleft()
                 if not turn.done():
                     self._in_flight += 1
+                    self._newcomers_turn = again
                     turn.set_result(None)

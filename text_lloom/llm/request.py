@@ -127,7 +127,7 @@ class Request:
         self.in_tokens = self.out_tokens = 0
         self.unpriced = False
         self.reply: Completion | None = None
-        self._transient = self._limited = 0
+        self._transient = self._limited = self._last_tries = 0
         self._deadline: float | None = None
         self._is_away = False
 
@@ -178,7 +178,8 @@ class Request:
     def _wait_after(self, error: ModelError, gate: Gate) -> float:
         """Seconds to wait by itself before the next try.
 
-        While the model answers nobody, tries are not counted, since the request is not to blame.
+        While the model answers nobody, tries are not counted, since the request is not to blame; but when
+        none is left to be asked for the first time, it may be.
 
         Raises:
             ModelUnavailable: When waiting any longer makes no sense for any request of the step.
@@ -203,6 +204,9 @@ class Request:
                     f"Model {label!r} has answered nothing for {_in_words(lost)}. What was answered is kept; "
                     f"call again to go on. The last error: {error}"
                 ) from None
+            self._last_tries += not gate.has_new  # nobody is left who could tell that it is the model's fault
+            if self._last_tries >= policy.attempts:
+                raise error
             return 0.0
         if isinstance(error, RateLimited):
             self._limited += 1
