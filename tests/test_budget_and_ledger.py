@@ -203,9 +203,11 @@ async def test_replies_that_never_came_may_have_cost() -> None:
     await ask_all(Model("hangs", None, hang, cost=PRICE, timeout=0.05), questions(1), run=run)
     rows = run.ledger.attempts
     assert [(row.outcome, row.estimated, row.usd) for row in rows] == [("transient error", True, None)] * 3
-    sent = sum(row.in_tokens + row.out_tokens for row in rows)
-    assert tokens.spent == sent > 600
-    assert budget.spent == pytest.approx(sum(usd(row.in_tokens, row.out_tokens) for row in rows))
+    assert tokens.spent > 600
+    assert budget.spent > usd(0, 600)
+    totals = run.ledger.totals()
+    assert (totals.in_tokens, totals.out_tokens, totals.usd) == (0, 0, 0.0), "sums hold what was reported"
+    assert totals.unpriced == 3
 
 
 async def test_a_server_that_hangs_up_may_have_billed() -> None:

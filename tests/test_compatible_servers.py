@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.test_providers import FOLLOWING, QUESTION, SCHEMA, asked
+from tests.test_providers import FOLLOWING, QUESTION, SCHEMA, asked, attempt
 from tests.wire_servers.openai_wire import OpenAIWire
 from tests.wire_servers.server import KEY, Fault, WireServer, running
 from text_lloom.errors import InputError, LloomError, ModelSetupError, UnknownName
@@ -43,7 +43,7 @@ def server(wire: OpenAIWire) -> Iterator[WireServer]:
 
 
 async def ask(model: Model, **fields: Any) -> Completion:
-    return await run_async(model.complete(asked(model, **fields)))
+    return await attempt(model, asked(model, **fields))
 
 
 # --- addresses, keys, prices ---------------------------------------------------------------------------
@@ -207,11 +207,11 @@ async def test_the_strictest_form_that_a_server_takes_is_found(
     wire.accepts = accepts
     model = OpenAIModel("m", KEY, f"{server.url}/v1", cost=0, endpoint=endpoint)
     prompt = "Answer with JSON: what is late?"
-    reply = await run_async(model.complete(asked(model, prompt, schema=SCHEMA)))
+    reply = await attempt(model, asked(model, prompt, schema=SCHEMA))
     assert len(server.received) == requests
     if accepts == "any":
         assert json.loads(reply.text) == FOLLOWING
-    await run_async(model.complete(asked(model, prompt, schema=SCHEMA)))
+    await attempt(model, asked(model, prompt, schema=SCHEMA))
     assert len(server.received) == requests + 1
     assert model.answer_format == requests - 1
 
@@ -232,7 +232,7 @@ async def test_a_long_piece_arrives_whole(server: WireServer) -> None:
     long = "The bus is late. " * 20_000
     pieces: list[str] = []
     messages = [{"role": "system", "content": long}, {"role": "user", "content": QUESTION}]
-    reply = await run_async(model.complete(asked(model, messages, on_chunk=pieces.append)))
+    reply = await attempt(model, asked(model, messages, on_chunk=pieces.append))
     assert reply.text == "".join(pieces)
 
 
@@ -314,7 +314,7 @@ async def test_openais_own_package_reads_the_stand_in(server: WireServer) -> Non
         plain = await client.completions.create(model="m", prompt=QUESTION, max_tokens=300)
     assert len(chat.choices) == 2
     model = OpenAIModel("m", KEY, f"{server.url}/v1", cost=0, system_prompt="")
-    ours = await run_async(model.complete(asked(model)))
+    ours = await attempt(model, asked(model))
     said = {chat.choices[0].message.content, "".join(texts), response.output_text, final.output_text}
     assert said == {plain.choices[0].text} == {ours.text}
     assert response.usage is not None

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import text_lloom.workbench as wb
-from tests.test_providers import FOLLOWING, QUESTION, SCHEMA, asked
+from tests.test_providers import FOLLOWING, QUESTION, SCHEMA, asked, attempt
 from tests.wire_servers.anthropic_wire import AnthropicWire
 from tests.wire_servers.fixtures import CASES, Stand, as_params, standing
 from tests.wire_servers.gemini_wire import GeminiWire
@@ -49,7 +49,7 @@ from text_lloom.llm.spending import allow_paid_calls
 
 
 async def ask(model: Model, prompt: object = QUESTION, **fields: Any) -> Completion:
-    return await run_async(model.complete(asked(model, prompt, **fields)))
+    return await attempt(model, asked(model, prompt, **fields))
 
 
 # --- keys and packages ---------------------------------------------------------------------------------

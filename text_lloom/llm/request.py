@@ -407,16 +407,15 @@ class Request:
     ) -> _Booked:
         """Write the attempt down and give what it cost, estimated where the provider reports no tokens.
 
-        An attempt whose reply was lost may have been answered, and billed, none the less.
+        An attempt whose reply was lost may have been answered, and billed, none the less: the budgets
+        count what that may have cost, while its row has an unknown price and no tokens, as none were
+        reported.
         """
         model, reply = self.model, self.reply
         usd: float | None
-        if reply is None and is_lost:
-            in_tokens, out_tokens = self._sent_tokens(problem), self._plausible
-            usd, estimated = 0.0 if model.is_free else None, True
-        elif reply is None:
-            in_tokens = out_tokens = 0
-            usd, estimated = 0.0, False
+        in_tokens = out_tokens = 0
+        if reply is None:
+            usd, estimated = None if is_lost and not model.is_free else 0.0, is_lost
         else:
             estimated = reply.in_tokens is None
             if reply.in_tokens is not None and problem is None and outcome == "answer":
@@ -439,6 +438,8 @@ class Request:
         self.run.ledger.add(
             Attempt(self.step, model.label, at, seconds, in_tokens, out_tokens, usd, outcome, estimated)
         )
+        if reply is None and is_lost:
+            in_tokens, out_tokens = self._sent_tokens(problem), self._plausible
         if usd is None and model.cost is not None:
             usd = model.cost.of(in_tokens, out_tokens)
         return _Booked(usd or 0.0, in_tokens + out_tokens)
