@@ -448,23 +448,6 @@ def test_a_start_counts_from_the_moment_at_which_the_request_left() -> None:
     assert in_virtual_time(main()) == pytest.approx([13])
 
 
-def test_a_first_request_on_a_connection_counts_longer_than_one_on_a_connection_in_use() -> None:
-    """A busy provider notices a new connection late; requests on old ones need not wait for that."""
-
-    async def main() -> list[float]:
-        limiter, began = Limiter([requests(2, 1)]), now()
-        first, second = await limiter.acquire(), await limiter.acquire()
-        first.sent(True)
-        second.sent(False)
-        waited = []
-        for _ in range(2):
-            await limiter.acquire()
-            waited.append(now() - began)
-        return waited
-
-    assert in_virtual_time(main()) == pytest.approx([1.02, 1.05])
-
-
 def test_the_ceiling_of_adaptation_can_be_set() -> None:
     assert parse_rate_limit({"ceiling": 12}) == RateLimit((), None, 12)
 

@@ -32,8 +32,7 @@ RateLimitSpec: TypeAlias = object
 """`(n, seconds)`, `"300/10 seconds; 5000 per hour"`, items of the `limits` package, a list of these, or a
 mapping with the keys `requests`, `tokens`, `concurrency` and `ceiling`."""
 
-_MARGIN_SHARE, _LONGEST_MARGIN = 0.02, 0.05
-_FRESH_MARGIN_SHARE, _LONGEST_FRESH_MARGIN = 0.05, 0.1
+_MARGIN_SHARE, _LONGEST_MARGIN = 0.015, 0.05
 _KEYS = ("requests", "tokens", "concurrency", "ceiling")
 _ZERO = re.compile(r"(?<![\d.])0+(?![\d.])")
 
@@ -152,13 +151,6 @@ class _Usage:
     entries: deque[list[float]] = field(default_factory=deque)
     total: float = 0.0
 
-    def enter(self, entry: list[float]) -> None:
-        """Put an entry where its expiry belongs, which is the end or close to it."""
-        place = len(self.entries)
-        while place and self.entries[place - 1][0] > entry[0]:
-            place -= 1
-        self.entries.insert(place, entry)
-
     def holds(self, entry: list[float]) -> bool:
         """Whether an entry has not expired yet."""
         return bool(self.entries) and self.entries[0][0] <= entry[0]
@@ -187,13 +179,9 @@ class Slot:
         self._limiter = limiter
         self._entries = entries
 
-    def sent(self, fresh: bool = False) -> None:
-        """The request leaves now: connecting took its time since the start was granted.
-
-        Args:
-            fresh: Whether it is the first on its connection, which the provider has yet to notice.
-        """
-        self._entries = [(usage, self._limiter.moved(usage, entry, fresh)) for usage, entry in self._entries]
+    def sent(self) -> None:
+        """The request leaves now: connecting took its time since the start was granted."""
+        self._entries = [(usage, self._limiter.moved(usage, entry)) for usage, entry in self._entries]
 
     def settle(self, tokens: int) -> None:
         """Put the tokens that the reply reports in place of those that were reserved."""
@@ -215,8 +203,7 @@ class Limiter:
     Args:
         windows: The limits to keep.
         margin: Seconds by which a window is taken longer than stated, because requests take differently
-            long to arrive. When not given, 2 % of the window, at most 50 ms; after the first request of a
-            connection, which a busy provider may notice later, 5 %, at most 100 ms.
+            long to arrive; 1.5 % of the window, at most 50 ms, when not given.
     """
 
     def __init__(self, windows: Sequence[Window], *, margin: float | None = None) -> None:
@@ -321,21 +308,18 @@ class Limiter:
         for i, usage in enumerate(self._usages):
             self._held[i] -= _weight(usage, waiter)
 
-    def moved(self, usage: _Usage, entry: list[float], fresh: bool) -> list[float]:
+    def moved(self, usage: _Usage, entry: list[float]) -> list[float]:
         """An entry that starts now, in place of one that started earlier."""
         if not usage.holds(entry):
             usage.total += entry[1]
-        later = [self._expiry(usage, asyncio.get_running_loop().time(), fresh), entry[1]]
+        later = [self._expiry(usage, asyncio.get_running_loop().time()), entry[1]]
         entry[1] = 0.0
-        usage.enter(later)
+        usage.entries.append(later)
         return later
 
-    def _expiry(self, usage: _Usage, now: float, fresh: bool = False) -> float:
-        seconds, margin = usage.window.seconds, self._margin
-        if margin is None and fresh:
-            margin = min(_FRESH_MARGIN_SHARE * seconds, _LONGEST_FRESH_MARGIN)
-        elif margin is None:
-            margin = min(_MARGIN_SHARE * seconds, _LONGEST_MARGIN)
+    def _expiry(self, usage: _Usage, now: float) -> float:
+        seconds = usage.window.seconds
+        margin = min(_MARGIN_SHARE * seconds, _LONGEST_MARGIN) if self._margin is None else self._margin
         return now + seconds + margin
 
     def _stamp(self, waiter: _Waiter) -> Slot:
@@ -344,7 +328,7 @@ class Limiter:
         stamped = []
         for usage in self._usages:
             entry = [self._expiry(usage, now), float(_weight(usage, waiter))]
-            usage.enter(entry)
+            usage.entries.append(entry)
             usage.total += entry[1]
             stamped.append((usage, entry))
         if self._waiters and self._timer is None:

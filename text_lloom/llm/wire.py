@@ -28,7 +28,7 @@ class Departure:
     """Notes when a request leaves.
 
     Args:
-        moved: Called when it has left, with whether it is the first on its connection.
+        moved: Called when it has left.
 
     Attributes:
         is_told: Whether who sends it tells when it leaves; an SDK or a user's function does not.
@@ -37,14 +37,14 @@ class Departure:
 
     __slots__ = ("_moved", "has_left", "is_told")
 
-    def __init__(self, moved: Callable[[bool], object]) -> None:
+    def __init__(self, moved: Callable[[], object]) -> None:
         self._moved = moved
         self.is_told = self.has_left = False
 
-    def leave(self, fresh: bool) -> None:
+    def leave(self) -> None:
         """The request leaves now."""
         self.has_left = True
-        self._moved(fresh)
+        self._moved()
 
     @property
     def may_have_left(self) -> bool:
@@ -238,7 +238,6 @@ class JsonClient:
             import aiohttp
 
             trace = aiohttp.TraceConfig()
-            trace.on_connection_create_end.append(_note_fresh)
             trace.on_request_headers_sent.append(_tell)
             session = self._sessions[loop] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
@@ -268,14 +267,10 @@ def _for_files() -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=_FILE_SECONDS, sock_connect=_CONNECT_SECONDS)
 
 
-async def _note_fresh(_: object, context: SimpleNamespace, __: object) -> None:
-    context.is_fresh = True
-
-
 async def _tell(_: object, context: SimpleNamespace, __: object) -> None:
     departure = context.trace_request_ctx
     if departure is not None:
-        departure.leave(getattr(context, "is_fresh", False))
+        departure.leave()
 
 
 def _proxy_for(url: str) -> str | None:

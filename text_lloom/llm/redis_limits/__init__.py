@@ -49,9 +49,8 @@ class SharedSlot:
         self._tokens = tokens
         self.server_time = server_time
 
-    def sent(self, fresh: bool = False) -> None:
+    def sent(self) -> None:
         """The request leaves now: connecting took its time since the start was granted."""
-        del fresh
         self._limiter.moved(self._name, self._tokens)
 
     def settle(self, tokens: int) -> None:
