@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 import nbformat
 import pytest
 
+from tests.test_view_page import ATTACKS, MADE
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
@@ -251,6 +253,27 @@ def test_the_view_fills_in_and_cancels_while_a_cell_scores(open_notebook: Callab
     page.click(".lloom-root .lloom-progress >> text=Cancel")
     printed(page, "ended True")
     page.wait_for_selector(".lloom-root .lloom-progress", state="detached")
+
+
+def test_hostile_text_is_shown_as_text_in_jupyterlab(open_notebook: Callable[..., Page]) -> None:
+    page = open_notebook(
+        "hostile",
+        f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom tests.test_view_page import hostile_session\n"
+        "l = hostile_session()\ncolumns = l.corpus.metadata_cols\n"
+        "view = l.vis(slice_col=columns[0], cols_to_show=columns)\n"
+        "view.state = {'concept': view.score_ids[0], 'tab': 'matrix', 'document': 1}\nview",
+    )
+    page.wait_for_selector(".lloom-root .lloom-pane-text")
+    seen = page.inner_text(".lloom-root")
+    for tab in ("overview", "overlap", "select", "history"):
+        page.click(f".lloom-root [data-tab={tab}]")
+        page.wait_for_selector(f".lloom-root [data-tab={tab}][aria-selected=true]")
+        seen += page.inner_text(".lloom-root")
+    assert page.evaluate("window.__ran ?? null") is None
+    assert page.locator(".lloom-root").locator(MADE).count() == 0
+    assert f"The bus is late {ATTACKS[1]} and wet." in seen
+    for attack in ATTACKS:
+        assert f"Name {' '.join(attack.split())}" in " ".join(seen.split())
 
 
 def test_the_view_works_in_marimo(browser: Browser, tmp_path: Path) -> None:
