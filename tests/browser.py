@@ -75,6 +75,24 @@ class launch:  # noqa: N801
         self._playwright.stop()
 
 
+_LATE_BROWSER: Final = os.environ.get("LLOOM_LATE_BROWSER")
+"""Milliseconds by which frames, scrolling and answers come late: finds tests, and code, that do not wait."""
+_LATE: Final = """(() => {
+    const frame = window.requestAnimationFrame.bind(window);
+    window.requestAnimationFrame = (run) => frame(() => setTimeout(() => run(performance.now()), MS));
+    window.cancelAnimationFrame = () => undefined;
+    const listen = EventTarget.prototype.addEventListener;
+    EventTarget.prototype.addEventListener = function (type, run, how) {
+        const late = type === "scroll" ? (event) => setTimeout(() => run.call(this, event), MS) : run;
+        return listen.call(this, type, late, how);
+    };
+    const Observer = window.ResizeObserver;
+    window.ResizeObserver = class extends Observer {
+        constructor(run) { super((...told) => setTimeout(() => run(...told), MS)); }
+    };
+})()"""
+
+
 def serve_view(page: Page) -> list[str]:
     """Serve the test page and the built view from the disk to `page`; gives what else was asked for."""
     refused: list[str] = []
@@ -109,6 +127,9 @@ def open_view(browser: Browser) -> Iterator[OpenView]:
     def open_page(*, width: int = 1280, height: int = 900, **query: Any) -> Page:
         page = browser.new_page(viewport={"width": width, "height": height})
         page.set_default_timeout(8000)
+        if _LATE_BROWSER:
+            page.add_init_script(_LATE.replace("MS", _LATE_BROWSER))
+            query.setdefault("late", _LATE_BROWSER)
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)

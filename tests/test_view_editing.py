@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.view_talk import concept_names, edits, sent, trait, wait_for_sent
 
 if TYPE_CHECKING:
@@ -54,6 +56,18 @@ def test_a_changed_criterion_shows_its_price_before_anything_is_spent(open_view:
     assert sent(page, "score") == []
     assert "Criterion changed" in card(page, 1).inner_text()
     assert page.evaluate("document.activeElement.textContent") == "Edit"
+
+
+@pytest.mark.parametrize("leave", ["Escape", "Enter"])
+def test_the_form_in_the_detail_gives_the_focus_back(open_view: OpenView, leave: str) -> None:
+    page = open_view(docs=200, state={"concept": "concept-0"})
+    detail = page.locator(".lloom-detail")
+    detail.get_by_role("button", name="Edit").click()
+    detail.get_by_label("Name").fill("Cost of energy")
+    page.keyboard.press(leave)
+    detail.locator(".lloom-editor").wait_for(state="detached")
+    assert page.evaluate("document.activeElement.textContent") == "Edit"
+    assert len(edits(page)) == (leave == "Enter")
 
 
 def test_rescoring_is_asked_for_by_its_own_button(open_view: OpenView) -> None:

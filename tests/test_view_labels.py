@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.view_talk import edits, trait
+from tests.view_talk import edits, trait, wait_for_sent
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -51,6 +51,7 @@ def test_scores_are_judged_with_the_keyboard(open_view: OpenView) -> None:
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_document_that_a_key_judges_is_in_sight(open_view: OpenView, width: int) -> None:
     page = open_view(docs=2000, width=width, state=CONCEPT)
+    page.locator(".lloom-example-text").first.wait_for()
     page.locator(".lloom-table").focus()
     page.keyboard.press("n")
     sign = page.locator(".lloom-row .lloom-sign")
@@ -77,11 +78,36 @@ def test_a_note_says_why(open_view: OpenView) -> None:
     page.keyboard.press("e")
     page.keyboard.type("only jokes about yuns")
     page.keyboard.press("Enter")
-    page.wait_for_function("window.lloom.model.get('labels')[0]?.note !== ''")
+    page.wait_for_function("(window.lloom.model.get('labels')[0]?.note ?? '') !== ''")
     [label] = trait(page, "labels")
     assert (label["verdict"], label["note"]) == ("wrong", "only jokes about yuns")
     assert len(edits(page)) == 2
     page.locator(".lloom-labels-note", has_text="only jokes about yuns").wait_for()
+
+
+def test_nothing_typed_is_lost_while_the_kernel_answers(open_view: OpenView) -> None:
+    page = open_view(docs=300, state=CONCEPT)
+    page.evaluate("window.lloom.model.late = 400")
+    page.locator(".lloom-table").focus()
+    page.keyboard.press("y")
+    page.keyboard.press("e")
+    page.keyboard.type("a clear case")
+    page.keyboard.press("Enter")
+    assert trait(page, "labels") == []
+    page.locator(".lloom-labels-note", has_text="a clear case").wait_for()
+    [label] = trait(page, "labels")
+    assert (label["verdict"], label["note"]) == ("right", "a clear case")
+    assert len(edits(page)) == 2
+
+
+def test_a_verdict_pressed_twice_is_taken_away_however_late_the_kernel_is(open_view: OpenView) -> None:
+    page = open_view(docs=300, state=CONCEPT)
+    page.evaluate("window.lloom.model.late = 300")
+    page.locator(".lloom-table").focus()
+    page.keyboard.press("y")
+    page.keyboard.press("y")
+    wait_for_sent(page, "edit", 2)
+    assert [edit["verdict"] for edit in edits(page)] == ["right", None]
 
 
 def test_changing_a_verdict_keeps_its_note(open_view: OpenView) -> None:

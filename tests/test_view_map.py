@@ -87,6 +87,10 @@ def test_every_group_is_drawn_in_its_colour(open_view: OpenView) -> None:
     page.wait_for_function("document.querySelectorAll('.lloom-map-legend-item').length === 9")
     counts = [int(text) for text in page.locator(".lloom-map-legend-n").all_inner_texts()]
     assert sum(counts) == 400
+    for _ in range(50):
+        if colours(page) >= 9:
+            break
+        page.wait_for_timeout(50)
     assert colours(page) >= 9
 
 

@@ -32,7 +32,8 @@ def test_what_is_typed_is_text_everywhere_it_appears(open_view: OpenView) -> Non
     page.locator(".lloom-editor").get_by_label("Name").fill(IMAGE)
     page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_role("button", name="Undo: rename").wait_for()
-    assert page.locator(".lloom-card-name").first.inner_text() == IMAGE
+    assert concept_names(page)[0] == IMAGE
+    page.locator('[data-concept="concept-0"] .lloom-card-name', has_text=IMAGE).wait_for()
     for tab in ("History", "Overlap", "Matrix", "Overview"):
         page.get_by_role("tab", name=tab).click()
         assert IMAGE in page.locator(".lloom-root").inner_text(), tab

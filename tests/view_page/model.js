@@ -20,6 +20,8 @@ export class MockModel {
     this.listeners = new Map();
     this.sent = [];
     this.saves = 0;
+    // Milliseconds until a message is answered.
+    this.late = 0;
   }
   get(name) {
     return this.traits[name];
@@ -46,7 +48,8 @@ export class MockModel {
   }
   send(message) {
     this.sent.push(message);
-    Promise.resolve(this.answer(message, this)).then((reply) => {
+    const time = new Promise((go) => (this.late > 0 ? setTimeout(go, this.late) : go()));
+    time.then(() => this.answer(message, this)).then((reply) => {
       if (reply === null) return;
       const { buffers = [], ...content } = reply;
       this.emit("msg:custom", { ...content, id: message.id, ok: !("error" in content) }, buffers);

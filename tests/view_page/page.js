@@ -20,7 +20,8 @@ const traits = traitsOf(corpus, {
   state: JSON.parse(asked.get("state") ?? "{}"),
 });
 if (asked.has("dark")) document.body.classList.add("dark");
-// `silent` kinds of message are never answered, `refuse` ones refused; `timeout` shortens the wait for answers.
+// `silent` kinds of message are never answered, `refuse` ones refused; answers come `late`
+// milliseconds later; `timeout` shortens the wait for them.
 const silent = new Set(asked.get("silent")?.split(","));
 const refused = new Set(asked.get("refuse")?.split(","));
 const answer = editing(corpus, answerOf(corpus));
@@ -29,6 +30,7 @@ const model = new MockModel(traits, (message, asked) => {
   if (refused.has(message.kind)) return { error: `${message.kind} is refused here.` };
   return answer(message, asked);
 });
+if (asked.has("late")) model.late = number("late");
 if (asked.has("timeout")) {
   const wait = window.setTimeout;
   window.setTimeout = (run, ms, ...rest) => wait(run, ms >= 30_000 ? number("timeout") : ms, ...rest);

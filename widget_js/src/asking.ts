@@ -1,4 +1,4 @@
-/** A request that a component has under way: busy, failed with a way to ask again, or done. */
+/** Requests that a component has under way: busy, failed with a way to ask again, or done. */
 
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { failure } from "./loading";
@@ -9,7 +9,7 @@ export interface Asking {
   problem: Problem | null;
   /** Runs `work`; true if it ended well. Its failure becomes `problem`. */
   ask(work: () => Promise<void>): Promise<boolean>;
-  /** Runs the last work again. */
+  /** Runs again the work that failed. */
   again(): Promise<boolean>;
   dismiss(): void;
 }
@@ -17,7 +17,8 @@ export interface Asking {
 export function useAsking(): Asking {
   const [waiting, setWaiting] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
-  const last = useRef<(() => Promise<void>) | null>(null);
+  const under = useRef(0);
+  const failed = useRef<(() => Promise<void>) | null>(null);
   const alive = useRef(true);
   useEffect(() => {
     alive.current = true;
@@ -26,20 +27,22 @@ export function useAsking(): Asking {
     };
   }, []);
   const ask = useCallback(async (work: () => Promise<void>): Promise<boolean> => {
-    last.current = work;
+    under.current += 1;
     setWaiting(true);
     setProblem(null);
     try {
       await work();
       return true;
     } catch (error) {
+      failed.current = work;
       if (alive.current) setProblem(failure(error));
       return false;
     } finally {
-      if (alive.current) setWaiting(false);
+      under.current -= 1;
+      if (alive.current) setWaiting(under.current > 0);
     }
   }, []);
-  const again = useCallback(async () => (last.current === null ? true : ask(last.current)), [ask]);
+  const again = useCallback(async () => (failed.current === null ? true : ask(failed.current)), [ask]);
   const dismiss = useCallback(() => setProblem(null), []);
   return { waiting, problem, ask, again, dismiss };
 }

@@ -52,14 +52,26 @@ export function labelOf(labels: readonly Label[], row: number, conceptId: string
 }
 
 /** Sets a label; the same verdict again takes it away. The note stays with the label. */
-export async function mark(store: Store, row: number, conceptId: string, verdict: Verdict): Promise<void> {
-  const known = labelOf(store.labels.value, row, conceptId);
-  const next = known?.verdict === verdict ? null : verdict;
-  await store.edit({ action: "label", row, concept_id: conceptId, verdict: next, note: next === null ? "" : (known?.note ?? "") });
+export function mark(store: Store, row: number, conceptId: string, verdict: Verdict): Promise<void> {
+  return change(store, row, conceptId, (known) =>
+    known?.verdict === verdict ? { verdict: null, note: "" } : { verdict, note: known?.note ?? "" },
+  );
 }
 
 /** Notes why; a note without a verdict is a label that says "unsure". */
-export async function annotate(store: Store, row: number, conceptId: string, note: string): Promise<void> {
-  const verdict = labelOf(store.labels.value, row, conceptId)?.verdict ?? "unsure";
-  await store.edit({ action: "label", row, concept_id: conceptId, verdict, note: note.trim() });
+export function annotate(store: Store, row: number, conceptId: string, note: string): Promise<void> {
+  return change(store, row, conceptId, (known) => ({ verdict: known?.verdict ?? "unsure", note: note.trim() }));
+}
+
+/** Changes a label from what it is once the kernel has answered what was asked of it before. */
+function change(
+  store: Store,
+  row: number,
+  conceptId: string,
+  next: (known: Label | null) => { verdict: Verdict | null; note: string },
+): Promise<void> {
+  return store.inTurn(`${row} ${conceptId}`, async () => {
+    const known = labelOf(store.labels.value, row, conceptId);
+    await store.edit({ action: "label", row, concept_id: conceptId, ...next(known) });
+  });
 }

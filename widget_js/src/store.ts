@@ -68,6 +68,7 @@ export class Store {
   readonly documents: Documents;
 
   readonly #ends: (() => void)[] = [];
+  readonly #turns = new Map<string, Promise<void>>();
   readonly #rereads = new Map<TraitName, () => void>();
 
   constructor(readonly source: Source) {
@@ -161,6 +162,16 @@ export class Store {
   /** Asks for a change of the codebook or of a label; the ids of the concepts that came of it. */
   async edit(edit: Edit): Promise<string[]> {
     return (await this.source.request("edit", edit)).concept_ids ?? [];
+  }
+
+  /** Runs `work` once what was asked for under the same key has ended, so that it sees what came of it. */
+  inTurn(key: string, work: () => Promise<void>): Promise<void> {
+    const turn = (this.#turns.get(key) ?? Promise.resolve()).then(work);
+    const ended = turn.catch(() => undefined).then(() => {
+      if (this.#turns.get(key) === ended) this.#turns.delete(key);
+    });
+    this.#turns.set(key, ended);
+    return turn;
   }
 
   dispose(): void {

@@ -2,6 +2,7 @@
 
 import { useRef, useState } from "preact/hooks";
 import type { Agreement } from "../agreement";
+import { useFocusBack } from "../focus";
 import { counted, percent } from "../format";
 import type { Lens } from "../pages";
 import type { Concept } from "../protocol";
@@ -29,11 +30,7 @@ export function ConceptCard({ store, concept, matches, agreement, showSeed, chos
   const [editing, setEditing] = useState(false);
   const card = useRef<HTMLLIElement>(null);
   const editable = store.editable.value;
-  const stop = (): void => {
-    setEditing(false);
-    // The form is gone with the next frame: focus goes back to where it was opened from.
-    requestAnimationFrame(() => card.current?.querySelector<HTMLElement>("[data-edit]")?.focus());
-  };
+  useFocusBack(card, editing, "[data-edit]");
   void store.documents.pages.version.value;
   const shown = concept.examples
     .slice(0, SHOWN_EXAMPLES)
@@ -42,7 +39,7 @@ export function ConceptCard({ store, concept, matches, agreement, showSeed, chos
   return (
     <li ref={card} class="lloom-card" data-concept={concept.id} data-chosen={editable && chosen}>
       {editing ? (
-        <ConceptEditor store={store} concept={concept} onDone={stop} />
+        <ConceptEditor store={store} concept={concept} onDone={() => setEditing(false)} />
       ) : (
         <>
           <h2 class="lloom-card-name">

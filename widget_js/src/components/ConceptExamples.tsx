@@ -1,6 +1,6 @@
 /** The representative examples of a concept. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { snippetOf } from "../marks";
 import type { Concept } from "../protocol";
 import type { Store } from "../store";
@@ -15,7 +15,7 @@ export function ConceptExamples({ store, concept }: { store: Store; concept: Con
   const version = pages.version.value;
   const examples = all ? concept.examples : concept.examples.slice(0, FEW);
   useEffect(() => pages.want("examples", examples, lens), [concept.id, all, version, examples.length]);
-  useEffect(() => setAll(false), [concept.id]);
+  useLayoutEffect(() => setAll(false), [concept.id]);
   const hidden = concept.examples.length - examples.length;
   return (
     <div class="lloom-examples">

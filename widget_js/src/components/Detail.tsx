@@ -1,6 +1,7 @@
 /** A concept: what it means, how many documents show it, how scores and slices spread, and examples. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useFocusBack } from "../focus";
 import { count, counted, percent } from "../format";
 import { rowFor } from "../rows";
 import { countOf } from "../scores";
@@ -19,12 +20,14 @@ export function Detail({ store }: { store: Store }) {
   const concept = id === null ? undefined : store.conceptById.value.get(id);
   const row = rowFor(store, id);
   const [editing, setEditing] = useState(false);
-  useEffect(() => setEditing(false), [id]);
+  const section = useRef<HTMLElement>(null);
+  useLayoutEffect(() => setEditing(false), [id]);
+  useFocusBack(section, editing, "[data-edit]");
   if (row === null && concept === undefined) return <AllDocuments store={store} />;
   const place = row?.place ?? 0;
   const { matches, scored } = row === null ? { matches: 0, scored: 0 } : countOf(store.tally.value, place, slice, threshold);
   return (
-    <section class="lloom-detail" aria-label="Concept">
+    <section class="lloom-detail" ref={section} aria-label="Concept">
       <div class="lloom-detail-head">
         <h2 class="lloom-detail-name">{concept?.name ?? row?.name}</h2>
         {concept?.stale === true && (

@@ -1,6 +1,6 @@
 /** A whole document beside the list, with its score on every concept and what shows each. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { useAsking } from "../asking";
 import { focusedBeside } from "../focus";
 import { judge } from "../labelling";
@@ -29,10 +29,11 @@ export function DocumentPane({ store }: { store: Store }) {
   const [noted, setNoted] = useState("");
   const judged = `${row} ${marked}`;
   const setNoting = (on: boolean): void => setNoted(on ? judged : "");
-  useEffect(() => setChosen(null), [row, store.state.value.concept]);
+  useLayoutEffect(() => setChosen(null), [row, store.state.value.concept]);
   const close = (): void => store.update({ document: null });
-  // Opened from the list or an example: focus goes with the eye, and back when it closes.
-  useEffect(() => {
+  // Opened from the list or an example: focus goes with the eye, and back when it closes. Both at once, since
+  // a key that comes before the next frame must find its place.
+  useLayoutEffect(() => {
     const before = focusedBeside(pane.current);
     pane.current?.focus({ preventScroll: true });
     return () => {

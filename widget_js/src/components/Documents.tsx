@@ -1,7 +1,7 @@
 /** The documents that pass: how many of how many, the filters, and the table. */
 
 import type { RefObject } from "preact";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { useAsking } from "../asking";
 import { count } from "../format";
 import { judge } from "../labelling";
@@ -43,7 +43,7 @@ export function Documents({ store, scroller }: { store: Store; scroller: RefObje
   const setNoting = (on: boolean): void => setNoted(on ? judged : "");
   const onJudge = (event: KeyboardEvent): boolean =>
     judge(event, { store, row: store.documents.cursor.value, conceptId: state.concept, asking: labelling, note: () => setNoting(true) });
-  useEffect(() => setOpen(null), [state.concept]);
+  useLayoutEffect(() => setOpen(null), [state.concept]);
   useLayoutEffect(() => {
     const frame = scroller.current;
     const section = head.current?.parentElement;

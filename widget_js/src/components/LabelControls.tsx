@@ -1,6 +1,6 @@
 /** Is the score right? Three buttons and a note, for one document and one concept. */
 
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Asking } from "../asking";
 import { annotate, labelOf, mark, VERDICTS } from "../labelling";
 import type { Store } from "../store";
@@ -24,7 +24,11 @@ export function LabelControls({ store, row, conceptId, asking, noting: open, onN
   useLayoutEffect(() => {
     if (open) field.current?.focus();
   }, [open]);
-  useEffect(() => setNote(label?.note ?? ""), [label?.note, row, conceptId]);
+  const kept = label?.note ?? "";
+  // What is being written stays, whatever arrives meanwhile.
+  useLayoutEffect(() => {
+    if (!open) setNote(kept);
+  }, [open, kept, row, conceptId]);
   if (!store.editable.value) return label === null ? null : <Told verdict={label.verdict} note={label.note} />;
   const keep = (): void => {
     void asking.ask(() => annotate(store, row, conceptId, note)).then((ended) => ended && setOpen(false));
@@ -79,7 +83,7 @@ export function LabelControls({ store, row, conceptId, asking, noting: open, onN
               setOpen(false);
             }}
           />
-          <button type="submit" class="lloom-button" disabled={asking.waiting}>
+          <button type="submit" class="lloom-button">
             Keep
           </button>
         </form>

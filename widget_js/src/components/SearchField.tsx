@@ -1,6 +1,6 @@
 /** The search of texts: sent when typing pauses, or at once by Enter. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Store } from "../store";
 
 const PAUSE_MS = 200;
@@ -11,7 +11,7 @@ export function SearchField({ store }: { store: Store }) {
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const sent = useRef(query);
   // A query that was set elsewhere (another view, Python, reset) shows here.
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (query !== sent.current) setTyped(query);
     sent.current = query;
   }, [query]);
