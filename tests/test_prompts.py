@@ -44,7 +44,7 @@ TOPIC = Concept("Transport", "Does the text discuss transport?", id="topic")
 CANDIDATES = (Candidate(LATE, 9), Candidate(UNSAFE, 4), Candidate(NO_SHOW, 3), Candidate(TOPIC, 30))
 ITEMS = (
     Item("a", "blames the operator for the bus that never comes"),
-    Item("b", "daughter late for school because of the bus"),
+    Item("a", "daughter late for school because of the bus"),
     Item("c", "wants a bike lane separated from cars"),
     Item("d", "wants money spent on drivers, not posters"),
 )
@@ -100,3 +100,14 @@ def test_a_second_try_shows_the_model_its_error() -> None:
     assert again.startswith("The question.")
     assert "no idea" in again
     assert "Expected a JSON object." in again
+
+
+def test_lines_of_one_document_are_told() -> None:
+    def told(*doc_ids: str) -> str:
+        task = SynthesizeConcepts(tuple(Item(d, f"line {n}") for n, d in enumerate(doc_ids)), 3)
+        return task.fields()["same_document_phrase"]
+
+    assert told("a", "b", "c") == ""
+    assert told("a", "a", "a") == ""
+    expected = " These lines come from the same document: 1, 3; 2, 4, 6."
+    assert told("a", "b", "a", "b", "c", "b") == expected

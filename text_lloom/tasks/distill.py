@@ -54,6 +54,8 @@ Write {n_bullets} of {n_words} words each for the text below{seeding_phrase}.
 - Each bullet point says one thing that this text says, with its reason if there is room.
 - Begin with the stance where there is one (calls for, wants, fears, blames, mocks, thanks, opposes, asks); \
 for findings, systems and events begin with the thing itself. Never "discusses", "mentions" or "the author".
+- Say it no more firmly than the text does: what "may" or "could" be stays so, a worry is not blame, a \
+remark not a demand.
 - Keep the particular, above all whom or what it is about: "fears losing his job to automation" rather \
 than "worries about technology".
 - Report hostile or offensive content plainly and without euphemism, insults in their own words.
