@@ -716,7 +716,7 @@ async def test_spans_come_back_through_map(server: InferenceServer) -> None:
     lane = {"label": "WAY", "start": 22, "end": 26, "text": "lane", "score": 0.9}
     assert found["answer"].tolist() == [[bus], [lane], [], [bus]]
     assert found["place"].tolist() == list("abcd")
-    assert server.asked == [TEXTS[:2], TEXTS[2:]], "equal texts are sent once"
+    assert sorted(server.asked, key=len) == [TEXTS[2:], TEXTS[:2]], "equal texts are sent once"
     assert session.ledger.totals(step="map").requests == 2
 
 

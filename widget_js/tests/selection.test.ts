@@ -13,6 +13,7 @@ const evidence = (over: Partial<Evidence> = {}): Evidence => ({
   also: [],
   sliceCodes: Uint16Array.of(0, 1, 0, 1, NO_SLICE, 0),
   columns: new Map(),
+  texts: new Map(),
   places: null,
   found: null,
   ...over,
