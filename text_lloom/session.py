@@ -6,7 +6,7 @@ import functools
 import itertools
 import time
 import warnings
-from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral
@@ -22,11 +22,10 @@ from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.classifier import Classifier
 from text_lloom.llm.defaults import Models
 from text_lloom.llm.engine import Answerer
-from text_lloom.llm.fallback import Fallbacks
-from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.journal import open_journal
-from text_lloom.llm.model import Embedder, EmbedModel, Model
+from text_lloom.llm.model import EmbedModel, Model
 from text_lloom.llm.numeric import finite_number
+from text_lloom.llm.parts import is_remote, single_models
 from text_lloom.llm.portal import Stop
 from text_lloom.llm.posing import StepSettings
 from text_lloom.llm.providers.openai import OpenAIModel
@@ -59,7 +58,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from narwhals.typing import IntoDataFrame
 
-__all__ = ["Session", "Summary", "check_count", "is_remote"]
+__all__ = ["Session", "Summary", "check_count"]
 
 
 class Summary(NamedTuple):
@@ -539,7 +538,8 @@ class Session:
 
     def _spent(self) -> float:
         """US dollars so far, at the models' prices where the provider reported no tokens."""
-        prices = {model.label: model.cost for model in _priced_models(self.models)}
+        asked = [part for model in self.models for part in single_models(model)]
+        prices = {part.label: part.cost for part in asked if isinstance(part, (Model, EmbedModel))}
         usd = 0.0
         for attempt in self.ledger.attempts:
             price = prices.get(attempt.model)
@@ -746,26 +746,6 @@ class Session:
                 f"{', …' if len(cut) > 5 else ''}.",
                 stacklevel=2,
             )
-
-
-def is_remote(model: Answerer | Embedder) -> bool:
-    """Whether replies of a model are worth keeping: all but those of solvers on this machine."""
-    if isinstance(model, Fallbacks):
-        return any(is_remote(part) for part in model.models)
-    if isinstance(model, HybridEmbedModel):
-        return any(is_remote(part) for part in model.parts)
-    return isinstance(model, (Model, EmbedModel, Classifier))
-
-
-def _priced_models(models: Iterable[Answerer | Embedder]) -> Iterator[Model | EmbedModel]:
-    """The models that may have a price, those asked in turn or together one by one."""
-    for model in models:
-        if isinstance(model, (Model, EmbedModel)):
-            yield model
-        elif isinstance(model, Fallbacks):
-            yield from _priced_models(model.models)
-        elif isinstance(model, HybridEmbedModel):
-            yield from _priced_models(model.parts)
 
 
 async def _declined() -> None:
