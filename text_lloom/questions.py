@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
+from text_lloom.consent import declined
 from text_lloom.errors import InputError
 from text_lloom.llm.defaults import ModelSpec, model_of
 from text_lloom.llm.engine import Answerer, ask_all
@@ -53,7 +54,7 @@ def plan_map(
     if asked.template is not None:
         tasks[0].prompt()  # a prompt function that fails does so now
     if not session._may_spend(estimate_map(answering, tasks), "asking the question", confirm):
-        return _declined()
+        return declined()
 
     if session._run.store is None and is_remote(answering):
         session._run.store = open_journal(session._cache)
@@ -91,7 +92,3 @@ def _check(model: Answerer, settings: StepSettings) -> None:
     for part in single_models(model):
         if not isinstance(part, Solver):
             part.check_params(settings.params)
-
-
-async def _declined() -> None:
-    return None

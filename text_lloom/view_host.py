@@ -20,6 +20,7 @@ from text_lloom.llm.portal import is_portal_thread, start
 from text_lloom.operators.estimate import Estimate, estimate_score
 from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring
 from text_lloom.progress import Meter, StepProgress, StepState
+from text_lloom.scoring import plan_score
 from text_lloom.tasks import ScoreDocuments
 from text_lloom.widget.host import Draft, Host, ScoringEstimate, ViewOptions
 
@@ -206,7 +207,7 @@ class SessionHost(Host):
                 raise InputError("The session is at work already. Wait until it is done, or cancel it.")
             self._scoring = True
         try:
-            work = session._plan_score(list(concept_ids), confirm=False)
+            work = plan_score(session, list(concept_ids), confirm=False)
         except BaseException:
             self._scoring = False
             raise

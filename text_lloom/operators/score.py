@@ -12,10 +12,17 @@ from text_lloom.corpus import Document
 from text_lloom.errors import InputError
 from text_lloom.llm.engine import Answerer, ask_all
 from text_lloom.llm.run import Failure, Run
+from text_lloom.quotes import locate_quote
 from text_lloom.scores import ScoreTable
 from text_lloom.tasks import Scored, ScoreDocuments, SummarizeConcept
 
-__all__ = ["CONCEPTS_PER_CALL", "plan_scoring", "score_documents", "summarize_concepts"]
+__all__ = [
+    "CONCEPTS_PER_CALL",
+    "plan_scoring",
+    "relocate_highlights",
+    "score_documents",
+    "summarize_concepts",
+]
 
 CONCEPTS_PER_CALL = 8
 _EXAMPLES = 6
@@ -127,6 +134,21 @@ async def score_documents(
             run.failures.extend(again)
             raise
     return run.failures[before:]
+
+
+def relocate_highlights(tasks: Sequence[ScoreDocuments], table: ScoreTable) -> None:
+    """Put highlights of questions about excerpts as they stand in the full documents."""
+    for task in tasks:
+        for document in task.documents:
+            text = table.corpus.text_of(document.id)
+            if document.text in text:
+                continue
+            for concept in task.concepts:
+                judgement = table.judgement(concept, document.id)
+                if judgement.highlight and judgement.highlight not in text:
+                    found = locate_quote(judgement.highlight, text)
+                    there = replace(judgement, highlight=found.text, match=found.match)
+                    table.put(concept, document.id, there)
 
 
 async def summarize_concepts(
