@@ -553,12 +553,14 @@ async def test_a_concept_without_a_class_is_refused_before_anything_is_sent(serv
     frame = pd.DataFrame({"text": TEXTS * 4})
     model = model_of(server, {"Late buses": "bus"})
     session = wb.lloom(frame, text_col="text", distill_model="local", synth_model="local", score_model=model)
+    view = session.select()
     with pytest.raises(
         InputError, match=r"has no class for the concept 'Fares'.*it has classes for 'Late buses'"
     ):
         await session.add("Fares", "Does the text say that tickets cost too much?")
     assert server.asked == []
     assert "Fares" not in [concept.name for concept in session.concepts.values()]
+    assert view.concepts == [], "nor does an open view show it"
 
 
 async def test_summaries_that_cost_something_are_in_every_estimate() -> None:

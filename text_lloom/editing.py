@@ -323,13 +323,11 @@ def plan_add(
     confirm: bool | None = None,
 ) -> Coroutine[Any, Any, pd.DataFrame | None]:
     """The work of `lloom.add`, checked and agreed to."""
-    session._check_examples(ex_ids)
-    concept = session.concepts.add(name, prompt, example_ids=ex_ids, active=True)
-    session._changed()
+    concept = session.add_concept(name, prompt, ex_ids=ex_ids)
     try:
         return plan_score(session, [concept.id], get_highlights=get_highlights, confirm=confirm)
     except InputError:
-        session.concepts.undo()
+        session.undo()
         raise
 
 
@@ -344,16 +342,17 @@ def plan_edit(
     confirm: bool | None = None,
 ) -> Coroutine[Any, Any, pd.DataFrame | None]:
     """The work of `lloom.edit`, checked and agreed to."""
-    concept = session._one(c_id)
-    had_scores = concept.id in session.table
-    if ex_ids is not None:
-        session._check_examples(ex_ids)
-    if name is not None and name != concept.name:
-        concept = session.concepts.rename(concept.id, name)
-    if prompt is not None and prompt != concept.criteria:
-        concept = session.concepts.edit(concept.id, prompt)
-    if ex_ids is not None:
-        concept.example_ids = list(ex_ids)
+    with session._edit_lock:
+        concept = session._one(c_id)
+        had_scores = concept.id in session.table
+        if ex_ids is not None:
+            session._check_examples(ex_ids)
+        if name is not None and name != concept.name:
+            concept = session.concepts.rename(concept.id, name)
+        if prompt is not None and prompt != concept.criteria:
+            concept = session.concepts.edit(concept.id, prompt)
+        if ex_ids is not None:
+            concept.example_ids = list(ex_ids)
     session._changed()
     if not had_scores:
         return declined()
