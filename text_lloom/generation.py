@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from text_lloom.consent import declined
 from text_lloom.errors import InputError
+from text_lloom.llm.numeric import whole_number
 from text_lloom.operators.asking import GEN_STEPS, STEPS, PromptSpec, split_params, step_settings
 from text_lloom.operators.estimate import Estimate, estimate_gen
 from text_lloom.operators.generate import Generation, generate
@@ -18,7 +19,7 @@ from text_lloom.operators.parameters import GenParameters, suggest_parameters
 from text_lloom.operators.review import select_concepts
 from text_lloom.operators.score import plan_scoring
 from text_lloom.scoring import estimate_scoring, score_selected, stand_ins
-from text_lloom.session import Session, check_count
+from text_lloom.session import Session
 from text_lloom.tasks import Candidate
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def plan_gen_auto(
     confirm: bool | None = None,
 ) -> Coroutine[Any, Any, pd.DataFrame | None]:
     """The work of `lloom.gen_auto`, checked and agreed to."""
-    check_count("max_concepts", max_concepts)
+    max_concepts = whole_number(max_concepts, what="max_concepts")
     generation = _generation(session, seed, params, n_synth, custom_prompts, True, tuple(STEPS))
     estimate = estimate_generation(session, generation.parameters) + estimate_scoring(
         session,
@@ -80,7 +81,7 @@ def plan_gen_auto(
 
 def plan_select_auto(session: Session, max_concepts: int) -> Coroutine[Any, Any, None]:
     """The work of `lloom.select_auto`, checked."""
-    check_count("max_concepts", max_concepts)
+    max_concepts = whole_number(max_concepts, what="max_concepts")
     session._need_concepts()
     return _select_auto(session, max_concepts)
 
@@ -121,14 +122,13 @@ def _generation(
     auto_review: bool,
     steps: Sequence[str] = GEN_STEPS,
 ) -> Generation:
-    check_count("n_synth", n_synth)
     if seed is not None and not isinstance(seed, str):
         raise InputError(f"seed={seed!r} must be text, such as seed='social issues'.")
     counts, by_step = split_params(params, steps)
     return Generation(
         parameters=parameters_for(session, counts),
         seed=seed.strip() or None if seed else None,
-        n_synth=n_synth,
+        n_synth=whole_number(n_synth, what="n_synth"),
         settings=step_settings(session.models, steps=steps, params=by_step, prompts=custom_prompts),
         left_out=[step for step, prompt in (custom_prompts or {}).items() if prompt is None],
         auto_review=auto_review,

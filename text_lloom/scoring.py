@@ -20,7 +20,7 @@ from text_lloom.errors import InputError, UnknownName
 from text_lloom.llm.batches import BatchJob, batch_model
 from text_lloom.llm.classifier import Classifier
 from text_lloom.llm.engine import Answerer
-from text_lloom.llm.numeric import finite_number
+from text_lloom.llm.numeric import positive_seconds, whole_number
 from text_lloom.llm.providers.openai import OpenAIModel
 from text_lloom.operators.asking import SCORE_STEPS, PromptSpec, score_settings
 from text_lloom.operators.estimate import Estimate, estimate_score
@@ -74,17 +74,16 @@ def plan_score(
 ) -> Coroutine[Any, Any, pd.DataFrame | None]:
     """The work of `lloom.score`, checked and agreed to."""
     form = ScoringForm(
-        batch_size=batch_size,
-        get_highlights=get_highlights,
-        ignore_existing=ignore_existing,
-        concepts_per_call=concepts_per_call,
+        batch_size=whole_number(batch_size, what="batch_size"),
+        get_highlights=bool(get_highlights),
+        ignore_existing=bool(ignore_existing),
+        concepts_per_call=whole_number(concepts_per_call, what="concepts_per_call"),
         score_on=score_on,
         mode=mode,
-        wait=wait,
-        poll_seconds=poll_seconds,
+        wait=bool(wait),
+        poll_seconds=positive_seconds(poll_seconds, what="poll_seconds"),
     )
     is_batch(session, mode)
-    _check_seconds("poll_seconds", poll_seconds)
     settings = score_settings(session.models, session._run.settings, params, custom_prompts)
     concepts = _concepts_to_score(session, c_ids, score_all)
     table = session.table if df is None else ScoreTable(session._other_corpus(df))
@@ -374,12 +373,6 @@ def _concepts_to_score(session: Session, c_ids: Sequence[str] | None, score_all:
 
 def _pairs(task: ScoreDocuments) -> Iterator[Pair]:
     return itertools.product(task.doc_ids, task.concept_ids)
-
-
-def _check_seconds(name: str, value: object) -> None:
-    seconds = finite_number(value)
-    if seconds is None or seconds <= 0:
-        raise InputError(f"{name}={value!r} must be a positive number of seconds.")
 
 
 def _warn_of_waiting(tasks: Sequence[ScoreDocuments], waiting: Collection[Pair]) -> None:

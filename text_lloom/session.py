@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from text_lloom.errors import InputError, UnknownName
 from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.defaults import Models
 from text_lloom.llm.journal import open_journal
+from text_lloom.llm.numeric import whole_number
 from text_lloom.llm.parts import is_remote
 from text_lloom.llm.portal import Stop
 from text_lloom.llm.posing import StepSettings
@@ -32,7 +32,7 @@ from text_lloom.scoring_book import Scorings
 if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
 
-__all__ = ["Session", "check_count"]
+__all__ = ["Session"]
 
 
 class Session:
@@ -68,8 +68,7 @@ class Session:
         self.concepts = Codebook()
         self.table = ScoreTable(corpus)
         self.debug = debug
-        check_count("random_state", random_state, least=0)
-        self.random_state = random_state
+        self.random_state = whole_number(random_state, what="random_state", least=0)
         self.concept_history: dict[int, list[Concept]] = {}
         self.time: dict[tuple[str, str], float] = {}
         self.cost: dict[tuple[str, str], float] = {}
@@ -92,7 +91,7 @@ class Session:
             vectors=journal,
             progress=StepProgress(lambda: self._run),
             policy=retry or RetryPolicy(),
-            random_state=random_state,
+            random_state=self.random_state,
         )
 
         self._scorings = Scorings(self._run.failures)
@@ -199,13 +198,3 @@ class Session:
                 f"{', …' if len(cut) > 5 else ''}.",
                 stacklevel=2,
             )
-
-
-def check_count(name: str, value: object, *, least: int = 1) -> None:
-    """Refuse what is not a whole number of at least `least`.
-
-    Raises:
-        InputError: Names the argument and its value.
-    """
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise InputError(f"{name}={value!r} must be a whole number of at least {least}.")

@@ -37,6 +37,7 @@ from text_lloom.generation import (
 )
 from text_lloom.llm.batches import BatchJob
 from text_lloom.llm.defaults import EmbedSpec, ModelSpec, resolve_models
+from text_lloom.llm.numeric import whole_number
 from text_lloom.llm.portal import run_async, run_sync
 from text_lloom.llm.rates import rate_status
 from text_lloom.llm.retry import RetryPolicy
@@ -64,7 +65,6 @@ from text_lloom.scoring import (
     plan_score,
     stand_ins,
 )
-from text_lloom.session import check_count
 from text_lloom.tasks.map import Quote
 from text_lloom.viewing import Viewing
 
@@ -470,8 +470,7 @@ class lloom(Viewing):
         if n_concepts is None:
             self._need_concepts()
         else:
-            check_count("n_concepts", n_concepts)
-            concepts = stand_ins(n_concepts)
+            concepts = stand_ins(whole_number(n_concepts, what="n_concepts"))
         tasks = plan_scoring(
             list(self.corpus),
             concepts,

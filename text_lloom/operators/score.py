@@ -9,8 +9,8 @@ import numpy as np
 
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
-from text_lloom.errors import InputError
 from text_lloom.llm.engine import Answerer, ask_all
+from text_lloom.llm.numeric import whole_number
 from text_lloom.llm.run import Failure, Run
 from text_lloom.quotes import locate_quote
 from text_lloom.scores import ScoreTable
@@ -54,9 +54,8 @@ def plan_scoring(
     Raises:
         InputError: When a size is not positive.
     """
-    for name, value in (("batch_size", batch_size), ("concepts_per_call", concepts_per_call)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name}={value!r} must be a whole number of at least 1.")
+    batch_size = whole_number(batch_size, what="batch_size")
+    concepts_per_call = whole_number(concepts_per_call, what="concepts_per_call")
     known = texts or {}
     examples = {c.id: tuple(known[i] for i in c.example_ids if i in known)[:_EXAMPLES] for c in concepts}
     groups: dict[tuple[str, ...], list[Document]] = {}
