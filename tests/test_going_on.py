@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,6 +15,7 @@ from text_lloom import workbench as wb
 from text_lloom.errors import BudgetReached
 from text_lloom.llm import RetryPolicy
 from text_lloom.llm.spending import allow_paid_calls
+from text_lloom.scoring_book import ScoringForm
 from text_lloom.testing import FunctionModel
 
 ONCE = RetryPolicy(attempts=1, re_asks=0)
@@ -227,3 +229,29 @@ def test_failures_about_a_concept_that_is_gone_are_dropped(comments: pd.DataFram
     session.concepts.remove(gone.id)
     with pytest.warns(UserWarning, match="could not be answered"):
         assert session.sync.retry_failures() == 1
+
+
+def test_arguments_may_be_numbers_of_numpy_and_are_kept_with_the_session(
+    comments: pd.DataFrame, tmp_path: Path
+) -> None:
+    model = Flaky("Mill Lane")
+    three: Any = np.int64(3)
+    session = session_of(comments, model, n_concepts=2, random_state=three)
+    score(
+        session,
+        batch_size=np.int64(2),
+        concepts_per_call=np.int32(1),
+        get_highlights=np.bool_(False),
+        ignore_existing=np.bool_(True),
+        poll_seconds=np.float32(5),
+    )
+    session.export_html(tmp_path / "page.html", max_docs=three)
+    slices = session.slices("likes", max_slice_bins=three)
+    assert slices is not None
+    assert len(slices) == 3
+    again = wb.load(session.save(tmp_path, "session"), score_model=model, retry=ONCE)
+    assert again.random_state == 3
+    assert again._scorings.last is not None
+    assert again._scorings.last.form == ScoringForm(
+        batch_size=2, concepts_per_call=1, get_highlights=False, poll_seconds=5.0
+    )

@@ -48,8 +48,8 @@ FLOORS = [
     {"llm", "local"},
     {"operators"},
     {"analysis", "storage", "widget"},
-    {"session", "scoring", "questions", "consent", "progress"},
-    {"editing", "view_host", "viewing"},
+    {"session", "accounts", "consent", "generation", "progress", "questions", "scoring", "scoring_book"},
+    {"editing", "saving", "view_host", "viewing"},
     {"workbench", "concept_induction", "testing"},
     {"cli"},
 ]

@@ -18,6 +18,7 @@ import pytest
 
 import text_lloom.workbench as wb
 from tests.inference_server import InferenceServer, Reply, inference_server, output, outputs
+from tests.test_view_messages import ask
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
 from text_lloom.errors import (
@@ -34,11 +35,12 @@ from text_lloom.llm.journal import open_journal
 from text_lloom.llm.portal import run_async
 from text_lloom.llm.run import Run
 from text_lloom.llm.spans import Span, read_spans
+from text_lloom.llm.spending import allow_paid_calls
 from text_lloom.llm.tensors import read_outputs
 from text_lloom.operators.score import plan_scoring
 from text_lloom.scores import Judgement
 from text_lloom.tasks import Scored, SummarizeConcept
-from text_lloom.testing import TaskModel
+from text_lloom.testing import FunctionModel, TaskModel
 
 BUS = Concept("Late buses", "Does the text say that a bus was late?")
 LANE = Concept("Bike lanes", "Is the text about lanes for bicycles?")
@@ -551,12 +553,38 @@ async def test_a_concept_without_a_class_is_refused_before_anything_is_sent(serv
     frame = pd.DataFrame({"text": TEXTS * 4})
     model = model_of(server, {"Late buses": "bus"})
     session = wb.lloom(frame, text_col="text", distill_model="local", synth_model="local", score_model=model)
+    view = session.select()
     with pytest.raises(
         InputError, match=r"has no class for the concept 'Fares'.*it has classes for 'Late buses'"
     ):
         await session.add("Fares", "Does the text say that tickets cost too much?")
     assert server.asked == []
     assert "Fares" not in [concept.name for concept in session.concepts.values()]
+    assert view.concepts == [], "nor does an open view show it"
+
+
+async def test_summaries_that_cost_something_are_in_every_estimate() -> None:
+    """The classifier is free, but the synth model sums the concepts up."""
+    allow_paid_calls(True)  # a scripted model with a price; nothing is really paid
+    synth = FunctionModel(lambda prompt: {"summary": "Buses are late."}, cost=(1e-4, 1e-4))
+    session = wb.lloom(
+        pd.DataFrame({"text": TEXTS * 4}),
+        "text",
+        distill_model="local",
+        synth_model=synth,
+        score_model=InferenceProtocolModel("http://127.0.0.1:9", "topics", {"Late buses": 0}),
+    )
+    concept = session.add_concept(BUS.name, BUS.criteria)
+    estimate = session.estimate_score_cost()
+    assert [(step.step, step.usd_high == 0) for step in estimate.steps] == [
+        ("score", True),
+        ("summarize_concept", False),
+    ]
+    view = session.select()
+    shown = ask(view, "estimate", concept_ids=[concept.id])
+    assert (shown["usd_high"], shown["free"]) == (pytest.approx(estimate.usd_high), False)
+    reply = ask(view, "score", concept_ids=[concept.id], confirmed_usd=None)
+    assert "was not confirmed. Nothing was started" in reply["error"]
 
 
 @pytest.mark.parametrize("role", ["distill_model", "synth_model"])

@@ -27,7 +27,7 @@ from text_lloom.llm.run import Run
 from text_lloom.operators.asking import check_prompt
 from text_lloom.operators.cluster import ClusterMethod, cluster_vectors
 from text_lloom.operators.distill import distill_bullets, distill_quotes
-from text_lloom.operators.evaluate import Coverage, match_concepts
+from text_lloom.operators.evaluate import Coverage, known_concepts, match_concepts
 from text_lloom.operators.loop import loop, refine
 from text_lloom.operators.review import review_concepts
 from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring
@@ -328,9 +328,8 @@ async def auto_eval(
         model: Who compares.
         run: Ledger, budget and so on.
     """
-    known = {str(i): Concept.from_dict(item) for i, item in items.items()}
     found = [c if isinstance(c, Concept) else Concept(c, c) for c in concepts]
-    return await run_async(match_concepts(known, found, model, run=run or Run()))
+    return await run_async(match_concepts(known_concepts(items), found, model, run=run or Run()))
 
 
 def _template(step: str, prompt: str | None) -> Template | None:

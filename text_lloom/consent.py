@@ -9,7 +9,7 @@ from text_lloom.errors import InputError
 from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.operators.estimate import Estimate
 
-__all__ = ["is_interactive", "may_spend"]
+__all__ = ["declined", "is_interactive", "may_spend"]
 
 
 def may_spend(
@@ -66,6 +66,10 @@ def may_spend(
         stacklevel=3,
     )
     return True
+
+
+async def declined() -> None:
+    """The work of a step that the user declined: none."""
 
 
 def is_interactive() -> bool:

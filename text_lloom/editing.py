@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Coroutine, Hashable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from text_lloom.concept import Concept, Event
-from text_lloom.errors import InputError
+from text_lloom.consent import declined
+from text_lloom.errors import InputError, UnknownName
 from text_lloom.labels import Labels, Verdict, agreement
 from text_lloom.llm.defaults import EmbedSpec, resolve_models
 from text_lloom.llm.embedding import embed_all
 from text_lloom.llm.portal import run_sync
 from text_lloom.operators.estimate import estimate_embedding
+from text_lloom.scoring import plan_score
 from text_lloom.session import Session
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from text_lloom.analysis.splitting import SplitPart
 
-__all__ = ["Editing"]
+__all__ = ["Editing", "plan_add", "plan_edit"]
 
 _MOST_READ: Final = 20_000
 """Larger corpora are embedded for the map by their words alone, which takes a tenth of the time."""
@@ -303,8 +305,58 @@ class Editing(Session):
             self._layout = lay_out(vectors, random_state=self.random_state)
             return self._layout
 
-    def _one(self, concept: str) -> Concept:
-        return self._named(concept, unique=True)[0]
+    def _check_examples(self, ex_ids: Sequence[Hashable]) -> None:
+        if isinstance(ex_ids, str):
+            raise InputError(f"ex_ids={ex_ids!r} must be a list of document ids.")
+        for doc_id in ex_ids:
+            if not isinstance(doc_id, Hashable) or doc_id not in self.corpus.position:
+                raise UnknownName(doc_id, list(self.corpus.ids)[:1000], what="document id in ex_ids")
+
+
+def plan_add(
+    session: Editing,
+    name: str,
+    prompt: str,
+    ex_ids: Sequence[Hashable] = (),
+    get_highlights: bool = True,
+    *,
+    confirm: bool | None = None,
+) -> Coroutine[Any, Any, pd.DataFrame | None]:
+    """The work of `lloom.add`, checked and agreed to."""
+    concept = session.add_concept(name, prompt, ex_ids=ex_ids)
+    try:
+        return plan_score(session, [concept.id], get_highlights=get_highlights, confirm=confirm)
+    except InputError:
+        session.undo()
+        raise
+
+
+def plan_edit(
+    session: Editing,
+    c_id: str,
+    name: str | None = None,
+    prompt: str | None = None,
+    ex_ids: Sequence[Hashable] | None = None,
+    get_highlights: bool = True,
+    *,
+    confirm: bool | None = None,
+) -> Coroutine[Any, Any, pd.DataFrame | None]:
+    """The work of `lloom.edit`, checked and agreed to."""
+    with session._edit_lock:
+        concept = session._one(c_id)
+        had_scores = concept.id in session.table
+        if ex_ids is not None:
+            session._check_examples(ex_ids)
+        if name is not None and name != concept.name:
+            concept = session.concepts.rename(concept.id, name)
+        if prompt is not None and prompt != concept.criteria:
+            concept = session.concepts.edit(concept.id, prompt)
+        if ex_ids is not None:
+            concept.example_ids = list(ex_ids)
+    session._changed()
+    if not had_scores:
+        return declined()
+    return plan_score(session, [concept.id], get_highlights=get_highlights, confirm=confirm)
 
 
 def _list(names: Sequence[str], what: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
+from text_lloom.consent import declined
 from text_lloom.errors import InputError
 from text_lloom.llm.defaults import ModelSpec, model_of
 from text_lloom.llm.engine import Answerer, ask_all
@@ -12,10 +13,11 @@ from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.journal import open_journal
 from text_lloom.llm.model import Solver
 from text_lloom.llm.params import as_params
+from text_lloom.llm.parts import is_remote, single_models
 from text_lloom.llm.posing import StepSettings
 from text_lloom.operators.estimate import estimate_map
 from text_lloom.operators.mapping import check_columns, joined, map_tasks, question_of
-from text_lloom.session import Session, is_remote
+from text_lloom.session import Session
 from text_lloom.tasks.map import MAP_STEP, MapDocument
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def plan_map(
     if asked.template is not None:
         tasks[0].prompt()  # a prompt function that fails does so now
     if not session._may_spend(estimate_map(answering, tasks), "asking the question", confirm):
-        return _declined()
+        return declined()
 
     if session._run.store is None and is_remote(answering):
         session._run.store = open_journal(session._cache)
@@ -72,8 +74,9 @@ def _able(model: Answerer) -> Answerer:
     Raises:
         InputError: When none can.
     """
-    parts = model.models if isinstance(model, Fallbacks) else (model,)
-    able = tuple(part for part in parts if not isinstance(part, Solver) or part.can_solve(MapDocument))
+    able = tuple(
+        part for part in single_models(model) if not isinstance(part, Solver) or part.can_solve(MapDocument)
+    )
     if not able:
         raise InputError(
             f"{model.label!r} cannot answer questions of your own; pass a language model, such as "
@@ -86,10 +89,6 @@ def _check(model: Answerer, settings: StepSettings) -> None:
     """Refuse a system message that is no text, and parameters that a model does not have."""
     if settings.system is not None and not isinstance(settings.system, str):
         raise InputError(f"system={settings.system!r} must be text.")
-    for part in model.models if isinstance(model, Fallbacks) else (model,):
+    for part in single_models(model):
         if not isinstance(part, Solver):
             part.check_params(settings.params)
-
-
-async def _declined() -> None:
-    return None

@@ -1,210 +1,386 @@
-"""The scorings of a session: how each was asked and what it still owes, so that it can go on."""
+"""Scoring in a session, at once or in batches: planned (checked, estimated, agreed to), then run.
+
+A `plan_…` function runs on the caller's thread, where it may ask the user; the coroutine that it returns
+runs on the models' thread. What a scoring asked and still owes is noted in the session's `Scorings`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, TypeAlias
+import functools
+import itertools
+import warnings
+from collections.abc import Callable, Collection, Coroutine, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from text_lloom.errors import FileProblem
-from text_lloom.llm.posing import StepSettings
-from text_lloom.llm.run import Failure
-from text_lloom.operators.score import CONCEPTS_PER_CALL
+from text_lloom.concept import Concept
+from text_lloom.consent import declined
+from text_lloom.corpus import Corpus, Document
+from text_lloom.errors import InputError, UnknownName
+from text_lloom.llm.batches import BatchJob, batch_model
+from text_lloom.llm.classifier import Classifier
+from text_lloom.llm.engine import Answerer
+from text_lloom.llm.numeric import positive_seconds, whole_number
+from text_lloom.llm.providers.openai import OpenAIModel
+from text_lloom.operators.asking import SCORE_STEPS, PromptSpec, score_settings
+from text_lloom.operators.estimate import Estimate, estimate_score
+from text_lloom.operators.score import (
+    CONCEPTS_PER_CALL,
+    plan_scoring,
+    relocate_highlights,
+    score_documents,
+    summarize_concepts,
+)
+from text_lloom.operators.score_batch import BatchScoring
 from text_lloom.scores import ScoreTable
+from text_lloom.scoring_book import Pair, Scoring, ScoringForm
+from text_lloom.session import Session
+from text_lloom.tasks import ScoreDocuments
 
-__all__ = ["Pair", "Scoring", "ScoringForm", "Scorings"]
+if TYPE_CHECKING:
+    import pandas as pd
+    from narwhals.typing import IntoDataFrame
 
-Pair: TypeAlias = tuple[Hashable, str]
-"""The id of a document and the id of a concept."""
-
-_STEP = "score"
-
-
-@dataclass(frozen=True, slots=True)
-class ScoringForm:
-    """How a scoring asks; the arguments of `score`.
-
-    Attributes:
-        batch_size: Documents per request.
-        get_highlights: Ask for quotes.
-        ignore_existing: Leave out what has a score already.
-        concepts_per_call: Concepts per request.
-        score_on: `"text"` or `"quotes"`.
-        mode: `"live"` or `"batch"`.
-        wait: Wait for batches to end.
-        poll_seconds: The longest time between two looks at a batch.
-    """
-
-    batch_size: int = 1
-    get_highlights: bool = True
-    ignore_existing: bool = True
-    concepts_per_call: int = CONCEPTS_PER_CALL
-    score_on: str = "text"
-    mode: str = "live"
-    wait: bool = True
-    poll_seconds: float = 60.0
+__all__ = [
+    "batches_of",
+    "estimate_scoring",
+    "is_batch",
+    "plan_cancel_batches",
+    "plan_resume",
+    "plan_retry",
+    "plan_score",
+    "score_selected",
+    "stand_ins",
+]
 
 
-@dataclass(eq=False, slots=True)
-class Scoring:
-    """One call of `score`.
+def plan_score(
+    session: Session,
+    c_ids: Sequence[str] | None = None,
+    batch_size: int = 1,
+    get_highlights: bool = True,
+    ignore_existing: bool = True,
+    score_all: bool = False,
+    df: IntoDataFrame | None = None,
+    *,
+    concepts_per_call: int = CONCEPTS_PER_CALL,
+    score_on: str = "text",
+    confirm: bool | None = None,
+    mode: str = "live",
+    wait: bool = True,
+    poll_seconds: float = 60.0,
+    params: Mapping[str, object] | None = None,
+    custom_prompts: Mapping[str, PromptSpec] | None = None,
+) -> Coroutine[Any, Any, pd.DataFrame | None]:
+    """The work of `lloom.score`, checked and agreed to."""
+    form = ScoringForm(
+        batch_size=whole_number(batch_size, what="batch_size"),
+        get_highlights=bool(get_highlights),
+        ignore_existing=bool(ignore_existing),
+        concepts_per_call=whole_number(concepts_per_call, what="concepts_per_call"),
+        score_on=score_on,
+        mode=mode,
+        wait=bool(wait),
+        poll_seconds=positive_seconds(poll_seconds, what="poll_seconds"),
+    )
+    is_batch(session, mode)
+    settings = score_settings(session.models, session._run.settings, params, custom_prompts)
+    concepts = _concepts_to_score(session, c_ids, score_all)
+    table = session.table if df is None else ScoreTable(session._other_corpus(df))
+    scoring = Scoring(table, tuple(concept.id for concept in concepts), form, settings)
+    return _planned(session, scoring, concepts, confirm=confirm)
 
-    Attributes:
-        table: Gets the scores; `None` when they were about documents that are not here any more.
-        concept_ids: The concepts.
-        form: How it asks.
-        settings: How its operators ask; `None` for as they do now.
-        owed: What it has still to ask although there are scores already.
-        answered: What was answered by now.
-    """
 
-    table: ScoreTable | None
-    concept_ids: tuple[str, ...]
-    form: ScoringForm
-    settings: Mapping[str, StepSettings] | None = None
-    owed: set[Pair] = field(default_factory=set)
-    answered: set[Pair] = field(default_factory=set)
+def plan_resume(session: Session, *, confirm: bool | None = None) -> Coroutine[Any, Any, pd.DataFrame | None]:
+    """The work of `lloom.resume`, checked and agreed to."""
+    scoring = session._scorings.last
+    if scoring is None:
+        return plan_score(session, confirm=confirm)
+    concepts = [session.concepts[i] for i in scoring.concept_ids if i in session.concepts]
+    wanted = None if scoring.form.ignore_existing else set(scoring.owed)
+    return _planned(session, scoring, concepts, wanted=wanted, confirm=confirm)
 
-    def is_about(self, failure: Failure) -> bool:
-        """Whether a failure may be one of this scoring."""
-        return (
-            self.table is not None
-            and all(doc_id in self.table.corpus.position for doc_id in failure.doc_ids)
-            and all(concept_id in self.concept_ids for concept_id in failure.concept_ids)
+
+def plan_retry(session: Session) -> Coroutine[Any, Any, int]:
+    """The work of `lloom.retry_failures`."""
+    run, scorings = session._run, session._scorings
+    now, last, planned = run.settings, scorings.last, list[Callable[[], Any]]()
+    for scoring, pairs in scorings.open(session.table, session.concepts):
+        asked = {concept_id for _, concept_id in pairs}
+        concepts = [concept for concept in session.concepts.values() if concept.id in asked]
+        planned.append(functools.partial(_planned, session, scoring, concepts, wanted=pairs, confirm=False))
+    if scorings.out_of_reach:
+        warnings.warn(
+            f"{scorings.out_of_reach} failures are about other documents (df=) that were not saved "
+            f"with the session; they stay listed. Score those documents again.",
+            stacklevel=3,
         )
 
+    async def work() -> int:
+        try:
+            for plan in planned:
+                await plan()
+        finally:
+            run.settings, scorings.last = now, last
+        return sum(failure.step == "score" for failure in run.failures)
 
-@dataclass(eq=False, slots=True)
-class _Listed:
-    """A failure in the session's list: what asked, and what of it has no answer yet."""
-
-    failure: Failure
-    scoring: Scoring
-    left: set[Pair]
+    return work()
 
 
-class Scorings:
-    """What the scorings of a session have left open.
+def plan_cancel_batches(session: Session) -> Coroutine[Any, Any, list[BatchJob]]:
+    """The work of `lloom.cancel_batches`."""
+    batches = BatchScoring(
+        batch_model(session.models.score),
+        list(session.corpus),
+        list(session.concepts.values()),
+        book=session._batches,
+        run=session._run,
+    )
+    return batches.cancel()
+
+
+def score_selected(session: Session) -> Coroutine[Any, Any, pd.DataFrame]:
+    """Scores the selected concepts, as `lloom.score` does by default; it was agreed to before."""
+    chosen = session.concepts.active
+    scoring = Scoring(session.table, tuple(c.id for c in chosen), ScoringForm(), session._run.settings)
+    return _score(session, chosen, _questions(session, scoring, chosen), scoring)
+
+
+def estimate_scoring(
+    session: Session,
+    tasks: Sequence[ScoreDocuments],
+    *,
+    n_summaries: int,
+    in_batch: bool = False,
+    corpus: Corpus | None = None,
+) -> Estimate:
+    """What questions of scoring will cost.
 
     Args:
-        failures: The failures of the session; those that were mended are taken out.
-
-    Attributes:
-        last: The last scoring that was started.
+        session: The session.
+        tasks: The questions.
+        n_summaries: Concepts that are summed up afterwards.
+        in_batch: Whether the questions are sent in a batch.
+        corpus: The documents, if not the session's own.
     """
+    return estimate_score(
+        corpus or session.corpus,
+        session.models.score,
+        tasks,
+        summary_model=_summary_model(session),
+        n_summaries=n_summaries,
+        in_batch=in_batch,
+    )
 
-    def __init__(self, failures: list[Failure]) -> None:
-        self._failures = failures
-        self._listed: dict[int, _Listed] = {}
-        self.last: Scoring | None = None
 
-    def begin(self, scoring: Scoring) -> None:
-        """A scoring starts."""
-        self.last = scoring
+def stand_ins(n: int) -> list[Concept]:
+    """Concepts to estimate with while the real ones are not known."""
+    name, criteria = "Four words for it", "Does the text say that this kind of thing happened?"
+    return [Concept(name, criteria) for _ in range(n)]
 
-    def settle(self, scoring: Scoring) -> None:
-        """A scoring has ended, perhaps halfway: note what failed, and drop what has been mended."""
-        new = [f for f in self._failures if id(f) not in self._listed and f.step == _STEP]
-        added = [_Listed(f, scoring, pairs_of(f)) for f in new if scoring.is_about(f)]
-        failed = {pair for listed in added for pair in listed.left}
-        for listed in [*self._listed.values(), *added]:
-            if listed.scoring.table is scoring.table:
-                listed.left -= scoring.answered
-        for listed in self._listed.values():
-            if listed.scoring.table is scoring.table:
-                listed.left -= failed
-        self._listed |= {id(listed.failure): listed for listed in added}
-        scoring.owed -= scoring.answered
-        scoring.answered = set()
-        self._drop_mended()
 
-    def open(self, own: ScoreTable, known: Collection[str]) -> list[tuple[Scoring, set[Pair]]]:
-        """What has failed and can be asked again, by scoring.
+def is_batch(session: Session, mode: str) -> bool:
+    """Whether scoring in this mode goes through the Batch API.
 
-        Args:
-            own: The table of the session's own documents.
-            known: Ids of the concepts that there are; what asked about others is dropped.
-        """
-        plain: Scoring | None = None
-        for failure in self._failures:
-            if failure.step == _STEP and id(failure) not in self._listed:
-                plain = plain or Scoring(own, (), self.last.form if self.last else ScoringForm())
-                self._listed[id(failure)] = _Listed(failure, plain, pairs_of(failure))
-        by_scoring: dict[Scoring, set[Pair]] = {}
-        for listed in self._listed.values():
-            listed.left = {pair for pair in listed.left if pair[1] in known}
-            if listed.left and listed.scoring.table is not None:
-                by_scoring.setdefault(listed.scoring, set()).update(listed.left)
-        self._drop_mended()
-        return list(by_scoring.items())
+    Raises:
+        UnknownName: For another mode than `"live"` and `"batch"`.
+        InputError: When the score model has no Batch API.
+    """
+    if mode not in ("live", "batch"):
+        raise UnknownName(mode, ("live", "batch"), what="mode")
+    if mode == "batch":
+        batch_model(session.models.score)
+    return mode == "batch"
 
-    @property
-    def out_of_reach(self) -> int:
-        """Failures about documents that are not here any more."""
-        return sum(listed.scoring.table is None for listed in self._listed.values())
 
-    def to_json(self, own: ScoreTable) -> dict[str, object]:
-        """How the listed failures and the last scoring were asked, as JSON values."""
-        scorings = [listed.scoring for listed in self._listed.values()]
-        distinct = list(dict.fromkeys([*scorings, *([self.last] if self.last else [])]))
-        place = {scoring: i for i, scoring in enumerate(distinct)}
-        return {
-            "scorings": [
-                {"own": s.table is own, "concept_ids": list(s.concept_ids), "form": asdict(s.form)}
-                for s in distinct
-            ],
-            "failures": [
-                place[self._listed[id(f)].scoring] if id(f) in self._listed else None for f in self._failures
-            ],
-            "last": None if self.last is None else place[self.last],
-        }
+def batches_of(session: Session, table: ScoreTable, score_on: str = "text") -> BatchScoring | None:
+    """The batches that concern a table's documents, `None` if the score model has none."""
+    model = session.models.score
+    if not isinstance(model, OpenAIModel):
+        return None
+    documents, concepts = _texts_to_score(session, table, score_on), list(session.concepts.values())
+    return BatchScoring(model, documents, concepts, book=session._batches, run=session._run)
 
-    def restore(self, saved: Any, own: ScoreTable) -> None:
-        """Take over what `to_json` gave.
 
-        Raises:
-            FileProblem: When it is something else.
-        """
+def _planned(
+    session: Session,
+    scoring: Scoring,
+    concepts: Sequence[Concept],
+    *,
+    wanted: Collection[Pair] | None = None,
+    confirm: bool | None,
+) -> Coroutine[Any, Any, pd.DataFrame | None]:
+    """A scoring of all that is due, or of some pairs of document and concept, once it is agreed to."""
+    table, form, model = _table_of(session, scoring), scoring.form, session.models.score
+    if isinstance(model, Classifier):
+        model.check_concepts(concepts)
+    if scoring.settings is not None:
+        session._ask_as(SCORE_STEPS, {s: how for s, how in scoring.settings.items() if s in SCORE_STEPS})
+    in_batch, batches = is_batch(session, form.mode), batches_of(session, table, form.score_on)
+    waiting = batches.waiting if in_batch and batches is not None else ()
+    tasks = _questions(session, scoring, concepts, waiting=waiting, wanted=wanted)
+    if batches is not None and not in_batch:
+        _warn_of_waiting(tasks, batches.waiting)
+    n_summaries = len({i for task in tasks for i in task.concept_ids})
+    estimate = estimate_scoring(
+        session, tasks, n_summaries=n_summaries, in_batch=in_batch, corpus=table.corpus
+    )
+    if not session._may_spend(estimate, "scoring in a batch" if in_batch else "scoring", confirm):
+        return declined()
+    if in_batch and batches is not None:
+        return _score_in_batch(session, concepts, tasks, scoring, batches)
+    return _score(session, concepts, tasks, scoring)
+
+
+async def _score(
+    session: Session,
+    concepts: Sequence[Concept],
+    tasks: Sequence[ScoreDocuments],
+    scoring: Scoring,
+) -> pd.DataFrame:
+    table = _table_of(session, scoring)
+    with session._timed("score"), _noted(session, scoring, tasks):
+        async with session._stop.window() as window:
+            await score_documents(
+                tasks, session.models.score, table, run=session._run, answered=scoring.answered
+            )
+        relocate_highlights(tasks, table)
+    if window.stopped:
+        warnings.warn(
+            "Scoring was stopped; what was scored by then is kept. Calling score() again goes on.",
+            stacklevel=2,
+        )
+    elif table is session.table:
+        await _summarize(session, concepts, {i for task in tasks for i in task.concept_ids})
+    session._changed()
+    return table.to_frame(concepts)
+
+
+async def _score_in_batch(
+    session: Session,
+    concepts: Sequence[Concept],
+    tasks: Sequence[ScoreDocuments],
+    scoring: Scoring,
+    batches: BatchScoring,
+) -> pd.DataFrame:
+    table, form = _table_of(session, scoring), scoring.form
+    with session._timed("score"), _noted(session, scoring, tasks):
         try:
-            scorings = [
-                Scoring(
-                    own if written["own"] is True else None,
-                    tuple(map(str, written["concept_ids"])),
-                    _form(written["form"]),
-                )
-                for written in saved["scorings"]
-            ]
-            for failure, place in zip(self._failures, saved["failures"], strict=True):
-                if place is not None:
-                    self._listed[id(failure)] = _Listed(failure, scorings[place], pairs_of(failure))
-            last = saved["last"]
-            self.last = None if last is None else scorings[last]
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise FileProblem(
-                f"How the failures in the session file were asked cannot be read ({type(error).__name__}: "
-                f"{error}). The file was changed, or written by a newer version."
-            ) from None
-        if self.last is not None and self.last.table is None:
-            self.last = None
-
-    def _drop_mended(self) -> None:
-        mended = {place for place, listed in self._listed.items() if not listed.left}
-        self._failures[:] = [failure for failure in self._failures if id(failure) not in mended]
-        there = {id(failure) for failure in self._failures}
-        self._listed = {place: listed for place, listed in self._listed.items() if place in there}
+            outcome = await batches.score(tasks, table, wait=form.wait, poll_seconds=form.poll_seconds)
+        finally:
+            scoring.answered.update(pair for task in batches.answered for pair in _pairs(task))
+        relocate_highlights(outcome.answered, table)
+    if table is session.table and not outcome.under_way:
+        await _summarize(session, concepts, {i for task in outcome.answered for i in task.concept_ids})
+    session._changed()
+    return table.to_frame(concepts)
 
 
-def pairs_of(failure: Failure) -> set[Pair]:
-    """What a failure is about."""
-    return {(doc_id, concept_id) for doc_id in failure.doc_ids for concept_id in failure.concept_ids}
+@contextmanager
+def _noted(session: Session, scoring: Scoring, tasks: Sequence[ScoreDocuments]) -> Iterator[None]:
+    """Remember what a scoring asks, and at its end what is left of it."""
+    if not scoring.form.ignore_existing:
+        scoring.owed |= {pair for task in tasks for pair in _pairs(task)}
+    session._scorings.begin(scoring)
+    try:
+        yield
+    finally:
+        session._scorings.settle(scoring)
 
 
-def _form(written: Mapping[str, object]) -> ScoringForm:
-    plain = ScoringForm()
-    names: Sequence[str] = [part.name for part in fields(ScoringForm)]
-    kept = {
-        name: written[name]
-        for name in names
-        if name in written and type(written[name]) is type(getattr(plain, name))
-    }
-    return ScoringForm(**kept)  # type: ignore[arg-type]
+async def _summarize(session: Session, concepts: Sequence[Concept], scored: Collection[str]) -> None:
+    """Sum up the concepts that were scored just now, and those without a summary."""
+    # Concepts may have been renamed in the meantime.
+    current = [session.concepts.get(concept.id) or concept for concept in concepts]
+    due = [concept for concept in current if concept.id in scored or not concept.summary]
+    if due:
+        with session._timed("summarize_concept"):
+            await summarize_concepts(due, _summary_model(session), session.table, run=session._run)
+
+
+def _summary_model(session: Session) -> Answerer:
+    """Who sums concepts up: the score model, unless it can do nothing but score."""
+    models = session.models
+    return models.synth if isinstance(models.score, Classifier) else models.score
+
+
+def _questions(
+    session: Session,
+    scoring: Scoring,
+    concepts: Sequence[Concept],
+    *,
+    waiting: Collection[Pair] = (),
+    wanted: Collection[Pair] | None = None,
+) -> list[ScoreDocuments]:
+    """The questions of a scoring: about what is due, or about the pairs that are wanted."""
+    table, form, corpus = _table_of(session, scoring), scoring.form, session.corpus
+    due = {c.id: {table.corpus.ids[row] for row in table.unscored(c)} for c in concepts}
+
+    def is_wanted(doc_id: Hashable, concept: Concept) -> bool:
+        pair = (doc_id, concept.id)
+        if wanted is not None:
+            return pair in wanted and pair not in waiting
+        is_due = not form.ignore_existing or doc_id in due[concept.id]
+        return is_due and pair not in waiting
+
+    return plan_scoring(
+        _texts_to_score(session, table, form.score_on),
+        concepts,
+        wanted=is_wanted,
+        texts={i: corpus.text_of(i) for c in concepts for i in c.example_ids if i in corpus.position},
+        batch_size=form.batch_size,
+        concepts_per_call=form.concepts_per_call,
+        get_highlights=form.get_highlights,
+    )
+
+
+def _table_of(session: Session, scoring: Scoring) -> ScoreTable:
+    return session.table if scoring.table is None else scoring.table
+
+
+def _texts_to_score(session: Session, table: ScoreTable, score_on: str) -> list[Document]:
+    """The documents of a table, with the texts that are judged."""
+    if score_on not in ("text", "quotes"):
+        raise UnknownName(score_on, ("text", "quotes"), what="score_on")
+    documents, quotes = list(table.corpus), session._quotes
+    if score_on == "text":
+        return documents
+    if not quotes or table is not session.table:
+        raise InputError(
+            "score_on='quotes' needs the quotes of the Distill step: run gen() first, and score the "
+            "session's own documents."
+        )
+    return [Document(d.id, "\n".join(quotes[d.id])) for d in documents if quotes.get(d.id)]
+
+
+def _concepts_to_score(session: Session, c_ids: Sequence[str] | None, score_all: bool) -> list[Concept]:
+    if isinstance(c_ids, str):
+        raise InputError(f"c_ids={c_ids!r} must be a list: c_ids=[{c_ids!r}].")
+    session._need_concepts()
+    if c_ids is not None:
+        named = [session._one(i) for i in c_ids]
+        return list({concept.id: concept for concept in named}.values())
+    concepts = list(session.concepts.values())
+    active = session.concepts.active
+    if score_all or not active:
+        if not score_all:
+            print(f"No concept is selected, so all {len(concepts)} are scored.")
+        for concept in concepts:
+            concept.active = True
+        return concepts
+    return active
+
+
+def _pairs(task: ScoreDocuments) -> Iterator[Pair]:
+    return itertools.product(task.doc_ids, task.concept_ids)
+
+
+def _warn_of_waiting(tasks: Sequence[ScoreDocuments], waiting: Collection[Pair]) -> None:
+    """Warn if questions are asked, at the full price, that a batch under way asks already."""
+    n = sum(pair in waiting for task in tasks for pair in _pairs(task))
+    if n:
+        warnings.warn(
+            f"{n:,} of these scores wait in a batch and are asked for again now, at the full price. Fetch "
+            f"the batch with score(mode='batch'), or stop it with cancel_batches().",
+            stacklevel=3,
+        )

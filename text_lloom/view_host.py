@@ -17,10 +17,9 @@ from text_lloom.editing import Editing
 from text_lloom.errors import InputError
 from text_lloom.labels import Verdict
 from text_lloom.llm.portal import is_portal_thread, start
-from text_lloom.operators.estimate import Estimate, estimate_score
 from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring
 from text_lloom.progress import Meter, StepProgress, StepState
-from text_lloom.tasks import ScoreDocuments
+from text_lloom.scoring import estimate_scoring, plan_score
 from text_lloom.widget.host import Draft, Host, ScoringEstimate, ViewOptions
 
 if TYPE_CHECKING:
@@ -177,7 +176,7 @@ class SessionHost(Host):
         )
         share = n_requests / len(tasks) if tasks else 0.0
         n_summed_up = int(due.any(axis=1).sum())
-        asking, all_steps = (self._priced(tasks, n) for n in (0, n_summed_up))
+        asking, all_steps = (estimate_scoring(session, tasks, n_summaries=n) for n in (0, n_summed_up))
         return ScoringEstimate(
             n_docs=len(rows),
             n_requests=n_requests,
@@ -206,7 +205,7 @@ class SessionHost(Host):
                 raise InputError("The session is at work already. Wait until it is done, or cancel it.")
             self._scoring = True
         try:
-            work = session._plan_score(list(concept_ids), confirm=False)
+            work = plan_score(session, list(concept_ids), confirm=False)
         except BaseException:
             self._scoring = False
             raise
@@ -235,10 +234,6 @@ class SessionHost(Host):
     def _known(self, concept_id: str) -> str:
         """An id that the codebook has: views name concepts by id alone."""
         return self._session.concepts.find(concept_id).id
-
-    def _priced(self, tasks: Sequence[ScoreDocuments], n_summaries: int) -> Estimate:
-        session = self._session
-        return estimate_score(session.corpus, session.models.score, tasks, n_summaries=n_summaries)
 
     def _scored(self, error: BaseException | None) -> None:
         """A scoring that a view started has come to its end; on the models' thread."""

@@ -1,11 +1,13 @@
-"""How a session is shown: the workbench view, the select view, the standalone page."""
+"""How a session is shown: the workbench view, the select view, the standalone page, the report, exports."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from text_lloom.accounts import summary_lines
 from text_lloom.editing import Editing
 from text_lloom.errors import ColumnNotFound, InputError
 from text_lloom.view_host import SessionHost
@@ -205,6 +207,38 @@ class Viewing(Editing):
             threshold=threshold,
             include_outliers=include_outliers,
             random_state=self.random_state,
+        )
+
+    def export_json(self, threshold: float = 1.0) -> str:
+        """The scored concepts as a JSON list of `name`, `criteria`, `summary`, `seed` and `n` matches."""
+        from text_lloom.analysis.prevalence import count_matches
+
+        exported = [
+            {
+                "name": count.concept.name,
+                "criteria": count.concept.criteria,
+                "summary": count.concept.summary,
+                "seed": count.concept.seed,
+                "n": count.n_matches,
+            }
+            for count in count_matches(self.table, self._scored(), threshold=threshold)
+        ]
+        return json.dumps(exported, ensure_ascii=False)
+
+    def write_report(
+        self, path: str | Path, *, title: str = "Concepts", slice_col: str | None = None
+    ) -> Path:
+        """Write one self-contained HTML page with the matrix, the concepts and their documents."""
+        from text_lloom.widget.report import write_report
+
+        return write_report(
+            path,
+            title=title,
+            corpus=self.corpus,
+            table=self.table,
+            concepts=self._scored(),
+            slices=self.slices(slice_col),
+            summary_lines=summary_lines(self.ledger, self.time, verbose=False),
         )
 
     def _open_view(

@@ -1,4 +1,4 @@
-"""The session: documents, concepts and scores, and the verbs that work on them.
+"""The session as its users know it: documents, concepts and scores, and the verbs that work on them.
 
 import text_lloom.workbench as wb
 
@@ -12,24 +12,35 @@ l.vis(slice_col="party")
 from __future__ import annotations
 
 import functools
-import json
 import time
 from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
-from text_lloom.concept import Concept
+from text_lloom.accounts import (
+    Summary,
+    failures_frame,
+    limit_tokens,
+    limit_usd,
+    summary_lines,
+    summary_of,
+)
 from text_lloom.corpus import Corpus
+from text_lloom.editing import plan_add, plan_edit
 from text_lloom.errors import InputError
-from text_lloom.labels import Labels
+from text_lloom.generation import (
+    estimate_generation,
+    parameters_for,
+    plan_gen,
+    plan_gen_auto,
+    plan_select_auto,
+)
 from text_lloom.llm.batches import BatchJob
-from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.defaults import EmbedSpec, ModelSpec, resolve_models
+from text_lloom.llm.numeric import whole_number
 from text_lloom.llm.portal import run_async, run_sync
 from text_lloom.llm.rates import rate_status
 from text_lloom.llm.retry import RetryPolicy
-from text_lloom.llm.run import Failure
-from text_lloom.llm.usage import Ledger
 from text_lloom.operators.asking import (
     GEN_STEPS,
     Prompt,
@@ -39,12 +50,21 @@ from text_lloom.operators.asking import (
     split_params,
     template_of,
 )
-from text_lloom.operators.estimate import Estimate, estimate_score
-from text_lloom.operators.evaluate import Coverage, match_concepts
+from text_lloom.operators.estimate import Estimate
+from text_lloom.operators.evaluate import Coverage, known_concepts, match_concepts
 from text_lloom.operators.parameters import suggest_parameters
 from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring
 from text_lloom.questions import plan_map
-from text_lloom.session import Summary, check_count
+from text_lloom.saving import state_of, take_over
+from text_lloom.scoring import (
+    estimate_scoring,
+    is_batch,
+    plan_cancel_batches,
+    plan_resume,
+    plan_retry,
+    plan_score,
+    stand_ins,
+)
 from text_lloom.tasks.map import Quote
 from text_lloom.viewing import Viewing
 
@@ -138,7 +158,7 @@ class lloom(Viewing):
 
     @budget.setter
     def budget(self, usd: float | None) -> None:
-        self._limit_spending(None if usd is None else Budget.checked(usd))
+        limit_usd(self._run, usd, self.models)
 
     @property
     def token_budget(self) -> int | None:
@@ -147,7 +167,7 @@ class lloom(Viewing):
 
     @token_budget.setter
     def token_budget(self, tokens: int | None) -> None:
-        self._limit_tokens(None if tokens is None else TokenBudget.checked(tokens))
+        limit_tokens(self._run, tokens)
 
     @property
     def in_df(self) -> pd.DataFrame:
@@ -191,7 +211,7 @@ class lloom(Viewing):
             ModelUnavailable: When a model takes no requests for longer than one may wait.
         """
         await run_async(
-            self._plan_gen(seed, params, n_synth, custom_prompts, auto_review, debug=debug, confirm=confirm)
+            plan_gen(self, seed, params, n_synth, custom_prompts, auto_review, debug=debug, confirm=confirm)
         )
 
     async def gen_auto(
@@ -213,8 +233,8 @@ class lloom(Viewing):
             The score table, or `None` when the user declined.
         """
         return await run_async(
-            self._plan_gen_auto(
-                max_concepts, seed, params, n_synth, custom_prompts, debug=debug, confirm=confirm
+            plan_gen_auto(
+                self, max_concepts, seed, params, n_synth, custom_prompts, debug=debug, confirm=confirm
             )
         )
 
@@ -248,7 +268,7 @@ class lloom(Viewing):
             verbose: Print a line per step.
         """
         counts, _ = split_params(params, GEN_STEPS)
-        estimate = self._estimate_gen(self._parameters(counts))
+        estimate = estimate_generation(self, parameters_for(self, counts))
         print(estimate.describe(verbose=verbose))
         return estimate
 
@@ -272,7 +292,7 @@ class lloom(Viewing):
             Columns `operator`, `model`, `name`, `value` (`None` where the provider decides), `source`
             (`"operator"` given to `gen` or `score`, `"model"`, `"data"` or `"provider"`), `description`.
         """
-        return params_frame(self.models, self._run.settings, self._parameters(None))
+        return params_frame(self.models, self._run.settings, parameters_for(self))
 
     # Selection
 
@@ -282,7 +302,7 @@ class lloom(Viewing):
         Args:
             max_concepts: How many to select at most; all others are deselected.
         """
-        await run_async(self._plan_select_auto(max_concepts))
+        await run_async(plan_select_auto(self, max_concepts))
 
     # Concepts by hand
 
@@ -307,7 +327,7 @@ class lloom(Viewing):
         Returns:
             Scores of the new concept, or `None` when the user declined (the concept is kept, unscored).
         """
-        return await run_async(self._plan_add(name, prompt, ex_ids, get_highlights, confirm=confirm))
+        return await run_async(plan_add(self, name, prompt, ex_ids, get_highlights, confirm=confirm))
 
     async def edit(
         self,
@@ -332,7 +352,7 @@ class lloom(Viewing):
         Returns:
             Scores of the concept, or `None` when it has none.
         """
-        return await run_async(self._plan_edit(c_id, name, prompt, ex_ids, get_highlights, confirm=confirm))
+        return await run_async(plan_edit(self, c_id, name, prompt, ex_ids, get_highlights, confirm=confirm))
 
     # Scoring
 
@@ -387,7 +407,8 @@ class lloom(Viewing):
                 are kept.
         """
         return await run_async(
-            self._plan_score(
+            plan_score(
+                self,
                 c_ids,
                 batch_size,
                 get_highlights,
@@ -414,7 +435,7 @@ class lloom(Viewing):
         Returns:
             The batches with their new state.
         """
-        return await run_async(self._plan_cancel_batches())
+        return await run_async(plan_cancel_batches(self))
 
     @property
     def batch_jobs(self) -> list[BatchJob]:
@@ -449,9 +470,7 @@ class lloom(Viewing):
         if n_concepts is None:
             self._need_concepts()
         else:
-            check_count("n_concepts", n_concepts)
-            stand_in = Concept("Four words for it", "Does the text say that this kind of thing happened?")
-            concepts = [Concept(stand_in.name, stand_in.criteria) for _ in range(n_concepts)]
+            concepts = stand_ins(whole_number(n_concepts, what="n_concepts"))
         tasks = plan_scoring(
             list(self.corpus),
             concepts,
@@ -459,13 +478,7 @@ class lloom(Viewing):
             get_highlights=get_highlights,
             concepts_per_call=concepts_per_call,
         )
-        estimate = estimate_score(
-            self.corpus,
-            self.models.score,
-            tasks,
-            n_summaries=len(concepts),
-            in_batch=self._is_batch(mode),
-        )
+        estimate = estimate_scoring(self, tasks, n_summaries=len(concepts), in_batch=is_batch(self, mode))
         print(f"Scoring {len(concepts)} concepts for {len(self.corpus)} documents")
         print(estimate.describe(verbose=verbose))
         return estimate
@@ -476,13 +489,7 @@ class lloom(Viewing):
         Args:
             items: Known concepts: id → `{"name": ..., "prompt": ...}`.
         """
-        if not isinstance(items, Mapping):
-            raise InputError(
-                f"items must be known concepts by id, such as {{'k1': {{'name': …, 'prompt': …}}}}, but is "
-                f"{type(items).__name__}."
-            )
-        known = {str(i): Concept.from_dict(item) for i, item in items.items()}
-        found = list(self.concepts.values())
+        known, found = known_concepts(items), list(self.concepts.values())
         return await run_async(match_concepts(known, found, self.models.synth, run=self._run))
 
     async def map(
@@ -542,38 +549,6 @@ class lloom(Viewing):
 
     # Results
 
-    def export_json(self, threshold: float = 1.0) -> str:
-        """The scored concepts as a JSON list of `name`, `criteria`, `summary`, `seed` and `n` matches."""
-        from text_lloom.analysis.prevalence import count_matches
-
-        exported = [
-            {
-                "name": count.concept.name,
-                "criteria": count.concept.criteria,
-                "summary": count.concept.summary,
-                "seed": count.concept.seed,
-                "n": count.n_matches,
-            }
-            for count in count_matches(self.table, self._scored(), threshold=threshold)
-        ]
-        return json.dumps(exported, ensure_ascii=False)
-
-    def write_report(
-        self, path: str | Path, *, title: str = "Concepts", slice_col: str | None = None
-    ) -> Path:
-        """Write one self-contained HTML page with the matrix, the concepts and their documents."""
-        from text_lloom.widget.report import write_report
-
-        return write_report(
-            path,
-            title=title,
-            corpus=self.corpus,
-            table=self.table,
-            concepts=self._scored(),
-            slices=self.slices(slice_col),
-            summary_lines=self._summary_lines(verbose=False),
-        )
-
     def summary(self, verbose: bool = True, return_vals: bool = False) -> Summary | None:
         """Print what the session took so far: time, cost and tokens of every step.
 
@@ -581,9 +556,9 @@ class lloom(Viewing):
             verbose: Print a line per step.
             return_vals: Give the figures, too.
         """
-        for line in self._summary_lines(verbose=verbose):
+        for line in summary_lines(self.ledger, self.time, verbose=verbose):
             print(line)
-        return self._summary() if return_vals else None
+        return summary_of(self.ledger, self.time.values()) if return_vals else None
 
     def usage(self) -> pd.DataFrame:
         """One row per attempt of a request.
@@ -612,11 +587,7 @@ class lloom(Viewing):
         Returns:
             Columns `step`, `doc_ids`, `concept_ids`, `kind`, `reason`, `attempts`, `usd`.
         """
-        import pandas as pd
-
-        columns = list(Failure.__dataclass_fields__)
-        rows = [[getattr(failure, column) for column in columns] for failure in self._run.failures]
-        return pd.DataFrame(rows, columns=columns)
+        return failures_frame(self._run.failures)
 
     async def retry_failures(self) -> int:
         """Ask again what could not be answered when scoring, as it was asked.
@@ -630,7 +601,7 @@ class lloom(Viewing):
         Raises:
             BudgetReached: When the next request would pass the budget; what was not asked stays listed.
         """
-        return await run_async(self._plan_retry())
+        return await run_async(plan_retry(self))
 
     async def resume(self, *, confirm: bool | None = None) -> pd.DataFrame | None:
         """Go on with the last scoring where a budget, an interrupt or failures ended it.
@@ -641,7 +612,7 @@ class lloom(Viewing):
         Args:
             confirm: As for `gen`.
         """
-        return await run_async(self._plan_resume(confirm=confirm))
+        return await run_async(plan_resume(self, confirm=confirm))
 
     def save(self, folder: str | Path, file_name: str | None = None) -> Path:
         """Save the session, without keys or models.
@@ -653,29 +624,10 @@ class lloom(Viewing):
         Returns:
             The file, which `wb.load(path)` opens.
         """
-        from text_lloom.storage.session import SessionState, write_session
+        from text_lloom.storage.session import write_session
 
         name = file_name or time.strftime("%Y-%m-%d-%H-%M-%S")
-        state = SessionState(
-            corpus=self.corpus,
-            codebook=self.concepts,
-            table=self.table,
-            quotes=self._quotes,
-            bullets=self._bullets,
-            support=self._support,
-            attempts=self.ledger.attempts,
-            step_seconds=[(step, at, seconds) for (step, at), seconds in self.time.items()],
-            failures=tuple(self._run.failures),
-            settings={
-                "random_state": self.random_state,
-                "generated": sorted(self._generated),
-                "batches": self._batches.to_json(),
-                "scorings": self._scorings.to_json(self.table),
-            },
-            labels=tuple(self._labels),
-            layout=self._layout,
-        )
-        path = write_session(Path(folder) / f"{name.removesuffix('.lloom')}.lloom", state)
+        path = write_session(Path(folder) / f"{name.removesuffix('.lloom')}.lloom", state_of(self))
         print(f"Saved session to {path}")
         return path
 
@@ -695,17 +647,17 @@ class SyncMethods:
     """The methods of a session that call models, for code that does not `await`."""
 
     def __init__(self, session: lloom) -> None:
-        self.gen = _now(session._plan_gen, session.gen)
-        self.gen_auto = _now(session._plan_gen_auto, session.gen_auto)
-        self.select_auto = _now(session._plan_select_auto, session.select_auto)
-        self.add = _now(session._plan_add, session.add)
-        self.edit = _now(session._plan_edit, session.edit)
-        self.score = _now(session._plan_score, session.score)
-        self.map = _now(functools.partial(plan_map, session), session.map)
-        self.cancel_batches = _now(session._plan_cancel_batches, session.cancel_batches)
-        self.auto_eval = _now(session.auto_eval, session.auto_eval)
-        self.retry_failures = _now(session._plan_retry, session.retry_failures)
-        self.resume = _now(session._plan_resume, session.resume)
+        self.gen = _now(plan_gen, session, session.gen)
+        self.gen_auto = _now(plan_gen_auto, session, session.gen_auto)
+        self.select_auto = _now(plan_select_auto, session, session.select_auto)
+        self.add = _now(plan_add, session, session.add)
+        self.edit = _now(plan_edit, session, session.edit)
+        self.score = _now(plan_score, session, session.score)
+        self.map = _now(plan_map, session, session.map)
+        self.cancel_batches = _now(plan_cancel_batches, session, session.cancel_batches)
+        self.auto_eval = _now(lloom.auto_eval, session, session.auto_eval)
+        self.retry_failures = _now(plan_retry, session, session.retry_failures)
+        self.resume = _now(plan_resume, session, session.resume)
 
 
 def load(
@@ -751,27 +703,20 @@ def load(
         cache=cache,
         retry=retry,
     )
-    session.concepts, session.table = state.codebook, state.table
-    session._quotes, session._bullets, session._support = state.quotes, state.bullets, state.support
-    session._labels, session._layout = Labels(state.labels), state.layout
-    session._run.ledger = Ledger(state.attempts)
+    take_over(session, state)
     session.budget, session.token_budget = budget, token_budget
-    session._run.failures.extend(state.failures)
-    if "scorings" in state.settings:
-        session._scorings.restore(state.settings["scorings"], session.table)
-    session.time = {(step, at): seconds for step, at, seconds in state.step_seconds}
-    if "batches" in state.settings:
-        session._batches.restore(state.settings["batches"])
-    generated = state.settings.get("generated", [])
-    session._generated = {str(i) for i in generated} if isinstance(generated, list) else set()
     return session
 
 
-def _now(plan: Callable[P, Coroutine[Any, Any, T]], method: Callable[..., object]) -> Callable[P, T]:
+def _now(
+    plan: Callable[Concatenate[lloom, P], Coroutine[Any, Any, T]],
+    session: lloom,
+    method: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, T]:
     """The synchronous twin of a method: planned here, run on the models' thread."""
 
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        return run_sync(plan(*args, **kwargs))
+        return run_sync(plan(session, *args, **kwargs))
 
     return call

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 import numpy as np
 
 from text_lloom.errors import ColumnNotFound, InputError
+from text_lloom.llm.numeric import whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,8 +112,7 @@ def slice_documents(
     frame = corpus.frame
     if not isinstance(slice_col, Hashable) or slice_col not in frame.columns:
         raise ColumnNotFound(slice_col, list(frame.columns), role="slice_col")
-    if isinstance(max_slice_bins, bool) or not isinstance(max_slice_bins, int) or max_slice_bins < 1:
-        raise InputError(f"max_slice_bins={max_slice_bins!r} must be a whole number of at least 1.")
+    max_slice_bins = whole_number(max_slice_bins, what="max_slice_bins")
     values: pd.Series[Any] = frame[slice_col]
     kind = column_kind(values, slice_col)
     if slice_bounds is not None and kind != "number":

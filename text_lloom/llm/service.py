@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from text_lloom.errors import InputError, LloomError, ModelSetupError
 from text_lloom.llm.limits import RateLimit, RateLimitSpec, parse_rate_limit
-from text_lloom.llm.numeric import finite_number, whole_number
+from text_lloom.llm.numeric import positive_seconds, whole_number
 from text_lloom.llm.params import with_params
 from text_lloom.llm.pricing import Price, parse_cost
 from text_lloom.llm.tokens import Calibration, count_tokens
@@ -61,9 +61,6 @@ class Service:
     ) -> None:
         if not isinstance(name, str):
             raise InputError(f"A model's name must be a string, but is {type(name).__name__}.")
-        seconds = finite_number(timeout)
-        if seconds is None or seconds <= 0:
-            raise InputError(f"timeout={timeout!r} must be a positive number of seconds.")
         self.name = name
         self.setup_fn = setup_fn
         self.rate_limit = rate_limit
@@ -71,11 +68,9 @@ class Service:
             None if context_window is None else whole_number(context_window, what="context_window")
         )
         self.cost: Price | None = parse_cost(cost)
-        self.timeout = seconds
+        self.timeout = positive_seconds(timeout, what="timeout")
         wait, self.redis_url = args.pop("wait_timeout", None), args.pop("redis_url", None)
-        self.wait_timeout = None if wait is None else finite_number(wait)
-        if wait is not None and (self.wait_timeout is None or self.wait_timeout <= 0):
-            raise InputError(f"wait_timeout={wait!r} must be a positive number of seconds.")
+        self.wait_timeout = None if wait is None else positive_seconds(wait, what="wait_timeout")
         self._args = with_params(args)
         self.calibration = Calibration()
         limit = parse_rate_limit(rate_limit)

@@ -11,9 +11,9 @@ from text_lloom.corpus import Document
 from text_lloom.errors import InputError, UnknownName
 from text_lloom.llm.defaults import Models
 from text_lloom.llm.engine import Answerer
-from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.model import Model
 from text_lloom.llm.params import COMMON_PARAMS, as_params
+from text_lloom.llm.parts import single_models
 from text_lloom.llm.posing import NO_SETTINGS, StepSettings
 from text_lloom.tasks import (
     Candidate,
@@ -283,5 +283,4 @@ _COUNTS: Final = {
 def _models_of(models: Models, step: str) -> list[Model]:
     """The language models that an operator asks."""
     asked: Answerer = getattr(models, STEPS[step].role)
-    parts = asked.models if isinstance(asked, Fallbacks) else (asked,)
-    return [part for part in parts if isinstance(part, Model)]
+    return [part for part in single_models(asked) if isinstance(part, Model)]

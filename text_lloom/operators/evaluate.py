@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from text_lloom.concept import Concept
-from text_lloom.errors import StepFailed
+from text_lloom.errors import InputError, StepFailed
 from text_lloom.llm.engine import Answerer, ask_all
 from text_lloom.llm.run import Failure, Run
 from text_lloom.tasks import Candidate, MatchConcepts
 
-__all__ = ["Coverage", "match_concepts"]
+__all__ = ["Coverage", "known_concepts", "match_concepts"]
 
 
 class Coverage(NamedTuple):
@@ -26,6 +26,20 @@ class Coverage(NamedTuple):
     matches: dict[str, list[str]]
     coverage: float
     precision: float
+
+
+def known_concepts(items: Mapping[str, Mapping[str, str]]) -> dict[str, Concept]:
+    """Concepts from ids and what each has: `{"name": ..., "prompt": ...}`.
+
+    Raises:
+        InputError: When they are something else.
+    """
+    if not isinstance(items, Mapping):
+        raise InputError(
+            f"items must be known concepts by id, such as {{'k1': {{'name': …, 'prompt': …}}}}, but is "
+            f"{type(items).__name__}."
+        )
+    return {str(i): Concept.from_dict(item) for i, item in items.items()}
 
 
 async def match_concepts(

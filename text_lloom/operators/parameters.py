@@ -7,10 +7,10 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from numbers import Real
 from statistics import median
 
 from text_lloom.errors import InputError, UnknownName
+from text_lloom.llm.numeric import whole_number
 
 __all__ = ["GenParameters", "suggest_parameters"]
 
@@ -60,7 +60,7 @@ class GenParameters:
             if name not in names:
                 raise UnknownName(name, names, what="parameter")
             least = 0 if name == "filter_n_quotes" else 1
-            values[name] = _whole_number(value, f"params[{name!r}]", least=least)
+            values[name] = whole_number(value, what=f"params[{name!r}]", least=least)
         return GenParameters(**values)
 
 
@@ -79,20 +79,12 @@ def suggest_parameters(
         target_n_concepts: How many concepts are wanted in the end.
         random_state: Seed of the sample.
     """
-    target = _whole_number(target_n_concepts, "target_n_concepts")
+    target = whole_number(target_n_concepts, what="target_n_concepts")
     if sample_size is not None:
-        sample_size = _whole_number(sample_size, "sample_size")
+        sample_size = whole_number(sample_size, what="sample_size")
         if sample_size < len(texts):
             texts = random.Random(random_state).sample(list(texts), sample_size)
     sentences = median(len(_SENTENCE_END.split(text.strip() + " ")) - 1 or 1 for text in texts)
     quotes = min(_MOST_QUOTES, max(1, math.ceil(sentences * _QUOTES_PER_SENTENCE)))
     bullets = min(_MOST_BULLETS, max(1, math.floor(quotes * _BULLETS_PER_QUOTE)))
     return GenParameters(quotes, bullets, _PER_CLUSTER, target)
-
-
-def _whole_number(value: object, what: str, *, least: int = 1) -> int:
-    if isinstance(value, Real) and not isinstance(value, bool):
-        number = float(value)
-        if number.is_integer() and number >= least:
-            return int(number)
-    raise InputError(f"{what}={value!r} must be a whole number of at least {least}.")

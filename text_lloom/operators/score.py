@@ -9,13 +9,20 @@ import numpy as np
 
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
-from text_lloom.errors import InputError
 from text_lloom.llm.engine import Answerer, ask_all
+from text_lloom.llm.numeric import whole_number
 from text_lloom.llm.run import Failure, Run
+from text_lloom.quotes import locate_quote
 from text_lloom.scores import ScoreTable
 from text_lloom.tasks import Scored, ScoreDocuments, SummarizeConcept
 
-__all__ = ["CONCEPTS_PER_CALL", "plan_scoring", "score_documents", "summarize_concepts"]
+__all__ = [
+    "CONCEPTS_PER_CALL",
+    "plan_scoring",
+    "relocate_highlights",
+    "score_documents",
+    "summarize_concepts",
+]
 
 CONCEPTS_PER_CALL = 8
 _EXAMPLES = 6
@@ -47,9 +54,8 @@ def plan_scoring(
     Raises:
         InputError: When a size is not positive.
     """
-    for name, value in (("batch_size", batch_size), ("concepts_per_call", concepts_per_call)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name}={value!r} must be a whole number of at least 1.")
+    batch_size = whole_number(batch_size, what="batch_size")
+    concepts_per_call = whole_number(concepts_per_call, what="concepts_per_call")
     known = texts or {}
     examples = {c.id: tuple(known[i] for i in c.example_ids if i in known)[:_EXAMPLES] for c in concepts}
     groups: dict[tuple[str, ...], list[Document]] = {}
@@ -127,6 +133,21 @@ async def score_documents(
             run.failures.extend(again)
             raise
     return run.failures[before:]
+
+
+def relocate_highlights(tasks: Sequence[ScoreDocuments], table: ScoreTable) -> None:
+    """Put highlights of questions about excerpts as they stand in the full documents."""
+    for task in tasks:
+        for document in task.documents:
+            text = table.corpus.text_of(document.id)
+            if document.text in text:
+                continue
+            for concept in task.concepts:
+                judgement = table.judgement(concept, document.id)
+                if judgement.highlight and judgement.highlight not in text:
+                    found = locate_quote(judgement.highlight, text)
+                    there = replace(judgement, highlight=found.text, match=found.match)
+                    table.put(concept, document.id, there)
 
 
 async def summarize_concepts(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from text_lloom.corpus import Corpus
-from text_lloom.errors import InputError
+from text_lloom.llm.numeric import whole_number
 from text_lloom.quotes import QuoteMatch
 from text_lloom.storage.files import written_whole
 from text_lloom.widget.columns import ID_RANKS, TEXT_RANKS
@@ -100,8 +100,7 @@ def sample_of_rows(n: int, most: int) -> NDArray[np.int64]:
     Raises:
         InputError: When `most` is less than 1.
     """
-    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-        raise InputError(f"max_docs={most!r} must be a whole number of at least 1.")
+    most = whole_number(most, what="max_docs")
     if most == 1:
         return np.zeros(1, np.int64)
     return np.unique(np.rint(np.linspace(0, n - 1, min(most, n))).astype(np.int64))

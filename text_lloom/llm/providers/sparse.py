@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from text_lloom.errors import InputError
 from text_lloom.llm.model import Embedder
+from text_lloom.llm.numeric import whole_number
 from text_lloom.llm.returned import Embeddings
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ class SparseEmbedModel(Embedder):
     """
 
     def __init__(self, dimensions: int = 1024, *, background: Sequence[str] = ()) -> None:
-        if isinstance(dimensions, bool) or not isinstance(dimensions, int) or dimensions < _SMALLEST:
-            raise InputError(f"dimensions={dimensions!r} must be a whole number of at least {_SMALLEST}.")
+        dimensions = whole_number(dimensions, what="dimensions", least=_SMALLEST)
         if isinstance(background, str):
             raise InputError("background must be a list of texts, but is one string.")
         self.name = f"sparse-{dimensions}"

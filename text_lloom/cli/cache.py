@@ -1,0 +1,61 @@
+"""`lloom cache`: looking after the replies that are kept on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from text_lloom.cli.errors import clear_errors
+from text_lloom.cli.options import Yes
+from text_lloom.errors import InputError
+
+if TYPE_CHECKING:
+    from text_lloom.llm.journal import Journal
+
+__all__ = ["clear", "export", "info"]
+
+
+def info() -> None:
+    """Say where replies are kept, how many, and what they cost."""
+    with clear_errors():
+        kept = _journal().info()
+        typer.echo(f"{kept.path}: {kept.entries:,} replies, {kept.bytes / 1e6:,.1f} MB")
+        for model, share in kept.models.items():
+            typer.echo(
+                f"  {model}: {share.entries:,} replies, {share.in_tokens:,} tokens in, "
+                f"{share.out_tokens:,} out, ${share.usd:,.4f}"
+            )
+        if kept.problem:
+            typer.echo(f"Warning: {kept.problem}", err=True)
+
+
+def clear(
+    model: Annotated[str | None, typer.Option("--model", help="Only replies of this model.")] = None,
+    older_than: Annotated[
+        float | None, typer.Option("--older-than", help="Only replies not used for that many days.", min=0)
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Delete replies; asking for them again costs what they cost before."""
+    with clear_errors():
+        if not yes:
+            typer.confirm("Delete kept replies?", abort=True)
+        deleted = _journal().clear(model=model, older_than_days=older_than)
+        typer.echo(f"Deleted {deleted:,} replies.")
+
+
+def export(path: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file to write.")]) -> None:
+    """Write all kept replies to a JSONL file."""
+    with clear_errors():
+        typer.echo(f"Wrote {_journal().export(path):,} replies to {path}.")
+
+
+def _journal() -> Journal:
+    from text_lloom.llm.journal import open_journal
+
+    journal = open_journal()
+    if journal is None:
+        raise InputError("No replies are kept: LLOOM_CACHE=0 is set.")
+    return journal

@@ -1,0 +1,58 @@
+"""What goes wrong, in the words of the command line: plain sentences, and the exit statuses."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import typer
+
+from text_lloom.errors import LloomError
+
+__all__ = ["INCOMPLETE", "STOPPED", "as_options", "clear_errors"]
+
+INCOMPLETE: Final = 3
+"""Exit status of a command that has done its work in part."""
+STOPPED: Final = 130
+"""Exit status of a command that the user stopped."""
+
+_OPTION_OF = {
+    "cost=(USD per input token, USD per output token) to the model": "--price (USD per million tokens)",
+    "cost=0": "--price 0",
+    "budget= (in USD)": "--budget (in USD)",
+    "budget=": "--budget",
+    "confirm=False": "--yes",
+    "id_col": "--id-col",
+    "slice_col": "--slice",
+    "text_col": "--text-col",
+    "target_n_concepts": "--target",
+}
+_ARGUMENT = re.compile("|".join(rf"\b{re.escape(name)}(?!\w)" for name in _OPTION_OF))
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Errors and warnings as plain sentences; no traceback for what a user can mend."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        typer.echo(f"Warning: {as_options(message)}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        try:
+            yield
+        except LloomError as error:
+            typer.echo(f"Error: {as_options(error)}", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("Stopped.", err=True)
+            raise typer.Exit(STOPPED) from None
+
+
+def as_options(message: object) -> str:
+    """A message that speaks of Python arguments, in the words of the command line."""
+    return _ARGUMENT.sub(lambda found: _OPTION_OF[found.group()], str(message))

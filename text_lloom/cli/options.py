@@ -1,0 +1,72 @@
+"""The options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+__all__ = [
+    "BaseUrl",
+    "BudgetUsd",
+    "EmbedName",
+    "Encoding",
+    "IdCol",
+    "MaxConcepts",
+    "ModelName",
+    "Out",
+    "PriceUsd",
+    "SliceCol",
+    "Table",
+    "TextCol",
+    "Yes",
+]
+
+Table: TypeAlias = Annotated[Path, typer.Argument(metavar="INPUT", help="CSV, TSV, JSONL or Parquet file.")]
+TextCol: TypeAlias = Annotated[str, typer.Option("--text-col", help="Column with the text.")]
+IdCol: TypeAlias = Annotated[
+    str | None, typer.Option("--id-col", help="Column with unique ids; rows are numbered without.")
+]
+SliceCol: TypeAlias = Annotated[
+    str | None, typer.Option("--slice", help="Column by which the report groups documents.")
+]
+ModelName: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="'local' (no key, no network) or '<provider>:<name>', such as openai:gpt-4o-mini; "
+        "`lloom models` lists the providers.",
+    ),
+]
+EmbedName: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--embed-model", help="'local' or '<provider>:<name>'; follows --model by default."),
+]
+BaseUrl: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url",
+        help="Address of an OpenAI-compatible server, such as http://localhost:8000/v1; its key is read from "
+        "LLOOM_API_KEY.",
+    ),
+]
+BudgetUsd: TypeAlias = Annotated[
+    float | None, typer.Option("--budget", help="US dollars that may be spent at most.", min=0)
+]
+PriceUsd: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--price",
+        metavar="IN,OUT",
+        help="US dollars per million tokens in and out, such as 0.15,0.6; 0 for a free server.",
+    ),
+]
+Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
+Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
+Encoding: TypeAlias = Annotated[
+    str | None, typer.Option("--encoding", help="Encoding of a text file; UTF-8 by default.")
+]
+MaxConcepts: TypeAlias = Annotated[
+    int, typer.Option("--max-concepts", help="How many concepts to score.", min=1)
+]

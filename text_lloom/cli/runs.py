@@ -1,0 +1,204 @@
+"""`lloom demo`, `lloom run` and `lloom score`: from a table of texts to a folder of results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from text_lloom.cli.errors import INCOMPLETE, STOPPED, as_options, clear_errors
+from text_lloom.cli.model_options import chosen_models
+from text_lloom.cli.options import (
+    BaseUrl,
+    BudgetUsd,
+    EmbedName,
+    Encoding,
+    IdCol,
+    MaxConcepts,
+    ModelName,
+    Out,
+    PriceUsd,
+    SliceCol,
+    Table,
+    TextCol,
+    Yes,
+)
+from text_lloom.cli.results import check_folder, write_results
+from text_lloom.errors import BudgetReached, LloomError
+
+if TYPE_CHECKING:
+    from text_lloom.workbench import lloom
+
+__all__ = ["demo", "run", "score"]
+
+_SAMPLE = ("transport_comments.csv", "text", "comment_id", "neighbourhood")
+
+
+def demo(
+    out: Out = Path("lloom-demo"),
+    max_concepts: MaxConcepts = 8,
+) -> None:
+    """Run the whole pipeline on a sample corpus, with no key and no network."""
+    name, text_col, id_col, slice_col = _SAMPLE
+    with clear_errors(), as_file(files("text_lloom") / "data" / name) as path:
+        typer.echo(
+            "200 comments on a transport plan, read by the local engine: keyword-grade concepts, no "
+            "language model."
+        )
+        session = _open(path, text_col, id_col, out=out, model="local")
+        _generate(session, None, None, max_concepts, out, slice_col, "Comments on a transport plan", yes=True)
+
+
+def run(
+    table: Table,
+    text_col: TextCol,
+    out: Out,
+    id_col: IdCol = None,
+    seed: Annotated[str | None, typer.Option("--seed", help="Steers towards a subject.")] = None,
+    slice_col: SliceCol = None,
+    model: ModelName = "local",
+    embed_model: EmbedName = None,
+    base_url: BaseUrl = None,
+    price: PriceUsd = None,
+    budget: BudgetUsd = None,
+    max_concepts: MaxConcepts = 8,
+    target: Annotated[
+        int | None,
+        typer.Option("--target", help="How many concepts to generate before the best are chosen.", min=1),
+    ] = None,
+    encoding: Encoding = None,
+    yes: Yes = False,
+) -> None:
+    """Generate concepts from a table of texts and score every row on them."""
+    with clear_errors():
+        session = _open(
+            table,
+            text_col,
+            id_col,
+            out=out,
+            model=model,
+            embed_model=embed_model,
+            base_url=base_url,
+            price=price,
+            budget=budget,
+            encoding=encoding,
+            slice_col=slice_col,
+        )
+        _generate(session, seed, target, max_concepts, out, slice_col, table.stem, yes=yes)
+
+
+def score(
+    codebook: Annotated[
+        Path, typer.Argument(help="codebook.json of an earlier run, or a table of name and criteria.")
+    ],
+    table: Table,
+    text_col: TextCol,
+    out: Out,
+    id_col: IdCol = None,
+    slice_col: SliceCol = None,
+    model: ModelName = "local",
+    base_url: BaseUrl = None,
+    price: PriceUsd = None,
+    budget: BudgetUsd = None,
+    encoding: Encoding = None,
+    yes: Yes = False,
+) -> None:
+    """Score every row of a table on the concepts of a codebook."""
+    with clear_errors():
+        from text_lloom.storage.codebook import read_codebook
+
+        book = read_codebook(codebook)
+        session = _open(
+            table,
+            text_col,
+            id_col,
+            out=out,
+            model=model,
+            base_url=base_url,
+            price=price,
+            budget=budget,
+            encoding=encoding,
+            slice_col=slice_col,
+        )
+        session.concepts = book
+        if not book.active:
+            for concept in book.values():
+                concept.active = True
+        status = _attempt(session, lambda: session.sync.score(confirm=False if yes else None))
+        write_results(session, out, slice_col, table.stem, status)
+
+
+def _open(
+    table: Path,
+    text_col: str,
+    id_col: str | None,
+    *,
+    out: Path,
+    model: str,
+    embed_model: str | None = None,
+    base_url: str | None = None,
+    price: str | None = None,
+    budget: float | None = None,
+    encoding: str | None = None,
+    slice_col: str | None = None,
+) -> lloom:
+    """A session with a table; what the options name is checked before anything is spent."""
+    from text_lloom.storage.tables import read_table
+    from text_lloom.workbench import lloom as open_session
+
+    check_folder(out)
+    chat, embedder = chosen_models(model, embed_model, base_url, price)
+    session = open_session(
+        read_table(table, encoding=encoding),
+        text_col,
+        id_col,
+        distill_model=chat,
+        cluster_model=embedder,
+        synth_model=chat,
+        score_model=chat,
+        budget=budget,
+    )
+    session.slices(slice_col)
+    return session
+
+
+def _generate(
+    session: lloom,
+    seed: str | None,
+    target: int | None,
+    max_concepts: int,
+    out: Path,
+    slice_col: str | None,
+    title: str,
+    *,
+    yes: bool,
+) -> None:
+    params = None if target is None else {"target_n_concepts": target}
+    status = _attempt(
+        session,
+        lambda: session.sync.gen_auto(
+            max_concepts, seed=seed, params=params, debug=False, confirm=False if yes else None
+        ),
+    )
+    write_results(session, out, slice_col, title, status)
+
+
+def _attempt(session: lloom, work: Callable[[], object]) -> int:
+    """Do paid work and give the exit status; what was scored before it came to its end is kept."""
+    try:
+        if work() is None:
+            raise typer.Exit(1)
+    except KeyboardInterrupt:
+        if not session.table:
+            raise
+        typer.echo("Stopped.", err=True)
+        return STOPPED
+    except LloomError as error:
+        if not session.table and not isinstance(error, BudgetReached):
+            raise
+        typer.echo(f"Stopped: {as_options(error)}", err=True)
+        return INCOMPLETE
+    return 0
