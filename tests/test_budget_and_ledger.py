@@ -415,6 +415,15 @@ def test_the_ledger_is_a_frame_with_one_row_per_attempt() -> None:
     assert list(Ledger().to_frame().columns) == list(frame.columns)
 
 
+@pytest.mark.parametrize("rows", [0, 2], ids=["nothing asked", "prices unknown"])
+def test_the_columns_of_the_ledger_have_their_types_whatever_is_in_it(rows: int) -> None:
+    frame = Ledger([attempt("score", "answer", None)] * rows).to_frame()
+    assert frame["usd"].isna().all()
+    figures = frame[["at", "seconds", "in_tokens", "out_tokens", "usd"]]
+    assert [dtype.kind for dtype in figures.dtypes] == ["f", "f", "i", "i", "f"]
+    assert frame["usd"].round(4).sum() == 0.0
+
+
 def test_listeners_hear_of_every_further_attempt() -> None:
     ledger, heard = Ledger([attempt("score", "answer")]), list[Attempt]()
     ledger.listen(heard.append)

@@ -123,7 +123,6 @@ async def _ask_in_turn(
         asked = [i for i in pending if following is None or _answers(model, tasks[i])]
         if not asked:
             continue
-        failed_before = len(run.failures)
 
         def keep(
             i: int, answer: A | Failure, asked: list[int] = asked, is_last: bool = following is None
@@ -141,7 +140,7 @@ async def _ask_in_turn(
         pending = [i for i in pending if answers[i] is None or isinstance(answers[i], Failure)]
         if following is None or not pending:
             break
-        del run.failures[failed_before:]
+        run.drop(answer for i in asked if isinstance(answer := answers[i], Failure))
     return answers
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -125,3 +125,8 @@ class Run:
 
     def __post_init__(self) -> None:
         self.jitter = random.Random(self.random_state)
+
+    def drop(self, failures: Iterable[Failure]) -> None:
+        """Take failures out of the list; those that other steps list at the same time stay."""
+        dropped = {id(failure) for failure in failures}
+        self.failures[:] = [failure for failure in self.failures if id(failure) not in dropped]

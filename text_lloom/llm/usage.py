@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from text_lloom.llm.costs import record, tell
@@ -17,6 +17,15 @@ __all__ = ["Attempt", "Ledger", "Outcome", "Totals", "total"]
 Outcome = Literal[
     "answer", "cached", "bad answer", "rate limited", "transient error", "permanent error", "cancelled"
 ]
+
+_DTYPES = {
+    "at": "float64",
+    "seconds": "float64",
+    "in_tokens": "int64",
+    "out_tokens": "int64",
+    "usd": "float64",
+    "estimated": "bool",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +108,22 @@ class Ledger:
         with self._lock:
             return tuple(self._attempts)
 
+    def since(self, n: int) -> list[Attempt]:
+        """All attempts but the first `n`, oldest first."""
+        with self._lock:
+            return self._attempts[n:]
+
     def totals(self, *, step: str | None = None, since: int = 0) -> Totals:
         """Sums over all attempts, or over those of a step, or over those after the first `since`."""
-        return total(a for a in self.attempts[since:] if step is None or a.step == step)
+        return total(a for a in self.since(since) if step is None or a.step == step)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per attempt, columns as in `Attempt`."""
+        """One row per attempt, columns as in `Attempt`; `usd` is NaN where the price is unknown."""
         import pandas as pd
 
-        columns = list(Attempt.__dataclass_fields__)
-        return pd.DataFrame([asdict(attempt) for attempt in self.attempts], columns=columns)
+        rows = self.attempts
+        columns = {name: [getattr(row, name) for row in rows] for name in Attempt.__dataclass_fields__}
+        return pd.DataFrame(columns).astype(_DTYPES)
 
 
 def total(attempts: Iterable[Attempt]) -> Totals:
