@@ -128,6 +128,11 @@ def test_a_wait_is_heeded_whatever_the_error(status: int) -> None:
         ({"retry-after-ms": "250", "retry-after": "1"}, "", 0.25),
         ({"retry-after": "-3"}, "", 0.0),
         ({"retry-after": "soon"}, "", None),
+        ({"retry-after": "1764110400000"}, "", None),
+        ({"retry-after": "1764110400"}, "", None),
+        ({"retry-after": "inf"}, "", None),
+        ({"retry-after": "nan"}, "", None),
+        ({"retry-after": "86400"}, "", 86_400.0),
         ({}, OPENAI_LIMIT, 62.5),
         ({}, GEMINI_LIMIT, 36.6),
         ({}, "Please try again in 120ms.", 0.12),
@@ -149,6 +154,17 @@ def test_the_wait_can_be_a_date() -> None:
     found = meaning(ApiError(429, "", {"retry-after": formatdate(time.time() + 30, usegmt=True)}))
     assert isinstance(found, RateLimited)
     assert found.retry_after == pytest.approx(30, abs=2)
+
+
+def test_a_date_is_taken_by_the_clock_of_the_provider() -> None:
+    """The clock of this machine is five hours behind."""
+    there = time.time() + 5 * 3600
+    headers = {
+        name: formatdate(at, usegmt=True) for name, at in (("date", there), ("retry-after", there + 30))
+    }
+    found = meaning(ApiError(429, "", headers))
+    assert isinstance(found, RateLimited)
+    assert found.retry_after == pytest.approx(30, abs=1)
 
 
 @pytest.mark.parametrize("before", [0, 250, 290])

@@ -17,8 +17,9 @@ import pytest
 from text_lloom import workbench as wb
 from text_lloom.errors import AuthenticationFailed, BudgetReached, InputError
 from text_lloom.llm import GLOBAL_COSTS, Completion, Model, ModelRequest, RetryPolicy, track_costs
+from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.spending import allow_paid_calls
-from text_lloom.testing import FunctionModel, ScriptedModel
+from text_lloom.testing import FunctionModel, HashEmbedModel, ScriptedModel
 
 QUICK = RetryPolicy(base=0.001, longest=0.002)
 
@@ -152,6 +153,24 @@ def test_the_state_of_the_rate_limits_can_be_read(comments: pd.DataFrame) -> Non
     assert status["limit"].tolist() == [100, 1000]
     assert status["used"].tolist()[1] == session.ledger.totals().requests
     assert (status["remaining"] + status["used"] == status["limit"]).all()
+
+
+def test_the_state_of_the_rate_limits_has_its_columns_without_any_limit(comments: pd.DataFrame) -> None:
+    columns = ["model", "limit", "unit", "seconds", "used", "remaining", "seconds_until_free", "waiting"]
+    for model, n_rows in (("local", 0), (FunctionModel(judge), 1)):
+        session = wb.lloom(comments, "text", "doc_id", "local", "local", "local", model)
+        status = session.rate_status()
+        assert list(status.columns) == [*columns, "in_flight", "concurrency"]
+        assert len(status) == n_rows
+        assert status["limit"].isna().all()
+
+
+def test_every_model_in_use_is_in_the_state_of_the_rate_limits_once(comments: pd.DataFrame) -> None:
+    parts = [HashEmbedModel(name=name, rate_limit=(5, 1)) for name in ("first", "second")]
+    both = [FunctionModel(judge, name=name, rate_limit=(7, 1)) for name in ("third", "fourth")]
+    again = FunctionModel(judge, name="third", rate_limit=(7, 1))
+    session = wb.lloom(comments, "text", "doc_id", again, HybridEmbedModel(*parts), "local", both)
+    assert session.rate_status()["model"].tolist() == ["third", "first", "second", "fourth"]
 
 
 def test_a_model_answers_prompts_by_itself() -> None:

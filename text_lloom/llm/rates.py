@@ -5,20 +5,36 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 
+from text_lloom.llm.classifier import Classifier
 from text_lloom.llm.engine import Answerer
 from text_lloom.llm.fallback import Fallbacks
+from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.model import Embedder, EmbedModel, Model, limiter_of
 from text_lloom.llm.redis_limits import SharedLimiter
 
-__all__ = ["rate_status"]
+__all__ = ["RATE_COLUMNS", "rate_status"]
+
+RATE_COLUMNS = (
+    "model",
+    "limit",
+    "unit",
+    "seconds",
+    "used",
+    "remaining",
+    "seconds_until_free",
+    "waiting",
+    "in_flight",
+    "concurrency",
+)
+"""The columns of `lloom.rate_status`."""
 
 
 async def rate_status(models: Iterable[Answerer | Embedder]) -> list[dict[str, object]]:
     """One entry per model and limit; see `lloom.rate_status`. Must run on the portal's loop."""
     now = asyncio.get_running_loop().time()
     rows: list[dict[str, object]] = []
-    parts = dict.fromkeys(part for named in models for part in _remote(named))
-    for model in parts:
+    parts = {part.limiter_key: part for named in models for part in _remote(named)}
+    for model in parts.values():
         limiter, gate = limiter_of(model)
         load = {"in_flight": gate.in_flight, "concurrency": gate.limit}
         states = await limiter.status() if isinstance(limiter, SharedLimiter) else limiter.status(now)
@@ -42,8 +58,10 @@ async def rate_status(models: Iterable[Answerer | Embedder]) -> list[dict[str, o
 
 
 def _remote(model: Answerer | Embedder) -> Iterator[Model | EmbedModel]:
-    if isinstance(model, Fallbacks):
-        for part in model.models:
+    if isinstance(model, (Fallbacks, HybridEmbedModel)):
+        for part in model.models if isinstance(model, Fallbacks) else model.parts:
             yield from _remote(part)
+    elif isinstance(model, Classifier):
+        yield model.probabilities
     elif isinstance(model, (Model, EmbedModel)):
         yield model

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from text_lloom.errors import (
@@ -43,6 +43,8 @@ _LONG_REPLY = 1000
 """Tokens that a reply may have when nothing bounds it, as far as a budget is concerned."""
 _MOST_FORMS = 16
 _LIMITED_JITTER = 0.1
+_FAR_OFF = 1e9
+"""Seconds that can be added to any time of these years."""
 
 
 @dataclass(slots=True)
@@ -502,6 +504,6 @@ def _in_words(seconds: float) -> str:
 
 def _clock(seconds: float) -> str:
     """The time of day in that many seconds, with the date if it is another day."""
-    now = datetime.now()
-    then = now + timedelta(seconds=seconds)
-    return f"{then:%H:%M}" if then.date() == now.date() else f"{then:%H:%M on %d %B}"
+    now = time.time()
+    today, then = datetime.fromtimestamp(now), datetime.fromtimestamp(now + min(seconds, _FAR_OFF))
+    return f"{then:%H:%M}" if then.date() == today.date() else f"{then:%H:%M on %d %B}"

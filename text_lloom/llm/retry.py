@@ -6,6 +6,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -77,6 +78,7 @@ _WAIT = re.compile(
 _NETWORK_SIGNS = ("connect", "timeout", "network", "protocolerror", "readerror", "disconnected", "payload")
 _MESSAGE_LIMIT = 300
 _SHARED_PART = 1 / 3
+_LONGEST_WAIT = 366 * 86_400.0
 """A wait that holds up everybody is at most this part of the longest: one request that looks is cheap."""
 _BY_NAME: Mapping[str, type[ModelError]] = {
     "MissingApiKeyError": ModelSetupError,
@@ -213,9 +215,13 @@ def _message(error: Exception, redact: Callable[[str], str]) -> str:
 
 
 def _retry_after(error: Exception) -> float | None:
-    """Seconds that the provider asks to wait, from the headers or else from the message."""
+    """Seconds that the provider asks to wait, from the headers or else from the message.
+
+    More than a year is no wait that anybody means, such as a point in time where seconds belong.
+    """
     wait = _wait_in_headers(error)
-    return _wait_in_message(str(error)) if wait is None else wait
+    wait = _wait_in_message(str(error)) if wait is None else wait
+    return max(0.0, wait) if wait is not None and wait <= _LONGEST_WAIT else None
 
 
 def _wait_in_message(text: str) -> float | None:
@@ -238,17 +244,22 @@ def _wait_in_headers(error: Exception) -> float | None:
     )
     try:
         if (milliseconds := headers.get("retry-after-ms")) is not None:
-            return max(0.0, float(milliseconds) / 1000)
+            return float(milliseconds) / 1000
         value = headers.get("retry-after") or headers.get("Retry-After")
+        said = headers.get("date") or headers.get("Date")
     except (AttributeError, ValueError):
         return None
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        return float(value)
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        until = parsedate_to_datetime(value).timestamp()
     except ValueError:
         return None
+    now = time.time()
+    with suppress(ValueError, TypeError):  # by the clock that the date was read off; ours may be wrong
+        now = parsedate_to_datetime(said).timestamp()
+    return until - now
