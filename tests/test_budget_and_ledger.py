@@ -422,6 +422,12 @@ def test_the_columns_of_the_ledger_have_their_types_whatever_is_in_it(rows: int)
     figures = frame[["at", "seconds", "in_tokens", "out_tokens", "usd"]]
     assert [dtype.kind for dtype in figures.dtypes] == ["f", "f", "i", "i", "f"]
     assert frame["usd"].round(4).sum() == 0.0
+    assert not frame["outcome"].str.startswith("bad").any()
+
+
+def test_a_token_budget_without_end_is_refused() -> None:
+    with pytest.raises(InputError, match="None for no limit"):
+        TokenBudget(float("inf"))
 
 
 def test_listeners_hear_of_every_further_attempt() -> None:

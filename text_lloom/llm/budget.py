@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -223,8 +224,10 @@ class TokenBudget(Budget):
 
     @classmethod
     def checked(cls, usd: float) -> float:
-        if not _is_amount(usd):
-            raise InputError(f"token_budget={usd!r} must be a number of tokens, 0 or more.")
+        if not _is_amount(usd) or math.isinf(usd):
+            raise InputError(
+                f"token_budget={usd!r} must be a number of tokens, 0 or more; None for no limit."
+            )
         return float(usd)
 
     def _shown(self, amount: float, digits: int = 0) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from numbers import Integral, Real
 from typing import Any
 
 from text_lloom.errors import (
@@ -16,6 +17,7 @@ from text_lloom.errors import (
     AuthenticationFailed,
     BadAnswer,
     ContextOverflow,
+    InputError,
     LloomError,
     ModelError,
     ModelNotFound,
@@ -78,6 +80,7 @@ _WAIT = re.compile(
 _NETWORK_SIGNS = ("connect", "timeout", "network", "protocolerror", "readerror", "disconnected", "payload")
 _MESSAGE_LIMIT = 300
 _SHARED_PART = 1 / 3
+_MOST_DOUBLINGS = 64
 _LONGEST_WAIT = 366 * 86_400.0
 """A wait that holds up everybody is at most this part of the longest: one request that looks is cheap."""
 _BY_NAME: Mapping[str, type[ModelError]] = {
@@ -101,6 +104,9 @@ class RetryPolicy:
         longest: Longest backoff in seconds.
         deadline: Seconds from the start of the first try after which no further one is started; also the
             longest that a step waits for a model that has answered before and answers nobody any more.
+
+    Raises:
+        InputError: When a number is none, or below 0.
     """
 
     attempts: int = 6
@@ -110,14 +116,24 @@ class RetryPolicy:
     longest: float = 30.0
     deadline: float = 900.0
 
+    def __post_init__(self) -> None:
+        for name in ("attempts", "rate_limited", "re_asks"):
+            count = getattr(self, name)
+            if isinstance(count, bool) or not isinstance(count, Integral) or count < 0:
+                raise InputError(f"{name}={count!r} must be a whole number, 0 or more.")
+        for name in ("base", "longest", "deadline"):
+            seconds = getattr(self, name)
+            if isinstance(seconds, bool) or not isinstance(seconds, Real) or not float(seconds) >= 0:
+                raise InputError(f"{name}={seconds!r} must be a number of seconds, 0 or more.")
+
     def shared_wait(self, rounds: int, rng: random.Random) -> float:
         """Seconds for which nobody starts, when so many rounds in a row have failed for everybody."""
-        most = min(self.longest * _SHARED_PART, self.base * 2.0 ** (rounds - 1))
+        most = min(self.longest * _SHARED_PART, self.base * 2.0 ** min(rounds - 1, _MOST_DOUBLINGS))
         return rng.uniform(most / 2, most)
 
     def backoff(self, failed: int, rng: random.Random) -> float:
         """Seconds to wait after the `failed`-th failure."""
-        return rng.uniform(0.0, min(self.longest, self.base * 2.0 ** (failed - 1)))
+        return rng.uniform(0.0, min(self.longest, self.base * 2.0 ** min(failed - 1, _MOST_DOUBLINGS)))
 
 
 def as_model_error(

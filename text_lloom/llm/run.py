@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from text_lloom.errors import InputError
 from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.posing import StepSettings
 from text_lloom.llm.retry import RetryPolicy
@@ -124,6 +125,11 @@ class Run:
     jitter: random.Random = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.policy, RetryPolicy):
+            raise InputError(
+                f"retry={self.policy!r} must be a RetryPolicy, such as RetryPolicy(attempts=4) from "
+                f"text_lloom.llm."
+            )
         self.jitter = random.Random(self.random_state)
 
     def drop(self, failures: Iterable[Failure]) -> None:

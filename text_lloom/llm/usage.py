@@ -19,11 +19,14 @@ Outcome = Literal[
 ]
 
 _DTYPES = {
+    "step": "str",
+    "model": "str",
     "at": "float64",
     "seconds": "float64",
     "in_tokens": "int64",
     "out_tokens": "int64",
     "usd": "float64",
+    "outcome": "str",
     "estimated": "bool",
 }
 
