@@ -274,6 +274,29 @@ def test_a_loaded_session_remembers_what_it_spent(comments: pd.DataFrame, tmp_pa
     assert len(model.prompts) == asked
 
 
+@pytest.mark.filterwarnings("ignore:.*could not be answered")
+def test_a_loaded_session_counts_the_replies_that_got_lost(comments: pd.DataFrame, tmp_path: Path) -> None:
+    """They may have been billed; the sums of the ledger hold what was reported."""
+    allow_paid_calls(True)  # a scripted model with a price; nothing is really paid
+
+    def sometimes(prompt: str) -> object:
+        if "Fares went" in prompt or "Mill Lane" in prompt:
+            raise TimeoutError
+        return Completion(json.dumps(judge(prompt)), 300, 40)
+
+    model = FunctionModel(sometimes, cost=(1e-5, 2e-5), concurrency=1)
+    session = scoring_session(comments, model, budget=1.0, token_budget=10**6, retry=RetryPolicy(attempts=1))
+    session.sync.score()
+    reported = session.ledger.totals()
+    loaded = wb.load(session.save(tmp_path, "lost"), score_model=model, budget=1.0, token_budget=10**6)
+    money, tokens = loaded._run.budget, loaded._run.token_budget
+    assert money is not None
+    assert tokens is not None
+    assert money.spent == pytest.approx(reported.usd + 2 * (300 * 1e-5 + 40 * 2e-5))
+    assert tokens.spent == reported.in_tokens + reported.out_tokens + 2 * 340
+    assert loaded.ledger.totals() == reported
+
+
 # --- what must not end a step, nor give an old answer ----------------------------------------------------
 
 

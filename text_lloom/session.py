@@ -32,7 +32,7 @@ from text_lloom.llm.posing import StepSettings
 from text_lloom.llm.providers.openai import OpenAIModel
 from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.run import Failure, Run
-from text_lloom.llm.usage import Ledger
+from text_lloom.llm.usage import Ledger, total, with_lost
 from text_lloom.operators.asking import (
     GEN_STEPS,
     SCORE_STEPS,
@@ -531,7 +531,7 @@ class Session:
         """Set the budget in tokens; what was spent by now counts."""
         budget = self._run.token_budget
         if budget is None or tokens is None:
-            totals = self.ledger.totals()
+            totals = total(with_lost(self.ledger.attempts))
             spent = totals.in_tokens + totals.out_tokens
             self._run.token_budget = None if tokens is None else TokenBudget(tokens, spent=spent)
         else:
@@ -541,7 +541,7 @@ class Session:
         """US dollars so far, at the models' prices where the provider reported no tokens."""
         prices = {model.label: model.cost for model in _priced_models(self.models)}
         usd = 0.0
-        for attempt in self.ledger.attempts:
+        for attempt in with_lost(self.ledger.attempts):
             price = prices.get(attempt.model)
             if attempt.usd is not None:
                 usd += attempt.usd

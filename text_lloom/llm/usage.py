@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from text_lloom.llm.costs import record, tell
@@ -12,7 +12,7 @@ from text_lloom.llm.costs import record, tell
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Attempt", "Ledger", "Outcome", "Totals", "total"]
+__all__ = ["Attempt", "Ledger", "Outcome", "Totals", "total", "with_lost"]
 
 Outcome = Literal[
     "answer", "cached", "bad answer", "rate limited", "transient error", "permanent error", "cancelled"
@@ -58,6 +58,11 @@ class Attempt:
     usd: float | None
     outcome: Outcome
     estimated: bool = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it may have been answered and billed, though no reply came."""
+        return self.estimated and not self.in_tokens and self.outcome in ("cancelled", "transient error")
 
 
 class Totals(NamedTuple):
@@ -145,3 +150,23 @@ def total(attempts: Iterable[Attempt]) -> Totals:
         usd += attempt.usd or 0.0
         unpriced += attempt.usd is None
     return Totals(requests, answers, in_tokens, out_tokens, usd, unpriced, cached)
+
+
+def with_lost(attempts: Iterable[Attempt]) -> list[Attempt]:
+    """The attempts, with tokens for those whose reply got lost: what others of their step and model took.
+
+    They may have been billed, so a budget counts them.
+    """
+    attempts = list(attempts)
+    taken: dict[tuple[str, str], list[int]] = {}
+    for attempt in attempts:
+        if attempt.outcome in ("answer", "bad answer"):
+            for about in ((attempt.step, attempt.model), ("", attempt.model)):
+                sums = taken.setdefault(about, [0, 0, 0])
+                sums[:] = sums[0] + 1, sums[1] + attempt.in_tokens, sums[2] + attempt.out_tokens
+    return [_as_taken(attempt, taken) if attempt.is_lost else attempt for attempt in attempts]
+
+
+def _as_taken(lost: Attempt, taken: Mapping[tuple[str, str], Sequence[int]]) -> Attempt:
+    n, in_tokens, out_tokens = taken.get((lost.step, lost.model)) or taken.get(("", lost.model)) or (1, 0, 0)
+    return replace(lost, in_tokens=-(-in_tokens // n), out_tokens=-(-out_tokens // n))
