@@ -271,7 +271,7 @@ def info() -> None:
     with _clear_errors():
         journal = _journal()
         kept = journal.info()
-        typer.echo(f"{kept.path}: {kept.entries:,} replies, {kept.bytes / 1e6:,.1f} MB")
+        typer.echo(f"{kept.path}: {kept.entries:,} replies and vectors, {kept.bytes / 1e6:,.1f} MB")
         for model, share in kept.models.items():
             typer.echo(
                 f"  {model}: {share.entries:,} replies, {share.in_tokens:,} tokens in, "
@@ -285,7 +285,7 @@ def info() -> None:
 def clear(
     model: Annotated[str | None, typer.Option("--model", help="Only replies of this model.")] = None,
     older_than: Annotated[
-        float | None, typer.Option("--older-than", help="Only replies not used for that many days.", min=0)
+        float | None, typer.Option("--older-than", help="Only replies kept for longer than that many days.", min=0)
     ] = None,
     yes: Yes = False,
 ) -> None:
