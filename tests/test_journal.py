@@ -603,7 +603,9 @@ class TestLooking:
         assert records[0]["key"] == key_of("The bus is late")
 
     @pytest.mark.parametrize("ending", ["", "-wal", "-shm"])
-    def test_export_never_writes_over_the_journal(self, journal: Journal, tmp_path: Path, ending: str) -> None:
+    def test_export_never_writes_over_the_journal(
+        self, journal: Journal, tmp_path: Path, ending: str
+    ) -> None:
         (tmp_path / "other").mkdir()
         onto = tmp_path / "other" / ".." / f"{journal.path.name}{ending}"
         with pytest.raises(InputError, match="onto itself"):

@@ -285,7 +285,8 @@ def info() -> None:
 def clear(
     model: Annotated[str | None, typer.Option("--model", help="Only replies of this model.")] = None,
     older_than: Annotated[
-        float | None, typer.Option("--older-than", help="Only replies kept for longer than that many days.", min=0)
+        float | None,
+        typer.Option("--older-than", help="Only replies kept for longer than that many days.", min=0),
     ] = None,
     yes: Yes = False,
 ) -> None:

@@ -29,6 +29,7 @@ from text_lloom.llm.model import Embedder, EmbedModel, Model
 from text_lloom.llm.numeric import finite_number
 from text_lloom.llm.portal import Stop
 from text_lloom.llm.posing import StepSettings
+from text_lloom.llm.pricing import dollars
 from text_lloom.llm.providers.openai import OpenAIModel
 from text_lloom.llm.retry import RetryPolicy
 from text_lloom.llm.run import Failure, Run
@@ -700,7 +701,7 @@ class Session:
         if verbose:
             lines += [f"    {key}: {seconds:.2f} sec" for key, seconds in self.time.items()]
         unknown = f" + {figures.unpriced} requests of unknown price" if figures.unpriced else ""
-        lines.append(f"Total cost: ${figures.total_cost:,.2f}{unknown}")
+        lines.append(f"Total cost: {dollars(figures.total_cost)}{unknown}")
         if verbose:
             for step in dict.fromkeys(attempt.step for attempt in ledger.attempts):
                 t = ledger.totals(step=step)

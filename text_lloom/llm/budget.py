@@ -11,6 +11,7 @@ from numbers import Real
 from typing import NamedTuple
 
 from text_lloom.errors import BudgetReached, InputError
+from text_lloom.llm.pricing import dollars
 
 __all__ = ["Budget", "Reservation", "TokenBudget"]
 
@@ -192,8 +193,8 @@ class Budget:
     def _check(self, likely: float) -> None:
         if likely > 0 and likely > self.remaining + _ROUNDING:
             raise BudgetReached(
-                f"The {self._name} of {self._shown(self.usd, 2)} is reached: {self._shown(self.spent)} "
-                f"spent, and the next request may cost {self._shown(likely)}. What was answered is kept; "
+                f"The {self._name} of {self.shown(self.usd)} is reached: {self.shown(self.spent)} "
+                f"spent, and the next request may cost {self.shown(likely)}. What was answered is kept; "
                 f"raise the budget and call again to go on."
             )
 
@@ -205,8 +206,9 @@ class Budget:
         if spent and taken.amount:
             known.learn(spent / taken.amount)
 
-    def _shown(self, amount: float, digits: int = 4) -> str:
-        return f"${amount:,.{digits}f}"
+    def shown(self, amount: float) -> str:
+        """An amount with its unit."""
+        return dollars(amount)
 
 
 class TokenBudget(Budget):
@@ -230,5 +232,5 @@ class TokenBudget(Budget):
             )
         return float(usd)
 
-    def _shown(self, amount: float, digits: int = 0) -> str:
+    def shown(self, amount: float) -> str:
         return f"{amount:,.0f} tokens"
