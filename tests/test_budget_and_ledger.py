@@ -63,7 +63,7 @@ async def test_the_budget_is_kept_and_so_is_what_was_answered(concurrency: int |
     model = using(300, 40, concurrency=concurrency)
     budget, kept = Budget(40 * usd(300, 40)), dict[int, object]()
     run = quick(budget=budget)
-    with pytest.raises(BudgetReached, match=r"budget of \$0\.00 is reached.*raise the budget"):
+    with pytest.raises(BudgetReached, match=r"budget of \$0\.\d*[1-9] is reached.*raise the budget"):
         await ask_all(model, questions(200), run=run, on_answer=kept.__setitem__)
     totals = run.ledger.totals()
     assert totals.usd == pytest.approx(budget.spent)
@@ -413,6 +413,21 @@ def test_the_ledger_is_a_frame_with_one_row_per_attempt() -> None:
     assert list(frame["outcome"]) == ["answer", "bad answer"]
     assert frame["usd"].isna().tolist() == [False, True]
     assert list(Ledger().to_frame().columns) == list(frame.columns)
+
+
+@pytest.mark.parametrize("rows", [0, 2], ids=["nothing asked", "prices unknown"])
+def test_the_columns_of_the_ledger_have_their_types_whatever_is_in_it(rows: int) -> None:
+    frame = Ledger([attempt("score", "answer", None)] * rows).to_frame()
+    assert frame["usd"].isna().all()
+    figures = frame[["at", "seconds", "in_tokens", "out_tokens", "usd"]]
+    assert [dtype.kind for dtype in figures.dtypes] == ["f", "f", "i", "i", "f"]
+    assert frame["usd"].round(4).sum() == 0.0
+    assert not frame["outcome"].str.startswith("bad").any()
+
+
+def test_a_token_budget_without_end_is_refused() -> None:
+    with pytest.raises(InputError, match="None for no limit"):
+        TokenBudget(float("inf"))
 
 
 def test_listeners_hear_of_every_further_attempt() -> None:

@@ -217,7 +217,7 @@ def test_run_with_a_server_of_one_s_own(
         "--out", tmp_path / "priced",
     )  # fmt: skip
     assert priced.exit_code == 0, priced.output
-    assert re.search(r"Total cost: \$0\.0[1-9] \+ \d+ requests of unknown price", priced.stdout)
+    assert re.search(r"Total cost: \$0\.0[1-9]\d* \+ \d+ requests of unknown price", priced.stdout)
     assert "Models: own-model, own-embedder" in priced.stdout
     check_results(tmp_path / "priced", posts)
     assert {entry.model for entry in fake_provider.stats().requests} == {"own-model", "own-embedder"}

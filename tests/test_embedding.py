@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ import pytest
 from text_lloom.errors import InputError, StepFailed
 from text_lloom.llm import Embeddings, EmbedModel, RetryPolicy
 from text_lloom.llm.embedding import embed_all
+from text_lloom.llm.journal import open_journal
 from text_lloom.llm.portal import run_async
 from text_lloom.llm.run import Run
+from text_lloom.llm.vectors import kept_vectors
 from text_lloom.testing import HashEmbedModel
 
 TEXTS = [
@@ -241,6 +244,43 @@ async def test_a_failure_stops_the_other_batches() -> None:
     seen = calls
     await asyncio.sleep(0.05)
     assert calls == seen <= 4
+
+
+class Refusal(Exception):
+    status_code = 400
+
+
+@pytest.mark.parametrize("one_by_one", [False, True], ids=["batches", "text by text"])
+@pytest.mark.parametrize("limited", [False, True], ids=["no limit", "under a limit"])
+async def test_what_is_in_flight_when_a_batch_is_refused_is_kept(
+    tmp_path: Path, one_by_one: bool, limited: bool
+) -> None:
+    """Three calls are out, and paid for, when the fourth is refused; those that wait are not made."""
+    replied = list[str]()
+    is_refused = asyncio.Event()
+
+    async def call(_: EmbedModel, texts: str | list[str]) -> object:
+        if one_by_one and not isinstance(texts, str):
+            raise TypeError("one text, please")
+        text = texts if isinstance(texts, str) else texts[0]
+        if text == TEXTS[3]:
+            is_refused.set()
+            raise Refusal("This text cannot be embedded.")
+        await is_refused.wait()
+        await asyncio.sleep(0.02)
+        replied.append(text)
+        return vector(text) if one_by_one else [vector(text)]
+
+    size = len(TEXTS) if one_by_one else 1
+    rate_limit = (4 + one_by_one, 60) if limited else None
+    journal = open_journal(tmp_path / "kept.sqlite")
+    model = EmbedModel("m", None, call, batch_size=size, cost=0, concurrency=4, rate_limit=rate_limit)
+    began = time.perf_counter()
+    with pytest.raises(StepFailed, match="cannot be embedded"):
+        await embed_all(model, TEXTS, run=Run(policy=RetryPolicy(attempts=1), vectors=journal))
+    assert time.perf_counter() - began < 5
+    assert replied == TEXTS[:3]
+    assert list(await kept_vectors(model, TEXTS, Run(vectors=journal))) == TEXTS[:3]
 
 
 async def test_progress_is_told_per_batch() -> None:

@@ -132,6 +132,35 @@ async def test_equal_prompts_are_asked_once_and_answer_everyone() -> None:
     assert outcomes(run) == ["answer"] * 3
 
 
+class SlowToWrite(SummarizeDocument):
+    """A question whose prompt takes a while, as those of tens of thousands of documents together do."""
+
+    def prompt(self) -> str:
+        time.sleep(0.005)
+        return super().prompt()
+
+
+async def test_preparing_many_questions_does_not_stop_other_steps() -> None:
+    turns, turns_before_the_first_call = 0, list[int]()
+
+    async def another_step() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    def reply(prompt: str) -> object:
+        turns_before_the_first_call.append(turns)
+        return echo(prompt)
+
+    other = asyncio.create_task(another_step())
+    tasks = [SlowToWrite(f"d{i:02d}", comment(i)) for i in range(60)]
+    before = turns
+    await ask_all(FunctionModel(reply), tasks, run=quick())
+    other.cancel()
+    assert turns_before_the_first_call[0] - before >= 8
+
+
 async def test_no_questions_cost_nothing() -> None:
     model = FunctionModel(echo)
     assert await ask_all(model, []) == []

@@ -602,6 +602,21 @@ class TestLooking:
         }  # fmt: skip
         assert records[0]["key"] == key_of("The bus is late")
 
+    @pytest.mark.parametrize("ending", ["", "-wal", "-shm"])
+    def test_export_never_writes_over_the_journal(
+        self, journal: Journal, tmp_path: Path, ending: str
+    ) -> None:
+        (tmp_path / "other").mkdir()
+        onto = tmp_path / "other" / ".." / f"{journal.path.name}{ending}"
+        with pytest.raises(InputError, match="onto itself"):
+            journal.export(onto)
+
+    def test_export_that_fails_leaves_nothing_behind(self, journal: Journal, tmp_path: Path) -> None:
+        (tmp_path / "folder").mkdir()
+        with pytest.raises(FileProblem, match="could not be exported"):
+            journal.export(tmp_path / "folder")
+        assert not list(tmp_path.glob("*.part"))
+
     def test_export_to_nowhere_says_so(self, journal: Journal, tmp_path: Path) -> None:
         with pytest.raises(FileProblem, match="could not be exported"):
             journal.export(tmp_path / "missing" / "replies.jsonl")

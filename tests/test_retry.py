@@ -6,15 +6,19 @@ import random
 import time
 from email.utils import formatdate
 from types import SimpleNamespace
+from typing import Any
 
+import pandas as pd
 import pytest
 
+from text_lloom import workbench as wb
 from text_lloom.errors import (
     AnswerRefused,
     AuthenticationFailed,
     BadAnswer,
     BudgetReached,
     ContextOverflow,
+    InputError,
     ModelError,
     ModelNotFound,
     PermanentError,
@@ -22,6 +26,7 @@ from text_lloom.errors import (
     TransientError,
 )
 from text_lloom.llm.retry import RetryPolicy, as_model_error
+from text_lloom.testing import FunctionModel
 
 KEY = "sk-proj-Zx81kqLmN0pQrStU"
 GEMINI_LIMIT = (
@@ -128,6 +133,11 @@ def test_a_wait_is_heeded_whatever_the_error(status: int) -> None:
         ({"retry-after-ms": "250", "retry-after": "1"}, "", 0.25),
         ({"retry-after": "-3"}, "", 0.0),
         ({"retry-after": "soon"}, "", None),
+        ({"retry-after": "1764110400000"}, "", None),
+        ({"retry-after": "1764110400"}, "", None),
+        ({"retry-after": "inf"}, "", None),
+        ({"retry-after": "nan"}, "", None),
+        ({"retry-after": "86400"}, "", 86_400.0),
         ({}, OPENAI_LIMIT, 62.5),
         ({}, GEMINI_LIMIT, 36.6),
         ({}, "Please try again in 120ms.", 0.12),
@@ -151,6 +161,17 @@ def test_the_wait_can_be_a_date() -> None:
     assert found.retry_after == pytest.approx(30, abs=2)
 
 
+def test_a_date_is_taken_by_the_clock_of_the_provider() -> None:
+    """The clock of this machine is five hours behind."""
+    there = time.time() + 5 * 3600
+    headers = {
+        name: formatdate(at, usegmt=True) for name, at in (("date", there), ("retry-after", there + 30))
+    }
+    found = meaning(ApiError(429, "", headers))
+    assert isinstance(found, RateLimited)
+    assert found.retry_after == pytest.approx(30, abs=1)
+
+
 @pytest.mark.parametrize("before", [0, 250, 290])
 def test_a_key_is_taken_out_even_where_the_message_is_cut(before: int) -> None:
     found = meaning(ApiError(401, "x" * before + f" bad key {KEY} given " + "y" * 200))
@@ -164,6 +185,41 @@ def test_backoff_grows_with_full_jitter_up_to_the_longest() -> None:
     assert 15 < max(waits[10]) <= 20
     assert max(waits[30]) <= 20
     assert min(waits[10]) < 3
+
+
+def test_an_outage_may_last_a_night() -> None:
+    """A round every ten seconds: after three hours there have been more than a thousand."""
+    policy, rng = RetryPolicy(deadline=12 * 3600), random.Random(5)
+    assert 5 <= policy.shared_wait(4000, rng) <= 10
+    assert policy.backoff(4000, rng) <= 30
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"attempts": 2.5},
+        {"attempts": True},
+        {"rate_limited": -1},
+        {"re_asks": "2"},
+        {"base": -0.5},
+        {"longest": float("nan")},
+        {"deadline": None},
+    ],
+    ids=str,
+)
+def test_a_policy_of_other_numbers_is_refused_by_name(numbers: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(numbers))):
+        RetryPolicy(**numbers)
+
+
+def test_something_else_than_a_policy_is_refused_before_anything_is_sent() -> None:
+    frame = pd.DataFrame({"text": ["The bus is late."]})
+    with pytest.raises(InputError, match="retry=3 must be a RetryPolicy"):
+        wb.lloom(frame, "text", None, "local", "local", "local", "local", retry=3)  # type: ignore[arg-type]
+    model = FunctionModel(str.upper)
+    with pytest.raises(InputError, match="RetryPolicy"):
+        model.sync.call("Which bus?", retry=3)
+    assert model.prompts == []
 
 
 def test_the_error_inside_a_wrapper_is_read() -> None:

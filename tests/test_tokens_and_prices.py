@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from text_lloom.errors import InputError
-from text_lloom.llm.pricing import Price, known_context_window, known_price, parse_cost
+from text_lloom.llm.pricing import Price, dollars, known_context_window, known_price, parse_cost
 from text_lloom.llm.tokens import _counter, count_tokens, is_exact
 
 ENGLISH = (
@@ -113,3 +113,19 @@ def test_a_price_is_per_token_in_and_out() -> None:
 def test_what_is_no_price_is_refused_with_an_example(cost: object) -> None:
     with pytest.raises(InputError, match=r"cost=.*expected \(input, output\) in USD per token"):
         parse_cost(cost)
+
+
+@pytest.mark.parametrize(
+    ("usd", "shown"),
+    [
+        (0.0, "$0.00"),
+        (0.5, "$0.50"),
+        (1234.5, "$1,234.50"),
+        (0.1 + 0.2, "$0.3000"),
+        (4.9987, "$4.9987"),
+        (0.002, "$0.0020"),
+        (0.00004, "$0.000040"),
+    ],
+)
+def test_an_amount_that_is_not_nothing_never_reads_as_nothing(usd: float, shown: str) -> None:
+    assert dollars(usd) == shown

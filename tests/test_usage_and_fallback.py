@@ -168,6 +168,24 @@ def test_the_rate_limits_of_joined_embedding_models_can_be_read(comments: pd.Dat
     assert session.rate_status().set_index("model")["limit"].to_dict() == {"words": 50, "again": 70}
 
 
+def test_the_state_of_the_rate_limits_has_its_columns_without_any_limit(comments: pd.DataFrame) -> None:
+    columns = ["model", "limit", "unit", "seconds", "used", "remaining", "seconds_until_free", "waiting"]
+    for model, n_rows in (("local", 0), (FunctionModel(judge), 1)):
+        session = wb.lloom(comments, "text", "doc_id", "local", "local", "local", model)
+        status = session.rate_status()
+        assert list(status.columns) == [*columns, "in_flight", "concurrency"]
+        assert len(status) == n_rows
+        assert status["limit"].isna().all()
+
+
+def test_every_model_in_use_is_in_the_state_of_the_rate_limits_once(comments: pd.DataFrame) -> None:
+    parts = [HashEmbedModel(name=name, rate_limit=(5, 1)) for name in ("first", "second")]
+    both = [FunctionModel(judge, name=name, rate_limit=(7, 1)) for name in ("third", "fourth")]
+    again = FunctionModel(judge, name="third", rate_limit=(7, 1))
+    session = wb.lloom(comments, "text", "doc_id", again, HybridEmbedModel(*parts), "local", both)
+    assert session.rate_status()["model"].tolist() == ["third", "first", "second", "fourth"]
+
+
 def test_a_model_answers_prompts_by_itself() -> None:
     import asyncio
 
@@ -267,6 +285,29 @@ def test_a_loaded_session_remembers_what_it_spent(comments: pd.DataFrame, tmp_pa
     with pytest.warns(UserWarning, match="of the budget is left"), pytest.raises(BudgetReached):
         counted.sync.score()
     assert len(model.prompts) == asked
+
+
+@pytest.mark.filterwarnings("ignore:.*could not be answered")
+def test_a_loaded_session_counts_the_replies_that_got_lost(comments: pd.DataFrame, tmp_path: Path) -> None:
+    """They may have been billed; the sums of the ledger hold what was reported."""
+    allow_paid_calls(True)  # a scripted model with a price; nothing is really paid
+
+    def sometimes(prompt: str) -> object:
+        if "Fares went" in prompt or "Mill Lane" in prompt:
+            raise TimeoutError
+        return Completion(json.dumps(judge(prompt)), 300, 40)
+
+    model = FunctionModel(sometimes, cost=(1e-5, 2e-5), concurrency=1)
+    session = scoring_session(comments, model, budget=1.0, token_budget=10**6, retry=RetryPolicy(attempts=1))
+    session.sync.score()
+    reported = session.ledger.totals()
+    loaded = wb.load(session.save(tmp_path, "lost"), score_model=model, budget=1.0, token_budget=10**6)
+    money, tokens = loaded._run.budget, loaded._run.token_budget
+    assert money is not None
+    assert tokens is not None
+    assert money.spent == pytest.approx(reported.usd + 2 * (300 * 1e-5 + 40 * 2e-5))
+    assert tokens.spent == reported.in_tokens + reported.out_tokens + 2 * 340
+    assert loaded.ledger.totals() == reported
 
 
 # --- what must not end a step, nor give an old answer ----------------------------------------------------

@@ -9,8 +9,9 @@ from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.defaults import Models
 from text_lloom.llm.model import EmbedModel, Model
 from text_lloom.llm.parts import single_models
+from text_lloom.llm.pricing import dollars
 from text_lloom.llm.run import Failure, Run
-from text_lloom.llm.usage import Attempt, Ledger
+from text_lloom.llm.usage import Attempt, Ledger, total, with_lost
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +67,7 @@ def summary_lines(
     if verbose:
         lines += [f"    {key}: {seconds:.2f} sec" for key, seconds in step_seconds.items()]
     unknown = f" + {figures.unpriced} requests of unknown price" if figures.unpriced else ""
-    lines.append(f"Total cost: ${figures.total_cost:,.2f}{unknown}")
+    lines.append(f"Total cost: {dollars(figures.total_cost)}{unknown}")
     if verbose:
         for step in dict.fromkeys(attempt.step for attempt in ledger.attempts):
             t = ledger.totals(step=step)
@@ -106,7 +107,7 @@ def limit_tokens(run: Run, tokens: float | None) -> None:
     """
     limit = None if tokens is None else TokenBudget.checked(tokens)
     if run.token_budget is None or limit is None:
-        totals = run.ledger.totals()
+        totals = total(with_lost(run.ledger.attempts))
         spent = totals.in_tokens + totals.out_tokens
         run.token_budget = None if limit is None else TokenBudget(limit, spent=spent)
     else:
@@ -127,7 +128,7 @@ def _spent(attempts: Iterable[Attempt], models: Models) -> float:
     asked = [part for model in models for part in single_models(model)]
     prices = {part.label: part.cost for part in asked if isinstance(part, (Model, EmbedModel))}
     usd = 0.0
-    for attempt in attempts:
+    for attempt in with_lost(attempts):
         price = prices.get(attempt.model)
         if attempt.usd is not None:
             usd += attempt.usd

@@ -44,13 +44,10 @@ def may_spend(
                 f"token_budget= (tokens), or tell the model its price: cost=(USD per input token, USD per "
                 f"output token), cost=0 if it is free."
             )
-        for left, needed, shown in (
-            (budget, estimate.usd_high, "${:,.2f}"),
-            (token_budget, estimate.tokens, "{:,.0f} tokens"),
-        ):
+        for left, needed in ((budget, estimate.usd_high), (token_budget, estimate.tokens)):
             if left is not None and needed > left.remaining:
                 warnings.warn(
-                    f"{estimate.describe()}, but {shown.format(left.remaining)} of the budget is left. "
+                    f"{estimate.describe()}, but {left.shown(left.remaining)} of the budget is left. "
                     f"{what.capitalize()} stops before the budget is passed and keeps what is done.",
                     stacklevel=3,
                 )

@@ -7,7 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from text_lloom.llm.usage import total
 
 if TYPE_CHECKING:
     from text_lloom.llm.run import Run
@@ -83,32 +87,50 @@ class StepState(NamedTuple):
 
 
 class Meter:
-    """Reads a step's state off the run that it belongs to."""
+    """Reads a step's state off the run that it belongs to; other steps of the run do not count."""
 
     def __init__(self, run: Run, step: str, total: int) -> None:
         self.step = step
         self._run, self._label, self._total = run, _LABELS.get(step, step), total
-        self._rows, self._failures = len(run.ledger), len(run.failures)
+        self._rows, self._failures = len(run.ledger), self._failed()
         self._waited = run.waited
         self._began = time.monotonic()
+        self._lock = threading.Lock()
+        self._requests = self._tokens = self._unpriced = self._cached = 0
+        self._usd = 0.0
         self.done = 0
 
     def state(self) -> StepState:
         """The state at this moment."""
-        totals = self._run.ledger.totals(since=self._rows)
-        return StepState(
-            label=self._label,
-            done=self.done,
-            total=self._total,
-            seconds=time.monotonic() - self._began,
-            requests=totals.requests,
-            tokens=totals.in_tokens + totals.out_tokens,
-            usd=totals.usd,
-            unpriced=totals.unpriced,
-            cached=totals.cached,
-            failed=len(self._run.failures) - self._failures,
-            waited=(self._run.waited - self._waited) / max(1, totals.requests),
-        )
+        with self._lock:
+            self._read_on()
+            return StepState(
+                label=self._label,
+                done=self.done,
+                total=self._total,
+                seconds=time.monotonic() - self._began,
+                requests=self._requests,
+                tokens=self._tokens,
+                usd=self._usd,
+                unpriced=self._unpriced,
+                cached=self._cached,
+                failed=max(0, self._failed() - self._failures),
+                waited=(self._run.waited - self._waited) / max(1, self._requests),
+            )
+
+    def _read_on(self) -> None:
+        """Add what the ledger got since the last look: a long step is looked at thousands of times."""
+        rows = self._run.ledger.since(self._rows)
+        self._rows += len(rows)
+        new = total(row for row in rows if row.step == self.step)
+        self._requests += new.requests
+        self._tokens += new.in_tokens + new.out_tokens
+        self._usd += new.usd
+        self._unpriced += new.unpriced
+        self._cached += new.cached
+
+    def _failed(self) -> int:
+        return sum(failure.step == self.step for failure in list(self._run.failures))
 
 
 class _Display(Protocol):
@@ -126,14 +148,14 @@ class StepProgress:
 
     def __init__(self, run_of: Callable[[], Run]) -> None:
         self._run_of = run_of
-        self._steps: list[tuple[Meter, _Display, threading.Event]] = []
+        self._steps: list[_Step] = []
         self._watchers: list[Callable[[Meter, threading.Event], object]] = []
 
     @property
     def current(self) -> StepState | None:
-        """The step that runs now."""
+        """The step that began last of those that run now."""
         steps = list(self._steps)
-        return steps[-1][0].state() if steps else None
+        return steps[-1].meter.state() if steps else None
 
     def watch(self, watcher: Callable[[Meter, threading.Event], object]) -> None:
         """Have `watcher` called when a step begins, with its meter and an event that is set at its end.
@@ -143,9 +165,11 @@ class StepProgress:
         self._watchers.append(watcher)
 
     def start(self, step: str, total: int) -> None:
-        """A step of `total` questions begins."""
+        """A step of `total` questions begins; it is that of the caller's context until it ends."""
         meter, display, ended = Meter(self._run_of(), step, total), _display(), threading.Event()
-        self._steps.append((meter, display, ended))
+        begun = _Step(meter, display, ended, _own_step.get())
+        self._steps.append(begun)
+        _own_step.set(begun)
         interval = _interval(display)
         if interval is not None:
             threading.Thread(
@@ -155,17 +179,34 @@ class StepProgress:
             watcher(meter, ended)
 
     def advance(self, n: int = 1) -> None:
-        """`n` more questions have an answer or have failed."""
-        if self._steps:
-            self._steps[-1][0].done += n
+        """`n` more questions of the caller's step have an answer or have failed."""
+        step = _own_step.get()
+        if step in self._steps:
+            step.meter.done += n
 
     def finish(self) -> None:
-        """The step has ended."""
-        if self._steps:
-            meter, display, ended = self._steps.pop()
-            ended.set()
+        """The caller's step has ended."""
+        step = _own_step.get()
+        if step in self._steps:
+            self._steps.remove(step)
+            _own_step.set(step.outer)
+            step.ended.set()
             with suppress(*_NOWHERE):
-                display.close(meter.state())
+                step.display.close(step.meter.state())
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Step:
+    """A step that runs: its figures, where they are shown, and the step inside which it began."""
+
+    meter: Meter
+    display: _Display
+    ended: threading.Event
+    outer: _Step | None
+
+
+_own_step: ContextVar[_Step | None] = ContextVar("lloom_step", default=None)
+"""The step of the current task: several may run at once, and each moves its own bar."""
 
 
 def _refresh(meter: Meter, display: _Display, ended: threading.Event, interval: float) -> None:

@@ -99,7 +99,11 @@ def locate_quote(quote: str, document: str) -> LocatedQuote:
 
 def encodable(text: str) -> str:
     """`text` with lone surrogates, which no encoding can carry, as replacement characters."""
-    return text if text.isascii() else text.translate(_LONE_SURROGATES)
+    try:
+        text.encode()  # a hundred times as fast as replacing what is hardly ever there
+    except UnicodeEncodeError:
+        return text.translate(_LONE_SURROGATES)
+    return text
 
 
 @lru_cache(maxsize=256)

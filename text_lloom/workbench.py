@@ -39,7 +39,7 @@ from text_lloom.llm.batches import BatchJob
 from text_lloom.llm.defaults import EmbedSpec, ModelSpec, resolve_models
 from text_lloom.llm.numeric import whole_number
 from text_lloom.llm.portal import run_async, run_sync
-from text_lloom.llm.rates import rate_status
+from text_lloom.llm.rates import RATE_COLUMNS, rate_status
 from text_lloom.llm.retry import RetryPolicy
 from text_lloom.operators.asking import (
     GEN_STEPS,
@@ -579,7 +579,7 @@ class lloom(Viewing):
         """
         import pandas as pd
 
-        return pd.DataFrame(run_sync(rate_status(self.models)))
+        return pd.DataFrame(run_sync(rate_status(self.models)), columns=list(RATE_COLUMNS))
 
     def failures(self) -> pd.DataFrame:
         """Requests that could not be answered.

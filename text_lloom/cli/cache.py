@@ -21,7 +21,7 @@ def info() -> None:
     """Say where replies are kept, how many, and what they cost."""
     with clear_errors():
         kept = _journal().info()
-        typer.echo(f"{kept.path}: {kept.entries:,} replies, {kept.bytes / 1e6:,.1f} MB")
+        typer.echo(f"{kept.path}: {kept.entries:,} replies and vectors, {kept.bytes / 1e6:,.1f} MB")
         for model, share in kept.models.items():
             typer.echo(
                 f"  {model}: {share.entries:,} replies, {share.in_tokens:,} tokens in, "
@@ -34,7 +34,8 @@ def info() -> None:
 def clear(
     model: Annotated[str | None, typer.Option("--model", help="Only replies of this model.")] = None,
     older_than: Annotated[
-        float | None, typer.Option("--older-than", help="Only replies not used for that many days.", min=0)
+        float | None,
+        typer.Option("--older-than", help="Only replies kept for longer than that many days.", min=0),
     ] = None,
     yes: Yes = False,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from numbers import Real
 from typing import NamedTuple
 
 from text_lloom.errors import BudgetReached, InputError
+from text_lloom.llm.pricing import dollars
 
 __all__ = ["Budget", "Reservation", "TokenBudget"]
 
@@ -191,8 +193,8 @@ class Budget:
     def _check(self, likely: float) -> None:
         if likely > 0 and likely > self.remaining + _ROUNDING:
             raise BudgetReached(
-                f"The {self._name} of {self._shown(self.usd, 2)} is reached: {self._shown(self.spent)} "
-                f"spent, and the next request may cost {self._shown(likely)}. What was answered is kept; "
+                f"The {self._name} of {self.shown(self.usd)} is reached: {self.shown(self.spent)} "
+                f"spent, and the next request may cost {self.shown(likely)}. What was answered is kept; "
                 f"raise the budget and call again to go on."
             )
 
@@ -204,8 +206,9 @@ class Budget:
         if spent and taken.amount:
             known.learn(spent / taken.amount)
 
-    def _shown(self, amount: float, digits: int = 4) -> str:
-        return f"${amount:,.{digits}f}"
+    def shown(self, amount: float) -> str:
+        """An amount with its unit."""
+        return dollars(amount)
 
 
 class TokenBudget(Budget):
@@ -223,9 +226,11 @@ class TokenBudget(Budget):
 
     @classmethod
     def checked(cls, usd: float) -> float:
-        if not _is_amount(usd):
-            raise InputError(f"token_budget={usd!r} must be a number of tokens, 0 or more.")
+        if not _is_amount(usd) or math.isinf(usd):
+            raise InputError(
+                f"token_budget={usd!r} must be a number of tokens, 0 or more; None for no limit."
+            )
         return float(usd)
 
-    def _shown(self, amount: float, digits: int = 0) -> str:
+    def shown(self, amount: float) -> str:
         return f"{amount:,.0f} tokens"

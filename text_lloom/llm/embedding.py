@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from text_lloom.errors import ModelError, StepFailed
+from text_lloom.errors import LloomError, ModelError, StepFailed
 from text_lloom.llm.cutting import cut_texts
 from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.model import Embedder, EmbedModel
@@ -49,15 +49,21 @@ async def embed_all(
     sent = await _as_sent(model, distinct, step)
     kept = await kept_vectors(model, list(dict.fromkeys(sent.values())), run)
     missing = [text for text in dict.fromkeys(sent.values()) if text not in kept]
-    batches = in_batches(missing, model) if isinstance(model, EmbedModel) else [missing][: len(missing)]
+    batches = [missing][: len(missing)]
+    if isinstance(model, EmbedModel):  # counts the tokens of all texts
+        batches = await asyncio.to_thread(in_batches, missing, model)
     sizes, course = {len(vector) for vector in kept.values()}, Course()
     if run.progress is not None:
         run.progress.start(step, len(batches))
 
     async def embed(batch: list[str]) -> None:
-        part = await embed_batch(model, batch, run, step, course=course)
-        sizes.add(part.shape[1])
-        _check_sizes(sizes, step, model)
+        try:
+            part = await embed_batch(model, batch, run, step, course=course)
+            sizes.add(part.shape[1])
+            _check_sizes(sizes, step, model)
+        except LloomError as error:  # what is in flight is being paid for, so it may end
+            course.stop(error)
+            return
         kept.update(zip(batch, part, strict=True))
         await keep_vectors(model, batch, part, run, step)
         if run.progress is not None:
@@ -69,13 +75,14 @@ async def embed_all(
             for batch in batches:
                 group.create_task(embed(batch))
     except BaseExceptionGroup as errors:
-        error = first_error(errors)
-        if isinstance(error, ModelError):
-            raise StepFailed(f"{step}: the texts could not be embedded. {error}") from error
-        raise error from None
+        raise first_error(errors) from None
     finally:
         if run.progress is not None:
             run.progress.finish()
+    if isinstance(course.ended, ModelError):
+        raise StepFailed(f"{step}: the texts could not be embedded. {course.ended}") from course.ended
+    if course.ended is not None:
+        raise course.ended
     embedded = np.zeros((len(texts), *sizes), np.float32)
     for i, text in enumerate(texts):
         if text in sent:

@@ -46,6 +46,7 @@ Answerer: TypeAlias = Model | Solver | Fallbacks
 
 _BREAKER = 8
 _SOLVE_CHUNK = 512
+_TURN_SECONDS = 0.02
 _OF_THE_DOCUMENT = (AnswerRefused, ContextOverflow)
 """Errors that say something about one document, and nothing about the next."""
 
@@ -123,7 +124,6 @@ async def _ask_in_turn(
         asked = [i for i in pending if following is None or _answers(model, tasks[i])]
         if not asked:
             continue
-        failed_before = len(run.failures)
 
         def keep(
             i: int, answer: A | Failure, asked: list[int] = asked, is_last: bool = following is None
@@ -141,7 +141,7 @@ async def _ask_in_turn(
         pending = [i for i in pending if answers[i] is None or isinstance(answers[i], Failure)]
         if following is None or not pending:
             break
-        del run.failures[failed_before:]
+        run.drop(answer for i in asked if isinstance(answer := answers[i], Failure))
     return answers
 
 
@@ -223,7 +223,7 @@ class _Asking(Generic[A]):
             _ = self.model.client
         try:
             async with asyncio.TaskGroup() as group:
-                await self._ask_each(group, deque(self._questions()))
+                await self._ask_each(group, deque(await self._questions()))
         except BaseExceptionGroup as errors:
             raise first_error(errors) from None
         if self.ended is None:
@@ -257,10 +257,17 @@ class _Asking(Generic[A]):
         if self.open:
             await self.is_clear.wait()
 
-    def _questions(self) -> list[_Question[A]]:
-        """Distinct prompts, longest first: a long one that starts last keeps everyone waiting."""
+    async def _questions(self) -> list[_Question[A]]:
+        """Distinct prompts, longest first: a long one that starts last keeps everyone waiting.
+
+        Those of tens of thousands of documents take seconds, in which other steps have their turns, too.
+        """
         by_prompt: dict[str, _Question[A]] = {}
+        turn_ends = time.perf_counter() + _TURN_SECONDS
         for position, task in enumerate(self.tasks):
+            if time.perf_counter() > turn_ends:
+                await asyncio.sleep(0)
+                turn_ends = time.perf_counter() + _TURN_SECONDS
             fitted = fit_task(task, self.model)
             if fitted is not task:
                 self._note_cut([task])

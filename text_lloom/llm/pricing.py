@@ -10,9 +10,11 @@ from typing import NamedTuple
 from text_lloom.errors import InputError
 from text_lloom.llm.numeric import finite_number
 
-__all__ = ["Price", "known_context_window", "known_price", "nearest_model", "parse_cost"]
+__all__ = ["Price", "dollars", "known_context_window", "known_price", "nearest_model", "parse_cost"]
 
 _PROBE_TOKENS = 1000
+_FOUR_DIGITS = 0.001
+"""US dollars below which four digits say too little."""
 
 
 class Price(NamedTuple):
@@ -24,6 +26,13 @@ class Price(NamedTuple):
     def of(self, in_tokens: int, out_tokens: int) -> float:
         """US dollars for that many tokens."""
         return in_tokens * self.input + out_tokens * self.output
+
+
+def dollars(usd: float) -> str:
+    """An amount for people: whole cents as such, others with the digits that tell them from nothing."""
+    if round(usd, 2) == usd:
+        return f"${usd:,.2f}"
+    return f"${usd:,.4f}" if usd >= _FOUR_DIGITS else f"${usd:,.6f}"
 
 
 def parse_cost(cost: object) -> Price | None:

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from text_lloom.llm.classifier import Classifier
 from text_lloom.llm.engine import Answerer
 from text_lloom.llm.model import Embedder, EmbedModel, Model, limiter_of
 from text_lloom.llm.parts import single_models
 from text_lloom.llm.redis_limits import SharedLimiter
 
-__all__ = ["rate_status"]
+__all__ = ["RATE_COLUMNS", "rate_status"]
+
+RATE_COLUMNS = (
+    "model",
+    "limit",
+    "unit",
+    "seconds",
+    "used",
+    "remaining",
+    "seconds_until_free",
+    "waiting",
+    "in_flight",
+    "concurrency",
+)
+"""The columns of `lloom.rate_status`."""
 
 
 async def rate_status(models: Iterable[Answerer | Embedder]) -> list[dict[str, object]]:
     """One entry per model and limit; see `lloom.rate_status`. Must run on the portal's loop."""
     now = asyncio.get_running_loop().time()
     rows: list[dict[str, object]] = []
-    asked = dict.fromkeys(part for model in models for part in single_models(model))
-    for model in asked:
-        if not isinstance(model, (Model, EmbedModel)):
-            continue
+    limited = {model.limiter_key: model for named in models for model in _limited(named)}
+    for model in limited.values():
         limiter, gate = limiter_of(model)
         load = {"in_flight": gate.in_flight, "concurrency": gate.limit}
         states = await limiter.status() if isinstance(limiter, SharedLimiter) else limiter.status(now)
@@ -41,3 +54,12 @@ async def rate_status(models: Iterable[Answerer | Embedder]) -> list[dict[str, o
                 }
             )
     return rows
+
+
+def _limited(named: Answerer | Embedder) -> Iterator[Model | EmbedModel]:
+    """The models of a service whose starts are counted."""
+    for model in single_models(named):
+        if isinstance(model, Classifier):
+            yield model.probabilities
+        elif isinstance(model, (Model, EmbedModel)):
+            yield model

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
 
 from text_lloom.errors import (
     AnswerRefused,
@@ -43,6 +43,8 @@ _LONG_REPLY = 1000
 """Tokens that a reply may have when nothing bounds it, as far as a budget is concerned."""
 _MOST_FORMS = 16
 _LIMITED_JITTER = 0.1
+_FAR_OFF = 1e9
+"""Seconds that can be added to any time of these years."""
 
 
 @dataclass(slots=True)
@@ -53,11 +55,21 @@ class Course:
         sent: How many attempts there were.
         answered: How many of them gave an answer.
         ended: Why nothing more is sent; attempts that are out may end.
+        waiting: The tasks of its requests that have no attempt out.
     """
 
     sent: int = 0
     answered: int = 0
     ended: LloomError | None = None
+    waiting: set[asyncio.Task[Any] | None] = field(default_factory=set)
+
+    def stop(self, error: LloomError) -> None:
+        """Send nothing more; what is out is being paid for, so it may end."""
+        if self.ended is None:
+            self.ended = error
+            for task in self.waiting:
+                if task is not None:
+                    task.cancel()
 
 
 class _Booked(NamedTuple):
@@ -149,8 +161,10 @@ class Request:
         limiter, gate = limiter_of(self.model)
         bad = forms = 0
         problem: tuple[str, str] | None = None
+        task = asyncio.current_task()
         try:
             while True:
+                self.course.waiting.add(task)
                 self.reply = None
                 if ready is not None:
                     await ready()
@@ -168,10 +182,13 @@ class Request:
                 except (PermanentError, *FATAL):
                     raise
                 except ModelError as error:
-                    await asyncio.sleep(self._wait_after(error, gate))
+                    wait = self._wait_after(error, gate)
+                    self.course.waiting.add(task)
+                    await asyncio.sleep(wait)
                 if self.course.ended is not None:
                     raise self.course.ended
         finally:
+            self.course.waiting.discard(task)
             if self._is_away:
                 gate.returned()
 
@@ -275,6 +292,7 @@ class Request:
                 self.attempts += 1
                 self.course.sent += 1
                 self.is_out = True
+                self.course.waiting.discard(asyncio.current_task())
                 if self.begun is not None:
                     self.begun.set()
                 at, began = time.time(), time.perf_counter()
@@ -502,6 +520,6 @@ def _in_words(seconds: float) -> str:
 
 def _clock(seconds: float) -> str:
     """The time of day in that many seconds, with the date if it is another day."""
-    now = datetime.now()
-    then = now + timedelta(seconds=seconds)
-    return f"{then:%H:%M}" if then.date() == now.date() else f"{then:%H:%M on %d %B}"
+    now = time.time()
+    today, then = datetime.fromtimestamp(now), datetime.fromtimestamp(now + min(seconds, _FAR_OFF))
+    return f"{then:%H:%M}" if then.date() == today.date() else f"{then:%H:%M on %d %B}"

@@ -6,8 +6,10 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from numbers import Integral, Real
 from typing import Any
 
 from text_lloom.errors import (
@@ -15,6 +17,7 @@ from text_lloom.errors import (
     AuthenticationFailed,
     BadAnswer,
     ContextOverflow,
+    InputError,
     LloomError,
     ModelError,
     ModelNotFound,
@@ -77,6 +80,8 @@ _WAIT = re.compile(
 _NETWORK_SIGNS = ("connect", "timeout", "network", "protocolerror", "readerror", "disconnected", "payload")
 _MESSAGE_LIMIT = 300
 _SHARED_PART = 1 / 3
+_MOST_DOUBLINGS = 64
+_LONGEST_WAIT = 366 * 86_400.0
 """A wait that holds up everybody is at most this part of the longest: one request that looks is cheap."""
 _BY_NAME: Mapping[str, type[ModelError]] = {
     "MissingApiKeyError": ModelSetupError,
@@ -99,6 +104,9 @@ class RetryPolicy:
         longest: Longest backoff in seconds.
         deadline: Seconds from the start of the first try after which no further one is started; also the
             longest that a step waits for a model that has answered before and answers nobody any more.
+
+    Raises:
+        InputError: When a number is none, or below 0.
     """
 
     attempts: int = 6
@@ -108,14 +116,24 @@ class RetryPolicy:
     longest: float = 30.0
     deadline: float = 900.0
 
+    def __post_init__(self) -> None:
+        for name in ("attempts", "rate_limited", "re_asks"):
+            count = getattr(self, name)
+            if isinstance(count, bool) or not isinstance(count, Integral) or count < 0:
+                raise InputError(f"{name}={count!r} must be a whole number, 0 or more.")
+        for name in ("base", "longest", "deadline"):
+            seconds = getattr(self, name)
+            if isinstance(seconds, bool) or not isinstance(seconds, Real) or not float(seconds) >= 0:
+                raise InputError(f"{name}={seconds!r} must be a number of seconds, 0 or more.")
+
     def shared_wait(self, rounds: int, rng: random.Random) -> float:
         """Seconds for which nobody starts, when so many rounds in a row have failed for everybody."""
-        most = min(self.longest * _SHARED_PART, self.base * 2.0 ** (rounds - 1))
+        most = min(self.longest * _SHARED_PART, self.base * 2.0 ** min(rounds - 1, _MOST_DOUBLINGS))
         return rng.uniform(most / 2, most)
 
     def backoff(self, failed: int, rng: random.Random) -> float:
         """Seconds to wait after the `failed`-th failure."""
-        return rng.uniform(0.0, min(self.longest, self.base * 2.0 ** (failed - 1)))
+        return rng.uniform(0.0, min(self.longest, self.base * 2.0 ** min(failed - 1, _MOST_DOUBLINGS)))
 
 
 def as_model_error(
@@ -213,9 +231,13 @@ def _message(error: Exception, redact: Callable[[str], str]) -> str:
 
 
 def _retry_after(error: Exception) -> float | None:
-    """Seconds that the provider asks to wait, from the headers or else from the message."""
+    """Seconds that the provider asks to wait, from the headers or else from the message.
+
+    More than a year is no wait that anybody means, such as a point in time where seconds belong.
+    """
     wait = _wait_in_headers(error)
-    return _wait_in_message(str(error)) if wait is None else wait
+    wait = _wait_in_message(str(error)) if wait is None else wait
+    return max(0.0, wait) if wait is not None and wait <= _LONGEST_WAIT else None
 
 
 def _wait_in_message(text: str) -> float | None:
@@ -238,17 +260,22 @@ def _wait_in_headers(error: Exception) -> float | None:
     )
     try:
         if (milliseconds := headers.get("retry-after-ms")) is not None:
-            return max(0.0, float(milliseconds) / 1000)
+            return float(milliseconds) / 1000
         value = headers.get("retry-after") or headers.get("Retry-After")
+        said = headers.get("date") or headers.get("Date")
     except (AttributeError, ValueError):
         return None
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        return float(value)
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        until = parsedate_to_datetime(value).timestamp()
     except ValueError:
         return None
+    now = time.time()
+    with suppress(ValueError, TypeError):  # by the clock that the date was read off; ours may be wrong
+        now = parsedate_to_datetime(said).timestamp()
+    return until - now

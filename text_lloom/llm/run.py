@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from text_lloom.errors import InputError
 from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.posing import StepSettings
 from text_lloom.llm.retry import RetryPolicy
@@ -124,4 +125,14 @@ class Run:
     jitter: random.Random = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.policy, RetryPolicy):
+            raise InputError(
+                f"retry={self.policy!r} must be a RetryPolicy, such as RetryPolicy(attempts=4) from "
+                f"text_lloom.llm."
+            )
         self.jitter = random.Random(self.random_state)
+
+    def drop(self, failures: Iterable[Failure]) -> None:
+        """Take failures out of the list; those that other steps list at the same time stay."""
+        dropped = {id(failure) for failure in failures}
+        self.failures[:] = [failure for failure in self.failures if id(failure) not in dropped]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from text_lloom.llm.costs import record, tell
@@ -12,11 +12,23 @@ from text_lloom.llm.costs import record, tell
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Attempt", "Ledger", "Outcome", "Totals", "total"]
+__all__ = ["Attempt", "Ledger", "Outcome", "Totals", "total", "with_lost"]
 
 Outcome = Literal[
     "answer", "cached", "bad answer", "rate limited", "transient error", "permanent error", "cancelled"
 ]
+
+_DTYPES = {
+    "step": "str",
+    "model": "str",
+    "at": "float64",
+    "seconds": "float64",
+    "in_tokens": "int64",
+    "out_tokens": "int64",
+    "usd": "float64",
+    "outcome": "str",
+    "estimated": "bool",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,11 @@ class Attempt:
     usd: float | None
     outcome: Outcome
     estimated: bool = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it may have been answered and billed, though no reply came."""
+        return self.estimated and not self.in_tokens and self.outcome in ("cancelled", "transient error")
 
 
 class Totals(NamedTuple):
@@ -99,16 +116,22 @@ class Ledger:
         with self._lock:
             return tuple(self._attempts)
 
+    def since(self, n: int) -> list[Attempt]:
+        """All attempts but the first `n`, oldest first."""
+        with self._lock:
+            return self._attempts[n:]
+
     def totals(self, *, step: str | None = None, since: int = 0) -> Totals:
         """Sums over all attempts, or over those of a step, or over those after the first `since`."""
-        return total(a for a in self.attempts[since:] if step is None or a.step == step)
+        return total(a for a in self.since(since) if step is None or a.step == step)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per attempt, columns as in `Attempt`."""
+        """One row per attempt, columns as in `Attempt`; `usd` is NaN where the price is unknown."""
         import pandas as pd
 
-        columns = list(Attempt.__dataclass_fields__)
-        return pd.DataFrame([asdict(attempt) for attempt in self.attempts], columns=columns)
+        rows = self.attempts
+        columns = {name: [getattr(row, name) for row in rows] for name in Attempt.__dataclass_fields__}
+        return pd.DataFrame(columns).astype(_DTYPES)
 
 
 def total(attempts: Iterable[Attempt]) -> Totals:
@@ -127,3 +150,23 @@ def total(attempts: Iterable[Attempt]) -> Totals:
         usd += attempt.usd or 0.0
         unpriced += attempt.usd is None
     return Totals(requests, answers, in_tokens, out_tokens, usd, unpriced, cached)
+
+
+def with_lost(attempts: Iterable[Attempt]) -> list[Attempt]:
+    """The attempts, with tokens for those whose reply got lost: what others of their step and model took.
+
+    They may have been billed, so a budget counts them.
+    """
+    attempts = list(attempts)
+    taken: dict[tuple[str, str], list[int]] = {}
+    for attempt in attempts:
+        if attempt.outcome in ("answer", "bad answer"):
+            for about in ((attempt.step, attempt.model), ("", attempt.model)):
+                sums = taken.setdefault(about, [0, 0, 0])
+                sums[:] = sums[0] + 1, sums[1] + attempt.in_tokens, sums[2] + attempt.out_tokens
+    return [_as_taken(attempt, taken) if attempt.is_lost else attempt for attempt in attempts]
+
+
+def _as_taken(lost: Attempt, taken: Mapping[tuple[str, str], Sequence[int]]) -> Attempt:
+    n, in_tokens, out_tokens = taken.get((lost.step, lost.model)) or taken.get(("", lost.model)) or (1, 0, 0)
+    return replace(lost, in_tokens=-(-in_tokens // n), out_tokens=-(-out_tokens // n))

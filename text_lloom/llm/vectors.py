@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from text_lloom.errors import BadAnswer
+from text_lloom.errors import BadAnswer, LloomError
 from text_lloom.llm.model import Embedder, EmbedModel, OneTextAtATime
 from text_lloom.llm.on_device import OnDeviceEmbedModel
 from text_lloom.llm.request import Course, with_retries
@@ -100,21 +100,32 @@ async def embed_batch(
         try:
             vectors = await with_retries(model, step, run, tokens=tokens, call=call, course=course)
         except OneTextAtATime:
-            return await _embed_one_by_one(model, batch, run, step)
+            return await _embed_one_by_one(model, batch, run, step, course or Course())
     else:
         vectors, _ = await call()
     return vectors
 
 
 async def _embed_one_by_one(
-    model: EmbedModel, texts: Sequence[str], run: Run, step: str
+    model: EmbedModel, texts: Sequence[str], run: Run, step: str, course: Course
 ) -> NDArray[np.float32]:
-    """Vectors of texts, each with a request of its own."""
+    """Vectors of texts, each with a request of its own, and kept by itself."""
     import numpy as np
 
+    async def embed(text: str) -> NDArray[np.float32] | None:
+        try:
+            part = await embed_batch(model, [text], run, step, course=course)
+        except LloomError as error:
+            course.stop(error)
+            return None
+        await keep_vectors(model, [text], part, run, step)
+        return part
+
     async with asyncio.TaskGroup() as group:
-        embedding = [group.create_task(embed_batch(model, [text], run, step)) for text in texts]
-    return np.concatenate([task.result() for task in embedding])
+        embedding = [group.create_task(embed(text)) for text in texts]
+    if course.ended is not None:
+        raise course.ended
+    return np.concatenate([part for task in embedding if (part := task.result()) is not None])
 
 
 def in_batches(texts: Sequence[str], model: EmbedModel) -> list[list[str]]:

@@ -13,7 +13,7 @@ from text_lloom.llm.engine import Answerer
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.model import Embedder, EmbedModel, Solver
-from text_lloom.llm.pricing import Price
+from text_lloom.llm.pricing import Price, dollars
 from text_lloom.llm.tokens import count_tokens
 from text_lloom.operators.parameters import GenParameters
 from text_lloom.operators.plan import FULLY_SHOWN
@@ -48,6 +48,7 @@ _ITEMS_PER_REQUEST = 32
 _FOUND_PER_WANTED = 2.5
 _REVIEW_ROUNDS = 4
 _CHUNK = 40
+_CENT = 0.01
 
 
 class StepEstimate(NamedTuple):
@@ -117,7 +118,7 @@ class Estimate(NamedTuple):
         if self.is_free:
             text = "Estimated cost: $0 (no paid model)"
         else:
-            text = f"Estimated cost: ${self.usd_low:,.2f} to ${self.usd_high:,.2f}"
+            text = f"Estimated cost: {_shown(self.usd_low)} to {_shown(self.usd_high)}"
             if self.unpriced:
                 text += f" + unknown cost of {', '.join(self.unpriced)} (about {self.tokens:,} tokens in all)"
         if not verbose:
@@ -261,3 +262,8 @@ def _usd(step: StepEstimate) -> str:
     if step.usd_high is None or step.usd_low is None:
         return "cost unknown"
     return f"${step.usd_low:,.4f}–${step.usd_high:,.4f}"
+
+
+def _shown(usd: float) -> str:
+    """An estimated amount: in cents, as it is none to the tenth of one, unless that would read as nothing."""
+    return f"${usd:,.2f}" if usd >= _CENT else dollars(usd)

@@ -114,8 +114,8 @@ async def score_documents(
 
     done: set[tuple[Hashable, str]] = set() if answered is None else answered
     tasks_now: Sequence[ScoreDocuments] = tasks
-    before = len(run.failures)
     answers = await ask_all(model, tasks_now, run=run, on_answer=keep)
+    failed = [answer for answer in answers if isinstance(answer, Failure)]
     pieces = [
         piece
         for task, answer in zip(tasks, answers, strict=True)
@@ -123,16 +123,18 @@ async def score_documents(
         for piece in _pieces(task)
     ]
     if pieces:
-        failed = run.failures[before:]
-        run.failures[before:] = [f for f in failed if f.kind != "BadAnswer" or _is_single(f)]
         again = [f for f in failed if f.kind == "BadAnswer" and not _is_single(f)]
+        run.drop(again)
         tasks_now = pieces
         try:
-            await ask_all(model, tasks_now, run=run, on_answer=keep)
+            answers = await ask_all(model, tasks_now, run=run, on_answer=keep)
         except BaseException:  # not all pieces were asked, so what they are pieces of has failed
             run.failures.extend(again)
             raise
-    return run.failures[before:]
+        dropped = {id(failure) for failure in again}
+        failed = [failure for failure in failed if id(failure) not in dropped]
+        failed += [answer for answer in answers if isinstance(answer, Failure)]
+    return failed
 
 
 def relocate_highlights(tasks: Sequence[ScoreDocuments], table: ScoreTable) -> None:

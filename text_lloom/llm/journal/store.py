@@ -258,18 +258,23 @@ class Journal:
         """
         self.flush()
         path = Path(path).expanduser().absolute()
-        if path == self.path:
+        own = self.path.resolve()
+        if path.resolve() in [own.with_name(own.name + ending) for ending in ("", "-wal", "-shm")]:
             raise InputError(f"The journal cannot be exported onto itself ({path}); name another file.")
         part = path.with_name(f"{path.name}.part")
         count = 0
         with self._trouble("exported"):
             part.unlink(missing_ok=True)
             descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "w", encoding="ascii") as lines:
-                for row in self._replies():
-                    lines.write(json.dumps(_as_record(row)) + "\n")
-                    count += 1
-            part.replace(path)
+            try:
+                with os.fdopen(descriptor, "w", encoding="ascii") as lines:
+                    for row in self._replies():
+                        lines.write(json.dumps(_as_record(row)) + "\n")
+                        count += 1
+                part.replace(path)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
         return count
 
     def close(self) -> None:
