@@ -209,13 +209,13 @@ class _Caller:
 
         def read(reply: Completion) -> list[Completion]:
             usable, problem = [], None
-            for text in (reply.text, *reply.others):
+            for text, reason in reply.replies:
                 try:
-                    parsed = self._parsed(text, reply.finish_reason)
+                    parsed = self._parsed(text, reason)
                 except BadAnswer as error:
                     problem = problem or error
                 else:
-                    usable.append(Completion(text, finish_reason=reply.finish_reason, parsed=parsed))
+                    usable.append(Completion(text, finish_reason=reason, parsed=parsed))
             if not usable and problem is not None:
                 raise problem
             return usable

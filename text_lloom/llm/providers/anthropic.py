@@ -156,9 +156,9 @@ class AnthropicModel(SdkModel):
         output: dict[str, Any] = {}
         if (effort := params.pop("reasoning_effort", None)) is not None:
             output["effort"] = effort
-        if request.schema is not None and self.way == 0:
+        if request.schema is not None and self._way(request) == 0:
             output["format"] = {"type": "json_schema", "schema": _transformed(request.schema)}
-        elif request.schema is not None and self.way == 1:
+        elif request.schema is not None and self._way(request) == 1:
             tool = {
                 "name": _TOOL,
                 "description": "Gives the answer.",

@@ -156,9 +156,9 @@ class GeminiModel(SdkModel):
             config["thinking_config"] = _thinking(self.name, str(effort))
         if request.system is not None:
             config["system_instruction"] = request.system
-        if request.schema is not None and self.way < 2:
+        if request.schema is not None and self._way(request) < 2:
             config["response_mime_type"] = "application/json"
-            if self.way == 0:
+            if self._way(request) == 0:
                 config["response_json_schema"] = dict(request.schema)
         if request.n > 1:
             config["candidate_count"] = request.n
