@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 from text_lloom.errors import FormRefused, InputError, MissingPackage, ModelSetupError, PermanentError
 from text_lloom.llm.asked import ModelRequest
@@ -18,7 +19,7 @@ from text_lloom.llm.providers.refusals import Ways, refused_parameter, refuses_f
 from text_lloom.llm.retry import as_model_error
 from text_lloom.llm.returned import Completion
 
-__all__ = ["SdkModel", "imported", "key_from", "listed_at", "no_key"]
+__all__ = ["SdkModel", "checked_url", "imported", "key_from", "listed_at", "no_key"]
 
 
 _LISTED_AT: Final[Mapping[str, str]] = {
@@ -159,6 +160,19 @@ def key_from(variables: Sequence[str], api_key: str | None, *, given_url: bool =
     if given or given_url:
         return given or None
     return next((key for name in variables if (key := os.environ.get(name, "").strip())), None)
+
+
+def checked_url(base_url: str | None, *, ending: str = "") -> str | None:
+    """An address that was given, without the ending that the package adds itself.
+
+    Raises:
+        InputError: When it is no address.
+    """
+    if base_url is None:
+        return None
+    if not isinstance(base_url, str) or urlsplit(base_url).scheme not in ("http", "https"):
+        raise InputError(f"base_url={base_url!r} must be an address such as http://localhost:8000.")
+    return base_url.rstrip("/").removesuffix(ending)
 
 
 def no_key(provider: str, variable: str) -> ModelSetupError:
