@@ -1,4 +1,4 @@
-"""Odd replies to Anthropic's and Google's packages: understood where they can be, else told in plain words."""
+"""Odd replies to the packages of Anthropic and Google: understood where they can be, else told plainly."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from text_lloom.llm.returned import Completion
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt
+from text_lloom.tasks.base import CUT_OFF
 from text_lloom.tasks.form import Form
 
 __all__ = ["Calling", "Outcome", "call_all"]
@@ -247,7 +248,7 @@ class _Caller:
         if form is None:
             return None
         if finish_reason == "length":
-            raise BadAnswer("The answer was cut off before its end. Answer more briefly.")
+            raise BadAnswer(CUT_OFF)
         return form.read(text)
 
     def _key(self, posed: ModelRequest, sample: int) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from text_lloom.errors import FormRefused, ModelError, PermanentError, UnknownName
+from text_lloom.errors import FormRefused, InputError, ModelError, PermanentError, UnknownName
 from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.limits import RateLimitSpec
 from text_lloom.llm.model import Model, limiter_of
@@ -121,6 +121,8 @@ class OpenAIModel(Presets, Model):
         )
         self.base_url = service.url if service.given or server != "openai" else None
         self.system_prompt = system_prompt
+        if extra_body is not None and not isinstance(extra_body, Mapping):
+            raise InputError(f"extra_body={extra_body!r} must be fields and values, such as {{'top_k': 40}}.")
         self.extra_body = dict(extra_body or {})
         self._ways = Ways(len(ANSWER_FORMATS))
         self._in_pieces = True
