@@ -100,6 +100,8 @@ async def test_generating_and_scoring_in_one_go_takes_the_parameters_of_both(bus
         pytest.param({"filter_n_quote": 2}, "Did you mean 'filter_n_quotes'", id="count"),
         pytest.param({"synthesize": 0.3}, "expected names and values", id="no-mapping"),
         pytest.param({"score": {"temperature": 0.3}}, "operator in params", id="other-method"),
+        pytest.param({"temperature": 0.3}, r"\{'distill_filter': \{'temperature': 0.3\}\}", id="no-operator"),
+        pytest.param({"distill_filter": {"temperature": "hot"}}, "must be a number", id="value"),
     ],
 )
 async def test_unknown_parameters_are_refused_before_money_is_spent(

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import pandas as pd
 import pytest
 from pydantic import BaseModel, Field
 
@@ -37,6 +39,7 @@ from text_lloom.llm import (
 from text_lloom.llm.asked import as_messages
 from text_lloom.llm.engine import ask_all
 from text_lloom.llm.portal import run_async
+from text_lloom.llm.posing import StepSettings, pose
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import allow_paid_calls
 from text_lloom.tasks import SummarizeDocument
@@ -263,6 +266,8 @@ async def test_a_regular_expression_must_match_the_whole_reply() -> None:
     [
         pytest.param({"schema": {"type": "strnig"}}, "no JSON schema", id="schema"),
         pytest.param({"schema": "Reading"}, "expected a pydantic model", id="text"),
+        pytest.param({"schema": ["for", "against"]}, r"\{'enum': \['for', 'against'\]\}", id="words"),
+        pytest.param({"schema": {"line": {"type": "integer"}}}, "go under 'properties'", id="fields"),
         pytest.param(
             {"schema": Reading(stance="for", subject="buses")}, "expected a pydantic model", id="instance"
         ),
@@ -275,6 +280,18 @@ async def test_a_form_that_cannot_be_used_is_refused(form: dict[str, Any], told:
     with pytest.raises(InputError, match=told):
         await model.call(COMMENT, **form)
     assert model.requests == []
+
+
+async def test_what_is_wrong_is_said_of_the_place_where_the_model_wrote_it() -> None:
+    model = ScriptedModel({"answer": "neutral"}, {"answer": "for"})
+    assert (await model.call(COMMENT, Stance)).parsed is Stance.FOR
+    assert "requested form: answer: Input should be 'for' or 'against'.\n" in model.prompts[1]
+
+
+async def test_a_reply_that_was_cut_off_says_what_would_help() -> None:
+    model = FunctionModel(lambda _: Completion('{"stance": "fo', finish_reason="length"))
+    with pytest.raises(BadAnswer, match="max_tokens= larger"):
+        await model.call(COMMENT, Reading)
 
 
 async def test_references_of_a_schema_are_never_fetched() -> None:
@@ -375,6 +392,13 @@ async def test_pieces_are_handed_on_as_they_come() -> None:
     assert reply.text == "".join(pieces)
 
 
+async def test_a_callback_that_would_have_to_be_awaited_is_refused() -> None:
+    async def on_chunk(_: str) -> None: ...
+
+    with pytest.raises(InputError, match="must be a plain function"):
+        await FunctionModel(str.upper).call("late", on_chunk=on_chunk)
+
+
 async def test_models_that_do_not_stream_and_kept_replies_come_in_one_piece() -> None:
     pieces: list[str] = []
     await FunctionModel(lambda _: "The 40.").call(COMMENT, on_chunk=pieces.append)
@@ -411,6 +435,22 @@ async def test_failures_stand_among_the_replies() -> None:
         "TransientError",
         "EARLY",
     ]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [pd.Series(["late", "early"]), np.array(["late", "early"]), ("late", "early"), iter(["late", "early"])],
+    ids=["series", "array", "tuple", "iterator"],
+)
+async def test_prompts_may_come_as_a_column(column: Any) -> None:
+    found = await FunctionModel(str.upper).call_many(column)
+    assert [reply.text for reply in found] == ["LATE", "EARLY"]
+
+
+@pytest.mark.parametrize("prompts", ["late", {"role": "user", "content": "late"}, {"late"}, 3])
+async def test_what_is_no_list_of_prompts_is_refused(prompts: Any) -> None:
+    with pytest.raises(InputError, match="must be a list of prompts"):
+        await FunctionModel(str.upper).call_many(prompts)
 
 
 async def test_a_refused_key_ends_all_calls_at_once() -> None:
@@ -488,6 +528,36 @@ async def test_unknown_parameters_are_refused_before_anything_is_sent() -> None:
         remembering(top_p=1, params={"top_p": 2})
 
 
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        pytest.param({"temperature": "hot"}, "temperature='hot' must be a number of at least 0", id="word"),
+        pytest.param({"top_p": 1.5}, "a number from 0 to 1", id="range"),
+        pytest.param({"max_tokens": 0}, "a whole number of at least 1", id="none"),
+        pytest.param({"max_tokens": "100"}, "a whole number of at least 1", id="text"),
+        pytest.param({"stop": ["\n", ""]}, "none of them empty", id="stop"),
+        pytest.param({"seed": 1.5}, "seed=1.5 must be a whole number", id="seed"),
+    ],
+)
+async def test_values_that_no_provider_takes_are_refused_before_anything_is_sent(
+    params: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        OpenAIModel("m", "sk-some-key", "http://127.0.0.1:9/v1", cost=0, **params)
+    model = OpenAIModel("m", "sk-some-key", "http://127.0.0.1:9/v1", cost=0)
+    with pytest.raises(InputError, match=told):
+        await model.call("late", **params)
+
+
+async def test_none_leaves_a_parameter_out() -> None:
+    model = OpenAIModel("m", "sk-some-key", "http://127.0.0.1:9/v1", temperature=0.2, top_p=0.9)
+    posed = pose(model, as_messages("late"), settings=StepSettings({"temperature": None}))
+    assert model.request_body(posed) == {"model": "m", "messages": list(posed.messages), "top_p": 0.9}
+    mine, seen = remembering(temperature=0.2)
+    await mine.call("late", temperature=None, cache=False)
+    assert seen == [{"temperature": None}], "a function of one's own is told"
+
+
 # --- subclasses and fallbacks --------------------------------------------------------------------------
 
 
@@ -513,6 +583,16 @@ async def test_a_subclass_needs_one_method(made: Callable[[], Model]) -> None:
         "LATE",
         "EARLY",
     ]
+
+
+def test_strings_name_models_among_fallbacks_too() -> None:
+    models = Fallbacks(("openai:gpt-4o-mini", "local")).models
+    assert [type(model) for model in models] == [OpenAIModel, LocalModel]
+    with pytest.raises(UnknownName, match="Did you mean 'openai'"):
+        Fallbacks(("opnai:gpt-4o-mini",))
+    for wrong in (LocalModel(), "local", [OpenAIModel], ()):
+        with pytest.raises(InputError, match="models"):
+            Fallbacks(wrong)  # type: ignore[arg-type]
 
 
 async def test_the_next_model_answers_what_the_first_could_not() -> None:

@@ -149,6 +149,55 @@ async def test_braces_in_documents_are_left_alone() -> None:
     assert model.prompts == ["{likes}|The {area} of {text} is {{odd}}"]
 
 
+async def test_a_column_with_gaps_leaves_its_place_blank() -> None:
+    df = pd.DataFrame({"doc_id": ["a", "b"], "text": ["Late.", "Dear."], "area": ["North", None]})
+    df["likes"] = pd.array([3, None], dtype="Int64")
+    df["seen"] = pd.to_datetime(["2024-05-01", None])
+    model = FunctionModel(lambda _: "ok")
+    await opened(df, model).map("Why?", prompt="{area}|{likes}|{seen}|{text}")
+    assert sorted(model.prompts) == ["North|3|2024-05-01|Late.", "|||Dear."]
+
+
+async def test_an_empty_answer_is_none(comments: pd.DataFrame) -> None:
+    replies = FunctionModel(lambda prompt: "" if "Mill Lane" in prompt else "A bus is late.")
+    session = opened(comments, replies)
+    with pytest.warns(UserWarning, match="The answer is empty"):
+        found = await session.map("What is this about?")
+    assert found is not None
+    assert found["answer"].isna().tolist() == [i == 4 for i in range(12)]
+    assert session.failures()["kind"].tolist() == ["BadAnswer"]
+
+
+async def test_answers_of_every_shape_are_plain_in_the_table(comments: pd.DataFrame) -> None:
+    class Mood(BaseModel):
+        stance: Stance
+        words: list[str] = Field(default_factory=list)
+
+    class Deep(BaseModel):
+        """What is in this comment?"""
+
+        moods: list[Mood]
+        best: Mood | None = None
+        tags: set[str] = Field(default_factory=set)
+        counts: dict[Stance, int] = Field(default_factory=dict)
+        pair: tuple[Stance, int] | None = None
+
+    said = {
+        "moods": [{"stance": "for"}],
+        "tags": ["b", "a"],
+        "counts": {"against": 2},
+        "pair": ["for", 1],
+    }
+    found = await opened(comments, FunctionModel(lambda _: said)).map(Deep)
+    assert found is not None
+    assert found.loc[0, "moods"] == [{"stance": "for", "words": []}]
+    assert found.loc[0, "best"] is None
+    assert found.loc[0, "tags"] == ["a", "b"]
+    assert found.loc[0, "counts"] == {"against": 2}
+    assert found.loc[0, "pair"] == ["for", 1]
+    json.dumps(found.loc[0, ["moods", "tags", "counts", "pair"]].tolist())
+
+
 async def test_a_list_of_models_answers_in_order_and_leaves_the_local_engine_out(
     comments: pd.DataFrame,
 ) -> None:
@@ -169,6 +218,10 @@ async def test_a_list_of_models_answers_in_order_and_leaves_the_local_engine_out
         pytest.param({"question": "Why?", "prompt": "{txt}"}, UnknownName, "Did you mean 'text'", id="field"),
         pytest.param({"question": "Why?", "prompt": "Why?"}, PromptError, r"\{text\}", id="no-text"),
         pytest.param({"question": "Why?", "prompt": lambda text: 1}, PromptError, "as text", id="function"),
+        pytest.param(
+            {"question": "Why?", "prompt": "{text} {my area}"}, PromptError, "'my_area'", id="blank-in-name"
+        ),
+        pytest.param({"question": "Why?", "prefix": 5}, InputError, "must be text", id="prefix"),
         pytest.param({"question": "Why?", "params": {"x": 1}}, InputError, "no parameter", id="params"),
         pytest.param({"question": "Why?", "model": "opnai:gpt"}, UnknownName, "'openai'", id="model"),
         pytest.param({"question": "Why?", "model": "local"}, InputError, "questions of your own", id="local"),
@@ -183,8 +236,9 @@ async def test_what_cannot_be_asked_is_refused(
         asked.append(prompt)
         return "ok"
 
+    frame = comments.assign(**{"my area": comments["area"]})
     with pytest.raises(error, match=told):
-        await opened(comments, Model("m", None, fn, cost=0)).map(**arguments)
+        await opened(frame, Model("m", None, fn, cost=0)).map(**arguments)
     assert asked == []
 
 

@@ -27,6 +27,7 @@ from text_lloom.llm.returned import Completion
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt
+from text_lloom.tasks.base import CUT_OFF
 from text_lloom.tasks.form import Form
 
 __all__ = ["Calling", "Outcome", "call_all"]
@@ -209,13 +210,13 @@ class _Caller:
 
         def read(reply: Completion) -> list[Completion]:
             usable, problem = [], None
-            for text in (reply.text, *reply.others):
+            for text, reason in reply.replies:
                 try:
-                    parsed = self._parsed(text, reply.finish_reason)
+                    parsed = self._parsed(text, reason)
                 except BadAnswer as error:
                     problem = problem or error
                 else:
-                    usable.append(Completion(text, finish_reason=reply.finish_reason, parsed=parsed))
+                    usable.append(Completion(text, finish_reason=reason, parsed=parsed))
             if not usable and problem is not None:
                 raise problem
             return usable
@@ -247,7 +248,7 @@ class _Caller:
         if form is None:
             return None
         if finish_reason == "length":
-            raise BadAnswer("The answer was cut off before its end. Answer more briefly.")
+            raise BadAnswer(CUT_OFF)
         return form.read(text)
 
     def _key(self, posed: ModelRequest, sample: int) -> str:

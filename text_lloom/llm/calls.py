@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
@@ -105,17 +106,17 @@ class CallMethods:
 
     @overload
     async def call_many(
-        self, asked: Sequence[Asked], schema: object = None, n: Literal[1] = 1, **options: Any
+        self, asked: Iterable[Asked], schema: object = None, n: Literal[1] = 1, **options: Any
     ) -> list[Completion | LloomError]: ...
 
     @overload
     async def call_many(
-        self, asked: Sequence[Asked], schema: object = None, n: int = 1, **options: Any
+        self, asked: Iterable[Asked], schema: object = None, n: int = 1, **options: Any
     ) -> list[Any]: ...
 
     async def call_many(
         self,
-        asked: Sequence[Asked],
+        asked: Iterable[Asked],
         schema: object = None,
         n: int = 1,
         *,
@@ -130,7 +131,7 @@ class CallMethods:
         """Ask several prompts or conversations at once; see `call`.
 
         Args:
-            asked: The prompts.
+            asked: The prompts: a list, a column of a frame, or whatever else gives one after the other.
             schema: As for `call`.
             n: How many replies to each.
             regex: As for `call`.
@@ -204,7 +205,7 @@ class SyncCalls:
 
     def call_many(
         self,
-        asked: Sequence[Asked],
+        asked: Iterable[Asked],
         schema: object = None,
         n: int = 1,
         *,
@@ -240,6 +241,8 @@ def _one_call(
     """One call, checked here and made when awaited."""
     if on_chunk is not None and not callable(on_chunk):
         raise InputError(f"on_chunk={on_chunk!r} must be a function of a text.")
+    if on_chunk is not None and inspect.iscoroutinefunction(on_chunk):
+        raise InputError("on_chunk must be a plain function: it is called for each piece and not awaited.")
     if on_chunk is not None and n != 1:
         raise InputError(f"on_chunk takes the pieces of one reply, but n={n!r}.")
     calls = _calls(model, [asked], schema, n, on_chunk=on_chunk, budget=None, **options)
@@ -257,7 +260,7 @@ def _many_calls(
     model: CallMethods, asked: object, schema: object, n: int, **options: Any
 ) -> Coroutine[Any, Any, list[Reply | LloomError]]:
     """Several calls, checked here and made when awaited."""
-    if isinstance(asked, str) or not isinstance(asked, Sequence):
+    if isinstance(asked, (str, Mapping, Set)) or not isinstance(asked, Iterable):
         kind = "one string" if isinstance(asked, str) else f"a {type(asked).__name__}"
         raise InputError(f"prompts must be a list of prompts, but is {kind}.")
     calls = _calls(model, list(asked), schema, n, on_chunk=None, **options)

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from text_lloom.errors import LloomError, ModelError, StepFailed
+from text_lloom.errors import ContextOverflow, LloomError, ModelError, PermanentError, StepFailed
 from text_lloom.llm.cutting import cut_texts
 from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.model import Embedder, EmbedModel
 from text_lloom.llm.request import Course, first_error
+from text_lloom.llm.retry import FATAL
 from text_lloom.llm.run import Run
 from text_lloom.llm.vectors import embed_batch, in_batches, keep_vectors, kept_vectors
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["embed_all"]
+
+_CUT_ADVICE = " To have longer texts cut, say how many tokens the model takes, with context_window=."
 
 
 async def embed_all(
@@ -61,11 +64,19 @@ async def embed_all(
             part = await embed_batch(model, batch, run, step, course=course)
             sizes.add(part.shape[1])
             _check_sizes(sizes, step, model)
-        except LloomError as error:  # what is in flight is being paid for, so it may end
-            course.stop(error)
+        except LloomError as error:
+            if isinstance(error, PermanentError) and not isinstance(error, FATAL) and len(batch) > 1:
+                middle = len(batch) // 2  # servers take different numbers of texts, and refuse all for one
+                await embed(batch[:middle])
+                await embed(batch[middle:])
+                return
+            course.stop(error)  # what is in flight is being paid for, so it may end
             return
         kept.update(zip(batch, part, strict=True))
         await keep_vectors(model, batch, part, run, step)
+
+    async def embed_counted(batch: list[str]) -> None:
+        await embed(batch)
         if run.progress is not None:
             run.progress.advance()
 
@@ -73,14 +84,15 @@ async def embed_all(
         _check_sizes(sizes, step, model)
         async with asyncio.TaskGroup() as group:
             for batch in batches:
-                group.create_task(embed(batch))
+                group.create_task(embed_counted(batch))
     except BaseExceptionGroup as errors:
         raise first_error(errors) from None
     finally:
         if run.progress is not None:
             run.progress.finish()
     if isinstance(course.ended, ModelError):
-        raise StepFailed(f"{step}: the texts could not be embedded. {course.ended}") from course.ended
+        advice = _CUT_ADVICE if isinstance(course.ended, ContextOverflow) else ""
+        raise StepFailed(f"{step}: the texts could not be embedded. {course.ended}{advice}") from course.ended
     if course.ended is not None:
         raise course.ended
     embedded = np.zeros((len(texts), *sizes), np.float32)

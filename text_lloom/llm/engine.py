@@ -38,6 +38,7 @@ from text_lloom.llm.run import Failure, Run
 from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt
 from text_lloom.tasks import Task
+from text_lloom.tasks.base import CUT_OFF
 
 __all__ = ["Answerer", "Failure", "Run", "ask_all"]
 
@@ -391,7 +392,7 @@ class _Asking(Generic[A]):
 
         def read(completion: Completion) -> list[A]:
             if completion.finish_reason == "length":
-                raise BadAnswer("The answer was cut off before its end. Answer more briefly.")
+                raise BadAnswer(CUT_OFF)
             return [task.parse(completion.text) for task in (asked, *tasks[1:])]
 
         request.count = lambda: model.count_tokens(posed.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from text_lloom.errors import InputError
@@ -20,14 +21,23 @@ class Fallbacks(CallMethods):
     questions if it declined, overflowed or gave no usable answer; and so on.
 
     Attributes:
-        models: At least one model.
+        models: At least one model, given as an object or as a string such as `"openai:gpt-4o-mini"`.
     """
 
     models: tuple[Model | Solver, ...]
 
     def __post_init__(self) -> None:
+        from text_lloom.llm.catalogue import model_from
+
+        if isinstance(self.models, (str, Model, Solver)) or not isinstance(self.models, Sequence):
+            raise InputError(f"Fallbacks takes a list of models, but got {self.models!r}.")
         if not self.models:
             raise InputError("A list of models needs at least one model.")
+        named = [model_from(model) if isinstance(model, str) else model for model in self.models]
+        for model in named:
+            if not isinstance(model, (Model, Solver)):
+                raise InputError(f"Fallbacks takes models and strings such as 'local', but got {model!r}.")
+        object.__setattr__(self, "models", tuple(named))
 
     @property
     def chat_models(self) -> tuple[Model, ...]:

@@ -16,6 +16,7 @@ from text_lloom.llm.gate import Gate
 from text_lloom.llm.identity import identity_of, surroundings_of
 from text_lloom.llm.limits import Limiter, RateLimit, RateLimitSpec
 from text_lloom.llm.numeric import whole_number
+from text_lloom.llm.params import check_values
 from text_lloom.llm.portal import close_with
 from text_lloom.llm.redis_limits import SharedLimiter, shared_limiter
 from text_lloom.llm.returned import Completion, Embeddings, as_completion, as_embeddings
@@ -170,12 +171,14 @@ class Model(Service, CallMethods):
         return self.generation_params
 
     def check_params(self, given: Mapping[str, object]) -> None:
-        """Refuse generation parameters that this model does not have.
+        """Refuse generation parameters that this model does not have, and values that none can have.
 
         Raises:
-            InputError: Names the nearest parameter.
+            InputError: Names the nearest parameter, or says what the value must be.
         """
         accepted = self.accepted_params
+        if self.generation_params is not None:
+            check_values(given)
         for name in given:
             if accepted is None or name in accepted:
                 continue

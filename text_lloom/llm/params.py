@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from text_lloom.errors import InputError
+from text_lloom.llm.numeric import finite_number
 
-__all__ = ["COMMON_PARAMS", "as_params", "with_params"]
+__all__ = ["COMMON_PARAMS", "as_params", "check_values", "with_params"]
 
 COMMON_PARAMS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -24,6 +26,59 @@ COMMON_PARAMS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Parameters that providers share under one name, with what they do."""
+
+
+def check_values(given: Mapping[str, object]) -> None:
+    """Refuse values that no provider takes, before any is asked; `None` leaves a parameter out.
+
+    Raises:
+        InputError: Says what the value must be.
+    """
+    for name, value in given.items():
+        wanted = _WANTED.get(name)
+        if value is not None and wanted is not None and not wanted.fits(value):
+            raise InputError(f"{name}={value!r} must be {wanted.text}.")
+
+
+def _number(low: float, high: float = math.inf) -> Callable[[object], bool]:
+    def fits(value: object) -> bool:
+        number = finite_number(value)
+        return number is not None and low <= number <= high
+
+    return fits
+
+
+def _whole(low: float) -> Callable[[object], bool]:
+    def fits(value: object) -> bool:
+        number = finite_number(value)
+        return number is not None and number.is_integer() and number >= low
+
+    return fits
+
+
+def _are_texts(value: object) -> bool:
+    texts = [value] if isinstance(value, str) else value
+    return isinstance(texts, (list, tuple)) and all(isinstance(text, str) and text for text in texts)
+
+
+class _Values(NamedTuple):
+    """Which values a parameter can have, and the words for it."""
+
+    fits: Callable[[object], bool]
+    text: str
+
+
+_WANTED: Final[Mapping[str, _Values]] = {
+    "temperature": _Values(_number(0), "a number of at least 0"),
+    "top_p": _Values(_number(0, 1), "a number from 0 to 1"),
+    "top_k": _Values(_whole(-1), "a whole number"),
+    "max_tokens": _Values(_whole(1), "a whole number of at least 1"),
+    "stop": _Values(_are_texts, "a text or a list of texts, none of them empty"),
+    "seed": _Values(_whole(-math.inf), "a whole number"),
+    "presence_penalty": _Values(_number(-math.inf), "a number"),
+    "frequency_penalty": _Values(_number(-math.inf), "a number"),
+    "reasoning_effort": _Values(lambda value: isinstance(value, str), "a word, such as 'low'"),
+}
 
 
 def as_params(given: object, *, what: str = "params") -> dict[str, Any]:

@@ -47,6 +47,8 @@ def pose(
     """The request that puts messages to a model."""
     own = model.params
     params = {**own, **settings.params} if settings.params else own
+    if model.generation_params is not None and None in params.values():
+        params = {name: value for name, value in params.items() if value is not None}
     system = model.system_prompt if settings.system is None else settings.system
     return ModelRequest(with_system(messages, system), schema, regex, 1, params)
 

@@ -27,6 +27,7 @@ from text_lloom.errors import (
     TransientError,
 )
 from text_lloom.llm.pricing import nearest_model
+from text_lloom.llm.wire import HttpError, NoJson
 
 __all__ = ["FATAL", "FATAL_IN_A_ROW", "RetryPolicy", "as_model_error"]
 
@@ -78,6 +79,8 @@ _WAIT = re.compile(
     re.IGNORECASE,
 )
 _NETWORK_SIGNS = ("connect", "timeout", "network", "protocolerror", "readerror", "disconnected", "payload")
+_SAYS_NOTHING = ("Connection error.", "Request timed out.")
+"""What packages say of a connection that failed; the reason is in the error behind it."""
 _MESSAGE_LIMIT = 300
 _SHARED_PART = 1 / 3
 _MOST_DOUBLINGS = 64
@@ -222,12 +225,17 @@ def _status(error: Exception) -> int | None:
     return None
 
 
-def _message(error: Exception, redact: Callable[[str], str]) -> str:
+def _message(error: BaseException, redact: Callable[[str], str]) -> str:
     text = redact(" ".join(str(error).split()))
     if len(text) > _MESSAGE_LIMIT:
         text = f"{text[:_MESSAGE_LIMIT]}…"
+    if text and isinstance(error, (HttpError, NoJson)):
+        return text.rstrip(".")
     name = type(error).__name__
-    return f"{name}: {text}" if text else name
+    cause = error.__cause__
+    if text in _SAYS_NOTHING and cause is not None:
+        text = f"{text} {_message(cause, redact)}"
+    return f"{name}: {text.rstrip('.')}" if text else name
 
 
 def _retry_after(error: Exception) -> float | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from text_lloom.errors import BadAnswer
 from text_lloom.llm.numeric import finite_number
@@ -15,14 +16,23 @@ if TYPE_CHECKING:
 __all__ = [
     "Completion",
     "Embeddings",
+    "Reply",
     "Tokens",
     "as_completion",
     "as_embeddings",
     "as_tokens",
     "checked",
+    "in_order",
 ]
 
 _MOST_TOKENS = 1e12
+
+
+class Reply(NamedTuple):
+    """One reply: its text, and why it ended."""
+
+    text: str
+    finish_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,7 @@ class Completion:
             cost of the request, `None` when the price is unknown.
         others: The further replies of a request that asked for several; tokens and cost are those of the
             whole request.
+        other_reasons: Why each of them ended; as `finish_reason` where it is not said.
         seconds: How long the request took.
         parsed: The value in the reply, when a schema or a pattern was asked for.
         model: Name of the model that replied.
@@ -54,6 +65,14 @@ class Completion:
     parsed: object | None = None
     model: str | None = None
     cached: bool = False
+    other_reasons: tuple[str | None, ...] = ()
+
+    @property
+    def replies(self) -> tuple[Reply, ...]:
+        """The first and the further replies, each with the reason why it ended."""
+        reasons = (*self.other_reasons, *(self.finish_reason,) * len(self.others))
+        others = (Reply(text, reason) for text, reason in zip(self.others, reasons, strict=False))
+        return (Reply(self.text, self.finish_reason), *others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +181,28 @@ def as_embeddings(returned: object, n: int) -> Embeddings | None:
     if not np.isfinite(array).all():
         raise BadAnswer("The vectors contain values that are not finite numbers (NaN or infinity).")
     return Embeddings(array, tokens)
+
+
+def in_order(rows: Sequence[tuple[object, object]], n: int) -> list[Any]:
+    """The vectors of `n` texts in the order of the texts, from rows of an index and a vector in any order.
+
+    Without indices, or when all are the same, rows are taken as they come.
+
+    Raises:
+        BadAnswer: When there are not `n` rows, or the indices are not those of the texts.
+    """
+    if len(rows) != n:
+        raise BadAnswer(f"The provider sent {len(rows)} vectors for {n} texts.")
+    indices = [index for index, _ in rows]
+    if all(index == indices[0] for index in indices):
+        return [vector for _, vector in rows]
+    by_index = {index: vector for index, vector in rows if isinstance(index, int)}
+    if sorted(by_index) != list(range(n)):
+        raise BadAnswer(
+            f"The provider sent vectors with the indices {str(indices)[:80]}, so it cannot be told which of "
+            f"the {n} texts each belongs to."
+        )
+    return [by_index[i] for i in range(n)]
 
 
 def _as_vectors(value: object, n: int) -> NDArray[np.float32] | None:

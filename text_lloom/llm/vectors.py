@@ -61,12 +61,22 @@ async def _call(model: Embedder, batch: list[str]) -> Embeddings:
     method: Callable[[Sequence[str]], object] = model.embed_batch
     is_plain = not inspect.iscoroutinefunction(method)
     given = await asyncio.to_thread(method, batch) if is_plain else method(batch)
-    found = as_embeddings(await given if inspect.isawaitable(given) else given, len(batch))
+    given = await given if inspect.isawaitable(given) else given
+    found = as_embeddings(given, len(batch))
     if found is None:
         raise BadAnswer(
-            f"Embedding model {model.name!r} gave no {len(batch)} vectors for {len(batch)} texts."
+            f"Embedding model {model.name!r} must give one vector for each of {len(batch)} texts, all of one "
+            f"length, but gave {_described(given)}."
         )
     return found
+
+
+def _described(given: object) -> str:
+    """What an embedding model gave, in a few words."""
+    vectors = given.vectors if isinstance(given, Embeddings) else given
+    if (shape := getattr(vectors, "shape", None)) is not None:
+        return f"an array of the shape {tuple(shape)}"
+    return f"{len(vectors)} of them" if isinstance(vectors, list) else f"a {type(vectors).__name__}"
 
 
 async def embed_batch(

@@ -21,7 +21,7 @@ from text_lloom.errors import ModelSetupError
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Departure", "HttpError", "JsonClient", "on_sent"]
+__all__ = ["Departure", "HttpError", "JsonClient", "NoJson", "on_sent", "stated_error"]
 
 
 class Departure:
@@ -86,6 +86,14 @@ class HttpError(Exception):
         self.parameter = parameter
 
 
+class NoJson(ValueError):
+    """A reply that should be JSON and is something else, such as the page of a web site."""
+
+    def __init__(self, url: object, received: bytes) -> None:
+        shown = " ".join(received.decode("utf-8", "replace").split())[:100]
+        super().__init__(f"{url} sent {shown!r} where JSON was expected, so this may be the wrong address")
+
+
 class JsonClient:
     """Exchanges JSON and files with one service, over connections that are kept open.
 
@@ -125,6 +133,7 @@ class JsonClient:
 
         Raises:
             HttpError: For a status of 400 or more.
+            NoJson: When the reply is something else.
             ModelSetupError: When the service redirects to another address.
             OSError: When the service cannot be reached, or the connection breaks.
             TimeoutError: When it does not reply in time.
@@ -133,7 +142,7 @@ class JsonClient:
             received = await _content(reply)
             if on_headers is not None:
                 on_headers(reply.headers)
-            return json.loads(received)
+            return _json(reply, received)
 
     async def events(
         self,
@@ -144,34 +153,48 @@ class JsonClient:
     ) -> AsyncIterator[Any]:
         """The JSON values of a reply that comes as server-sent events; see `post`.
 
+        A reply that comes as one JSON value, from a server that does not stream, is given as it is.
+
         Raises:
             HttpError: For a status of 400 or more, or for an event that tells of an error.
+            NoJson: When the reply is something else.
         """
         async with self._posted(path, body, read_bufsize=_LONGEST_EVENT) as reply:
             if reply.status >= 300:
                 await _content(reply)
             if on_headers is not None:
                 on_headers(reply.headers)
+            if reply.content_type == "application/json":
+                received = await reply.read()
+                event = _event(_json(reply, received), reply.headers)
+                if not isinstance(event, dict):
+                    raise NoJson(reply.url, received)
+                yield event
+                return
+            no_event = b""
+            is_stream = False
             async for line in reply.content:
                 if not line.startswith(b"data:"):
+                    no_event = no_event or line.strip()
                     continue
-                text = line[5:].strip()
+                text, is_stream = line[5:].strip(), True
                 if text == b"[DONE]":
                     return
-                event = json.loads(text)
-                if isinstance(event, dict) and event.get("error"):
-                    error = event["error"]
-                    code = error.get("code") if isinstance(error, dict) else None
-                    status = code if isinstance(code, int) and 400 <= code < 600 else 500
-                    raise _http_error(status, text, reply.headers)
-                yield event
+                try:
+                    event = json.loads(text)
+                except ValueError:
+                    raise ValueError(f"a part of the stream is no JSON: {text[:100]!r}") from None
+                if isinstance(event, dict):
+                    yield _event(event, reply.headers)
+            if no_event and not is_stream:
+                raise NoJson(reply.url, no_event)
 
     async def get(self, path: str) -> Any:
         """The JSON value at a path; raises as `post`."""
         async with self._session().get(
             self._base_url + path, proxy=self._proxy, allow_redirects=False
         ) as reply:
-            return json.loads(await _content(reply))
+            return _json(reply, await _content(reply))
 
     async def download(self, path: str) -> bytes:
         """The content of a file, which may take half an hour; raises as `post`."""
@@ -206,7 +229,7 @@ class JsonClient:
             timeout=_for_files(),
             allow_redirects=False,
         ) as reply:
-            return json.loads(await _content(reply))
+            return _json(reply, await _content(reply))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -259,6 +282,29 @@ async def _content(reply: aiohttp.ClientResponse) -> bytes:
     if reply.status >= 400:
         raise _http_error(reply.status, received, reply.headers)
     return received
+
+
+def _json(reply: aiohttp.ClientResponse, received: bytes) -> Any:
+    try:
+        return json.loads(received)
+    except ValueError:
+        raise NoJson(reply.url, received) from None
+
+
+def _event(event: Any, headers: Mapping[str, str]) -> Any:
+    """An event, unless it tells of an error."""
+    if isinstance(event, dict) and event.get("error"):
+        raise stated_error(event, headers) or _http_error(500, json.dumps(event).encode(), headers)
+    return event
+
+
+def stated_error(content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> HttpError | None:
+    """The error of which a reply tells whose own status is 200, if it states what the status would be."""
+    error = content.get("error")
+    code = error.get("code") if isinstance(error, Mapping) else None
+    if not isinstance(code, int) or not 400 <= code < 600:
+        return None
+    return _http_error(code, json.dumps({"error": error}).encode(), headers or {})
 
 
 def _for_files() -> aiohttp.ClientTimeout:

@@ -20,6 +20,7 @@ from text_lloom.llm.wire import HttpError
 from text_lloom.operators.batch_book import Asked, AskedConcept, BatchRecord, text_hash
 from text_lloom.scores import Judgement
 from text_lloom.tasks import Scored, ScoreDocuments
+from text_lloom.tasks.base import CUT_OFF
 
 __all__ = ["BatchReader", "Found", "KnownTexts", "Reading", "parsed_scores"]
 
@@ -228,7 +229,7 @@ def parsed_scores(task: ScoreDocuments, completion: Completion) -> list[Scored]:
         BadAnswer: When it was cut off, or does not answer the question.
     """
     if completion.finish_reason == "length":
-        raise BadAnswer("The answer was cut off before its end. Answer more briefly.")
+        raise BadAnswer(CUT_OFF)
     return task.parse(completion.text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -93,7 +94,8 @@ def question_of(
 def map_tasks(corpus: Corpus, question: Question) -> list[MapDocument]:
     """The question about each document, in order."""
     named = [] if question.template is None else [c for c in question.template.fields if c in corpus.frame]
-    values = [corpus.frame[column].astype(str).tolist() for column in named]
+    columns = [corpus.frame[column] for column in named]
+    values = [column.astype(str).where(column.notna(), "").tolist() for column in columns]
     return [
         MapDocument(
             document.id,
@@ -141,8 +143,10 @@ def check_columns(question: Question, taken: Sequence[object], prefix: str) -> N
     """Refuse answers that would take the place of a column of the documents.
 
     Raises:
-        InputError: Names the column.
+        InputError: Names the column, or the prefix that is no text.
     """
+    if not isinstance(prefix, str):
+        raise InputError(f"prefix={prefix!r} must be text, such as 'answer_'.")
     for name in question.columns:
         if f"{prefix}{name}" in taken:
             raise InputError(
@@ -163,6 +167,13 @@ def _template(
         if not callable(prompt):
             raise InputError(f"prompt={prompt!r} must be a template or a function that returns the prompt.")
         return PromptFunction.of(prompt, default, step=MAP_STEP)
+    for column in columns:
+        if f"{{{column}}}" in prompt and column not in Template.names_in(prompt):
+            better = "_".join(re.findall(r"\w+", column)) or "column"
+            raise PromptError(
+                f"The prompt names the column {column!r}, but the name of a field has no blanks or signs in "
+                f"it. Rename the column: df.rename(columns={{{column!r}: {better!r}}})."
+            )
     for name in Template.names_in(prompt):
         if name not in fields:
             raise UnknownName(name, fields, what="field of the prompt:")
@@ -178,13 +189,15 @@ def _cell(record: Any, name: str) -> object:
 
 
 def _plain(value: object) -> object:
-    """A value as it stands in a table: an enumeration's value, a model's fields by name."""
+    """A value as it stands in a table: an enumeration's value, a model's fields by name, a list for a set."""
     if isinstance(value, BaseModel):
         return _plain(value.model_dump())
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((_plain(part) for part in value), key=str)
     if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
+        return {_plain(key): _plain(part) for key, part in value.items()}
     return value

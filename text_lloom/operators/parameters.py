@@ -11,6 +11,7 @@ from statistics import median
 
 from text_lloom.errors import InputError, UnknownName
 from text_lloom.llm.numeric import whole_number
+from text_lloom.llm.params import COMMON_PARAMS
 
 __all__ = ["GenParameters", "suggest_parameters"]
 
@@ -57,6 +58,11 @@ class GenParameters:
                 f"params={given!r}: expected names and numbers, such as params={{'summ_n_bullets': 2}}."
             )
         for name, value in (given or {}).items():
+            if name in COMMON_PARAMS:
+                raise InputError(
+                    f"params[{name!r}]: say for which operator, such as "
+                    f"params={{'distill_filter': {{{name!r}: {value!r}}}}}."
+                )
             if name not in names:
                 raise UnknownName(name, names, what="parameter")
             least = 0 if name == "filter_n_quotes" else 1

@@ -15,13 +15,24 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, Wi
 from text_lloom.errors import BadAnswer, PromptError
 from text_lloom.quotes import encodable
 
-__all__ = ["Answer", "Label", "LineNumber", "Reply", "Task", "Template", "label_number", "read_json"]
+__all__ = [
+    "CUT_OFF",
+    "Answer",
+    "Label",
+    "LineNumber",
+    "Reply",
+    "Task",
+    "Template",
+    "label_number",
+    "read_json",
+]
 
 Answer = TypeVar("Answer")
 
 _FIELD = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}")
 _FENCE = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 _LABEL = re.compile(r"\d+")
+CUT_OFF = "The answer was cut off before its end: it must be briefer, or max_tokens= larger."
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,12 @@ __all__ = ["Form", "form_of"]
 _WRAPPER = "answer"
 _MOST_PROBLEMS = 5
 _LONGEST = 120
+_SAYS_SOMETHING = frozenset(
+    {"$ref", "additionalProperties", "allOf", "anyOf", "const", "enum", "format", "if", "items", "maxItems"}
+    | {"maxLength", "maximum", "minItems", "minLength", "minimum", "not", "oneOf", "pattern", "prefixItems"}
+    | {"patternProperties", "properties", "required", "type"}
+)
+"""Keywords that a JSON schema has at least one of."""
 
 
 class Form(ABC):
@@ -71,6 +77,11 @@ def form_of(schema: object = None, *, regex: str | None = None) -> Form | None:
         return _Pattern(regex)
     if schema is None:
         return None
+    if isinstance(schema, (list, tuple)) and schema and all(isinstance(word, str) for word in schema):
+        raise InputError(
+            f"schema={schema!r} is no form. To have one of these words, write schema={{'enum': "
+            f"{list(schema)!r}}}."
+        )
     if isinstance(schema, Mapping):
         try:
             return _of_json(json.dumps(schema))
@@ -130,7 +141,8 @@ class _Typed(_Json):
             # As JSON: a strict type takes an enumeration's or a date's text from JSON alone.
             return self._adapter.validate_json(json.dumps(value), context={"document": document})
         except ValidationError as error:
-            raise BadAnswer(_told((part["loc"], part["msg"]) for part in error.errors())) from None
+            problems = ((part["loc"], part["msg"]) for part in error.errors())
+            raise BadAnswer(_told(problems, is_wrapped=self.is_wrapped)) from None
 
 
 class _JsonSchema(_Json):
@@ -142,6 +154,11 @@ class _JsonSchema(_Json):
         from referencing.exceptions import Unresolvable
         from referencing.jsonschema import DRAFT202012, specification_with
 
+        if schema and schema.keys().isdisjoint(_SAYS_SOMETHING):
+            raise InputError(
+                f"schema has the keys {', '.join(map(repr, schema))}, none of which says anything in a JSON "
+                f"schema. Fields go under 'properties': {{'type': 'object', 'properties': {{…}}}}."
+            )
         kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
         try:
             kind.check_schema(schema)
@@ -163,7 +180,8 @@ class _JsonSchema(_Json):
     def _validated(self, value: Any, document: str | None) -> object:
         errors = sorted(self._validator.iter_errors(value), key=lambda error: list(map(str, error.path)))
         if errors:
-            raise BadAnswer(_told((tuple(error.path), error.message) for error in errors))
+            problems = ((tuple(error.path), error.message) for error in errors)
+            raise BadAnswer(_told(problems, is_wrapped=self.is_wrapped))
         return value
 
 
@@ -250,7 +268,8 @@ def _references(schema: object) -> Iterator[str]:
             yield from _references(value)
 
 
-def _told(problems: Any) -> str:
-    """What is wrong with a value, in one sentence for the model."""
-    listed = [f"{'.'.join(map(str, where)) or 'the object'}: {what}" for where, what in problems]
-    return f"The JSON does not follow the requested form: {'; '.join(listed[:_MOST_PROBLEMS])}"
+def _told(problems: Any, *, is_wrapped: bool) -> str:
+    """What is wrong with a value, in one sentence for the model, which wrote it into an object."""
+    whole = (_WRAPPER,) if is_wrapped else ()
+    listed = [f"{'.'.join(map(str, (*whole, *at))) or 'the object'}: {what}" for at, what in problems]
+    return f"The JSON does not follow the requested form: {'; '.join(listed[:_MOST_PROBLEMS]).rstrip('.')}."

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import AfterValidator, ValidationInfo
 
+from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
 from text_lloom.tasks.base import Reply, Task, Template
 from text_lloom.tasks.form import Form
@@ -92,7 +93,11 @@ class MapDocument(Task[Any]):
         return None if self.form is None else self.form.regex
 
     def parse(self, text: str) -> Any:
-        return text.strip() if self.form is None else self.form.read(text, document=self.text)
+        if self.form is not None:
+            return self.form.read(text, document=self.text)
+        if not (answer := text.strip()):
+            raise BadAnswer("The answer is empty.")
+        return answer
 
     def read(self, reply: Reply) -> Any:
         return reply

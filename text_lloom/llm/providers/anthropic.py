@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from text_lloom.errors import AnswerRefused, TransientError
+from text_lloom.errors import AnswerRefused, PermanentError, TransientError
 from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.limits import RateLimitSpec
 from text_lloom.llm.portal import close_with
 from text_lloom.llm.pricing import known_context_window, known_price
-from text_lloom.llm.providers.sdk import SdkModel, imported, key_from, no_key
+from text_lloom.llm.providers.sdk import SdkModel, checked_url, imported, key_from, no_key
 from text_lloom.llm.returned import Completion
 
 __all__ = ["AnthropicModel"]
@@ -85,6 +85,7 @@ class AnthropicModel(SdkModel):
         **args: Any,
     ) -> None:
         listed = base_url is None
+        base_url = checked_url(base_url, ending="/v1")
         super().__init__(
             name,
             key_from(("ANTHROPIC_API_KEY",), api_key, given_url=not listed),
@@ -156,9 +157,9 @@ class AnthropicModel(SdkModel):
         output: dict[str, Any] = {}
         if (effort := params.pop("reasoning_effort", None)) is not None:
             output["effort"] = effort
-        if request.schema is not None and self.way == 0:
+        if request.schema is not None and self._way(request) == 0:
             output["format"] = {"type": "json_schema", "schema": _transformed(request.schema)}
-        elif request.schema is not None and self.way == 1:
+        elif request.schema is not None and self._way(request) == 1:
             tool = {
                 "name": _TOOL,
                 "description": "Gives the answer.",
@@ -182,9 +183,17 @@ class _Reply:
     model: str | None = None
 
     def read(self, message: Any) -> None:
-        """Take a whole message."""
+        """Take a whole message.
+
+        Raises:
+            PermanentError: When it is none, as from a server that does not speak this protocol.
+        """
+        if getattr(message, "content", None) is None:
+            raise PermanentError(
+                f"The server sent no message but: {str(message)[:200]}. Does it speak Anthropic's protocol?"
+            )
         self._start(message)
-        self.out_tokens = message.usage.output_tokens
+        self.out_tokens = getattr(message.usage, "output_tokens", None)
         for block in message.content:
             if block.type == "text":
                 self.pieces.append(block.text)
@@ -201,7 +210,7 @@ class _Reply:
             piece = getattr(event.delta, "text", None) or getattr(event.delta, "partial_json", None) or ""
             self.pieces.append(piece)
         elif event.type == "message_delta":
-            self.out_tokens = event.usage.output_tokens
+            self.out_tokens = getattr(event.usage, "output_tokens", None)
             self._end(event.delta)
         return piece
 
@@ -210,10 +219,10 @@ class _Reply:
 
         Raises:
             AnswerRefused: When the model declined.
-            TransientError: When the stream ended before the reply did.
+            TransientError: When it ended before it was whole.
         """
         if self.reason is None:
-            raise TransientError("The stream ended before the reply did.")
+            raise TransientError("The reply ended before it was whole.")
         if self.reason == "refusal":
             raise AnswerRefused(
                 f"The model declined to answer: {self.explanation or 'refusal'}.",
@@ -225,9 +234,10 @@ class _Reply:
         return Completion(text, self.in_tokens, self.out_tokens, reason, model=self.model)
 
     def _start(self, message: Any) -> None:
-        usage, self.model = message.usage, message.model
-        cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
-        self.in_tokens = usage.input_tokens + cached
+        self.model = message.model
+        if (usage := message.usage) is not None and usage.input_tokens is not None:
+            cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
+            self.in_tokens = usage.input_tokens + cached
 
     def _end(self, ending: Any) -> None:
         self.reason = ending.stop_reason

@@ -13,7 +13,7 @@ from text_lloom.llm.portal import close_with
 from text_lloom.llm.pricing import known_context_window, known_price
 from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS, read_completion
 from text_lloom.llm.providers.sdk import SdkModel, imported, key_from, listed_at
-from text_lloom.llm.returned import Completion, Embeddings
+from text_lloom.llm.returned import Completion, Embeddings, in_order
 
 __all__ = ["AnyEmbedModel", "AnyModel"]
 
@@ -91,7 +91,7 @@ class AnyModel(SdkModel):
     async def _ask(self, request: ModelRequest) -> Completion:
         chat = FORMATS["chat"]
         params = {name: value for name, value in request.params.items() if self._takes(name)}
-        answer_format = ANSWER_FORMATS[self.way]
+        answer_format = ANSWER_FORMATS[self._way(request)]
         body = chat.body(self._provider.model, request, answer_format=answer_format, longest="max_tokens")
         asked: dict[str, Any] = {name: body[name] for name in ("model", "response_format") if name in body}
         asked |= params | {"messages": [dict(message) for message in request.messages]}
@@ -177,8 +177,8 @@ class AnyEmbedModel(EmbedModel):
         import numpy as np
 
         reply = await self.client.aembedding(self._provider.model, list(texts), **dict(self.args))
-        rows = sorted(reply.data, key=lambda row: row.index)
-        vectors = np.asarray([row.embedding for row in rows], dtype=np.float32)
+        rows = in_order([(row.index, row.embedding) for row in reply.data], len(texts))
+        vectors = np.asarray(rows, dtype=np.float32)
         return Embeddings(vectors, getattr(reply.usage, "prompt_tokens", None) or None)
 
 

@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 _NO_KEY: Final = "EMPTY"
+_ENDPOINT: Final = re.compile(r"(?<=\w)/(?:chat/completions|completions|responses|embeddings)\Z")
+"""What people copy with an address, and we append ourselves."""
 _ADDRESS: Final = re.compile(r"(?P<name>.*)@(?P<url>https?://.+)", re.DOTALL)
 
 
@@ -235,7 +237,8 @@ def address_of(server: str, name: str, base_url: str | None) -> Address:
         )
     if urlsplit(url).scheme not in ("http", "https"):
         raise InputError(f"base_url={url!r} must be an address such as http://localhost:8000/v1.")
-    return Address(name, url.rstrip("/"), base_url is not None)
+    url = _ENDPOINT.sub("", url.rstrip("/"))
+    return Address(name, url, base_url is not None)
 
 
 def key_for(server: str, api_key: str | None, address: Address) -> str | None:
@@ -249,10 +252,10 @@ def key_for(server: str, api_key: str | None, address: Address) -> str | None:
     """
     if api_key is not None and not isinstance(api_key, str):
         raise InputError(f"api_key must be a string, but is {type(api_key).__name__}.")
-    if api_key:
-        return api_key
+    if api_key and (key := api_key.strip()):
+        return key
     kind = server_named(server)
-    found = next((key for name in kind.key_variables if (key := os.environ.get(name))), None)
+    found = next((key for name in kind.key_variables if (key := os.environ.get(name, "").strip())), None)
     if address.given and not _is_at(urlsplit(address.url).hostname or "", kind):
         return _NO_KEY
     return found or (_NO_KEY if kind.own else None)

@@ -156,9 +156,9 @@ class GeminiModel(SdkModel):
             config["thinking_config"] = _thinking(self.name, str(effort))
         if request.system is not None:
             config["system_instruction"] = request.system
-        if request.schema is not None and self.way < 2:
+        if request.schema is not None and self._way(request) < 2:
             config["response_mime_type"] = "application/json"
-            if self.way == 0:
+            if self._way(request) == 0:
                 config["response_json_schema"] = dict(request.schema)
         if request.n > 1:
             config["candidate_count"] = request.n
@@ -170,7 +170,7 @@ class _Reply:
     """The candidates of a reply, read whole or put together from the chunks of a stream."""
 
     texts: dict[int, list[str]] = field(default_factory=dict)
-    reason: str | None = None
+    reasons: dict[int, str | None] = field(default_factory=dict)
     blocked: str | None = None
     in_tokens: int | None = None
     out_tokens: int | None = None
@@ -192,9 +192,8 @@ class _Reply:
             parts = candidate.content.parts if candidate.content is not None else None
             piece = "".join(part.text or "" for part in parts or () if not part.thought)
             self.texts.setdefault(index, []).append(piece)
-            if index == 0:
-                new += piece
-                self.reason = _name(candidate.finish_reason) or self.reason
+            self.reasons[index] = _name(candidate.finish_reason) or self.reasons.get(index)
+            new += piece if index == 0 else ""
         return new
 
     def completion(self) -> Completion:
@@ -202,24 +201,30 @@ class _Reply:
 
         Raises:
             AnswerRefused: When the prompt or the reply was blocked.
-            TransientError: When the stream ended before the reply did.
+            TransientError: When there is no reply, or it ended before it was whole.
         """
-        if self.blocked is not None or self.reason in _DECLINED:
+        first = self.reasons.get(0)
+        if self.blocked is not None or first in _DECLINED:
             raise AnswerRefused(
-                f"The model declined to answer: {self.blocked or self.reason}.",
+                f"The model declined to answer: {self.blocked or first}.",
                 in_tokens=self.in_tokens,
                 out_tokens=self.out_tokens,
             )
-        if self.reason is None:
-            raise TransientError("The stream ended before the reply did.")
+        if not self.texts:
+            raise TransientError("The server sent a reply with no candidate in it.")
+        if first is None:
+            raise TransientError("The reply ended before it was whole.")
         texts = ["".join(self.texts[index]) for index in sorted(self.texts)]
+        reasons = [self.reasons[index] for index in sorted(self.texts)]
+        named = [None if reason is None else _REASONS.get(reason, reason.lower()) for reason in reasons]
         return Completion(
             texts[0],
             self.in_tokens,
             self.out_tokens,
-            _REASONS.get(self.reason, self.reason.lower()),
+            named[0],
             others=tuple(texts[1:]),
             model=self.model,
+            other_reasons=tuple(named[1:]),
         )
 
 
@@ -231,6 +236,7 @@ def _together(replies: Sequence[Completion]) -> Completion:
         in_tokens=sum(reply.in_tokens or 0 for reply in replies) or None,
         out_tokens=sum(reply.out_tokens or 0 for reply in replies) or None,
         others=tuple(reply.text for reply in others),
+        other_reasons=tuple(reply.finish_reason for reply in others),
     )
 
 

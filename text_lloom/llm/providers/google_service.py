@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from text_lloom.errors import ModelSetupError
-from text_lloom.llm.providers.sdk import imported, key_from, no_key
+from text_lloom.llm.providers.sdk import checked_url, imported, key_from, no_key
 
 __all__ = ["GoogleService"]
 
@@ -22,6 +22,9 @@ class GoogleService:
     location: str | None
     credentials: object = field(repr=False)
     base_url: str | None
+
+    def __post_init__(self) -> None:
+        checked_url(self.base_url)
 
     def key(self, api_key: str | None) -> str | None:
         """The key to send: the one given, or for the Developer API that of the environment."""

@@ -26,7 +26,7 @@ from text_lloom.llm.providers.litellm_config import (
 from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS, read_completion
 from text_lloom.llm.providers.sdk import SdkModel, imported
 from text_lloom.llm.retry import FATAL, as_model_error
-from text_lloom.llm.returned import Completion, Embeddings
+from text_lloom.llm.returned import Completion, Embeddings, in_order
 
 __all__ = ["LiteLLMEmbedModel", "LiteLLMModel"]
 
@@ -113,7 +113,7 @@ class LiteLLMModel(SdkModel):
                 if not isinstance(found, (PermanentError, *FATAL)):
                     raise
                 told = type(found) is PermanentError
-                if told and self._learns(str(error), request, self.way, self._left_out):
+                if told and self._learns(str(error), request, self._way(request), self._left_out):
                     raise FormRefused(str(found)) from None
         return await self._ask_one(self.deployments[-1], request)
 
@@ -121,7 +121,7 @@ class LiteLLMModel(SdkModel):
         chat = FORMATS["chat"]
         params = {name: value for name, value in request.params.items() if self._takes(name)}
         posed = replace(request, params=params)
-        answer_format = ANSWER_FORMATS[self.way]
+        answer_format = ANSWER_FORMATS[self._way(request)]
         body = chat.body(deployment.model, posed, answer_format=answer_format, longest="max_tokens")
         body |= {"messages": [dict(message) for message in request.messages]}
         asked = {**body, **deployment.settings, "max_retries": 0, "num_retries": 0, "timeout": self.timeout}
@@ -205,8 +205,8 @@ class LiteLLMEmbedModel(EmbedModel):
         first = self.deployments[0]
         asked = {**self.args, **first.settings, "max_retries": 0, "num_retries": 0, "timeout": self.timeout}
         reply = await self.client.aembedding(model=first.model, input=list(texts), **asked)
-        rows = sorted(reply.data, key=lambda row: row["index"])
-        vectors = np.asarray([row["embedding"] for row in rows], dtype=np.float32)
+        rows = in_order([(row.get("index"), row["embedding"]) for row in reply.data], len(texts))
+        vectors = np.asarray(rows, dtype=np.float32)
         return Embeddings(vectors, getattr(reply.usage, "prompt_tokens", None) or None)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from text_lloom.errors import FormRefused, ModelError, PermanentError, UnknownName
+from text_lloom.errors import FormRefused, InputError, ModelError, PermanentError, UnknownName
 from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.limits import RateLimitSpec
 from text_lloom.llm.model import Model, limiter_of
@@ -16,7 +16,7 @@ from text_lloom.llm.portal import close_with
 from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS
 from text_lloom.llm.providers.openai_service import Service
 from text_lloom.llm.providers.presets import Presets
-from text_lloom.llm.providers.refusals import refused_parameter, refuses_form
+from text_lloom.llm.providers.refusals import Ways, refused_parameter, refuses_form, refuses_many
 from text_lloom.llm.retry import as_model_error
 from text_lloom.llm.returned import Completion
 
@@ -40,6 +40,7 @@ _SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is aske
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST_PAUSE = 60.0
+_NO_STREAM = re.compile(r"\bstream(?:ing|ed)?\b(?!_)")
 _TEMPERATURE: Final = 0.0
 _COMPLETION_TOKENS = 2048
 """The largest number of tokens of a plain completion; servers cut after 16 when none is stated."""
@@ -120,8 +121,11 @@ class OpenAIModel(Presets, Model):
         )
         self.base_url = service.url if service.given or server != "openai" else None
         self.system_prompt = system_prompt
+        if extra_body is not None and not isinstance(extra_body, Mapping):
+            raise InputError(f"extra_body={extra_body!r} must be fields and values, such as {{'top_k': 40}}.")
         self.extra_body = dict(extra_body or {})
-        self._answer_format = 0
+        self._ways = Ways(len(ANSWER_FORMATS))
+        self._in_pieces = True
         self._left_out: set[str] = set()
 
     @property
@@ -139,35 +143,43 @@ class OpenAIModel(Presets, Model):
         return client
 
     async def complete(self, request: ModelRequest) -> Completion:
-        known, body = self._answer_format, self.request_body(request)
+        if request.n > 1 and not self.many_generations:
+            request = replace(request, n=1)
+        known, body = self._ways.of(request.schema), self.request_body(request)
         try:
             completion = await self._exchange(request, body)
         except Exception as error:
             found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
             if self._learns(error, found, request, body, known):
                 raise FormRefused(str(found)) from None
-            raise found from None
+            raise self._service.advised(found, error) from None
         if completion.usd is None or self._service.kind.reports_cost:
             return completion
         return replace(completion, usd=None)  # an amount of unknown meaning
 
     async def _exchange(self, request: ModelRequest, body: Mapping[str, Any]) -> Completion:
         path, client = self._format.path + self._service.query, self.client
-        if request.on_chunk is None:
-            return self._format.read(await client.post(path, body, on_headers=self._heed))
-        pieces = self._format.pieces()
-        async for event in client.events(path, body, on_headers=self._heed):
-            if piece := pieces.add(event):
-                request.on_chunk(piece)
-        return pieces.completion()
+        is_told = False
+        if request.on_chunk is None or not self._in_pieces:
+            completion = self._format.read(await client.post(path, body, on_headers=self._heed))
+        else:
+            pieces = self._format.pieces()
+            async for event in client.events(path, body, on_headers=self._heed):
+                if piece := pieces.add(event):
+                    request.on_chunk(piece)
+                    is_told = True
+            completion = pieces.completion()
+        if request.on_chunk is not None and not is_told and completion.text:
+            request.on_chunk(completion.text)
+        return completion
 
     def request_body(self, request: ModelRequest) -> dict[str, Any]:
         """What is sent to ask a request, as a JSON object."""
-        answer_format = ANSWER_FORMATS[self._answer_format]
+        answer_format = ANSWER_FORMATS[self._ways.of(request.schema)]
         body = self._format.body(self.name, request, answer_format=answer_format, longest=self._longest)
         if request.regex is not None and "structured_outputs" not in self._left_out:
             body |= _pattern(self._service.server, request.regex)
-        if request.on_chunk is not None:
+        if request.on_chunk is not None and self._in_pieces:
             body["stream"] = True
             if self.endpoint != "responses":
                 body["stream_options"] = {"include_usage": True}
@@ -188,7 +200,7 @@ class OpenAIModel(Presets, Model):
     @property
     def answer_format(self) -> int:
         """How answers are asked for: 0 as a JSON schema, 1 as a JSON object, 2 in words alone."""
-        return self._answer_format
+        return self._ways.refused
 
     def _learns(
         self, error: Exception, found: ModelError, request: ModelRequest, body: Mapping[str, Any], known: int
@@ -197,6 +209,12 @@ class OpenAIModel(Presets, Model):
         if type(found) is not PermanentError:  # a key, a name, a length: nothing to learn from
             return False
         parameter = getattr(error, "parameter", None)
+        if request.n > 1 and refuses_many(str(error), named=parameter):
+            self.many_generations = False
+            return True
+        if "stream" in body and (parameter == "stream" or _NO_STREAM.search(str(error).lower())):
+            self._in_pieces = False
+            return True
         adapted = self.adapt(str(error), request.schema, known, sent=body, parameter=parameter)
         return adapted and self.request_body(request) != body
 
@@ -214,13 +232,12 @@ class OpenAIModel(Presets, Model):
         Args:
             message: What the server said.
             schema: That of the request.
-            known: The `answer_format` of the request.
+            known: The `answer_format` of the request, or of requests with this schema.
             sent: What was sent; what the model sends in every request when not given.
             parameter: The parameter that the server named by itself.
         """
         if schema is not None and refuses_form(message):
-            self._answer_format = max(self._answer_format, min(known + 1, len(ANSWER_FORMATS) - 1))
-            return known + 1 < len(ANSWER_FORMATS)
+            return self._ways.refuse(message, schema, known)
         body = self.params if sent is None else sent
         removable = [name for name in body if name not in _NEVER_LEFT_OUT]
         refused = refused_parameter(message, removable, named=parameter)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from text_lloom.errors import BadAnswer
 from text_lloom.llm.limits import RateLimitSpec
 from text_lloom.llm.model import EmbedModel
 from text_lloom.llm.portal import close_with
 from text_lloom.llm.providers.openai import DEFAULT_MODELS
 from text_lloom.llm.providers.openai_service import Service
 from text_lloom.llm.providers.presets import Presets
-from text_lloom.llm.returned import Embeddings
+from text_lloom.llm.retry import as_model_error
+from text_lloom.llm.returned import Embeddings, in_order
+from text_lloom.llm.wire import stated_error
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["OpenAIEmbedModel"]
 
@@ -77,21 +84,46 @@ class OpenAIEmbedModel(Presets, EmbedModel):
         return client
 
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
-        import numpy as np
-
         body: dict[str, Any] = {"model": self.name, "input": list(texts)}
         if self._service.kind.packed_vectors:
             body["encoding_format"] = "base64"
-        reply = await self.client.post("/embeddings" + self._service.query, body | dict(self.args))
-        rows = sorted(reply["data"], key=lambda row: row.get("index", 0))
-        vectors = np.stack([_vector(row["embedding"]) for row in rows])
-        tokens = (reply.get("usage") or {}).get("prompt_tokens")
-        return Embeddings(vectors, tokens or None)
+        try:
+            reply = await self.client.post("/embeddings" + self._service.query, body | dict(self.args))
+        except Exception as error:
+            found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
+            raise self._service.advised(found, error) from None
+        return _read(reply, len(texts))
 
 
-def _vector(embedding: str | list[float]) -> Any:
+def _read(reply: object, n: int) -> Embeddings:
+    """The vectors in a reply, in the order of the texts.
+
+    Raises:
+        BadAnswer: When there are not `n` vectors of one length.
+    """
     import numpy as np
 
-    if isinstance(embedding, str):
-        return np.frombuffer(base64.b64decode(embedding), dtype="<f4").astype(np.float32)
-    return np.asarray(embedding, dtype=np.float32)
+    content = reply if isinstance(reply, Mapping) else {}
+    rows = content.get("data")
+    if (error := stated_error(content)) is not None:
+        raise error
+    if not isinstance(rows, list) or not all(isinstance(r, Mapping) and "embedding" in r for r in rows):
+        raise BadAnswer(f"The server sent no embeddings but: {str(reply)[:200]}")
+    ordered = in_order([(row.get("index"), row["embedding"]) for row in rows], n)
+    vectors = [_vector(embedding) for embedding in ordered]
+    if len(lengths := {len(vector) for vector in vectors}) != 1:
+        raise BadAnswer(f"The provider sent vectors of different lengths: {sorted(lengths)}.")
+    usage = content.get("usage")
+    tokens = usage.get("prompt_tokens") if isinstance(usage, Mapping) else None
+    return Embeddings(np.stack(vectors), tokens or None)
+
+
+def _vector(embedding: object) -> NDArray[np.float32]:
+    import numpy as np
+
+    try:
+        if isinstance(embedding, str):
+            return np.frombuffer(base64.b64decode(embedding), dtype="<f4").astype(np.float32)
+        return np.asarray(embedding, dtype=np.float32).reshape(-1)
+    except (TypeError, ValueError):
+        raise BadAnswer(f"The provider sent {str(embedding)[:80]!r} where a vector was expected.") from None

@@ -11,6 +11,7 @@ from text_lloom.errors import AnswerRefused, PermanentError, TransientError
 from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.numeric import finite_number
 from text_lloom.llm.returned import Completion
+from text_lloom.llm.wire import stated_error
 
 __all__ = ["ANSWER_FORMATS", "FORMATS", "Format", "Pieces", "read_completion", "strict_schema"]
 
@@ -22,6 +23,9 @@ _SAMPLING = frozenset({"stop", "seed", "presence_penalty", "frequency_penalty"})
 _CUT = frozenset({"length", "max_tokens", "model_length", "max_output_tokens"})
 _ENDED = frozenset({"stop", "eos_token", "stop_sequence", "end_turn", "completed"})
 _THOUGHTS = re.compile(r"\A\s*<think>.*?</think>\s*", re.DOTALL)
+_THOUGHTS_END = "</think>"
+_NO_THOUGHT = ("{", "[", '"', "`")
+"""How replies begin that are no thoughts, whatever is quoted in them."""
 
 
 class Pieces(ABC):
@@ -158,24 +162,29 @@ def read_completion(reply: object) -> Completion:
         PermanentError: When the reply is something else.
     """
     content = reply if isinstance(reply, Mapping) else {}
-    choices = content.get("choices")
+    listed = content.get("choices")
+    choices = listed if isinstance(listed, list) and all(isinstance(c, Mapping) for c in listed) else []
+    for part in (content, *choices[:1]):
+        if (error := stated_error(part)) is not None:  # gateways report so what failed behind them
+            raise error
     if not choices:
         raise PermanentError(f"The server sent no completion but: {str(reply)[:200]}")
     texts = [_text(choice) for choice in choices]
-    refusal = (choices[0].get("message") or {}).get("refusal")
-    return _completion(texts, choices[0].get("finish_reason"), refusal, content)
+    refusal = _message(choices[0]).get("refusal")
+    return _completion(texts, [choice.get("finish_reason") for choice in choices], refusal, content)
 
 
 def strict_schema(schema: Mapping[str, object]) -> dict[str, Any]:
     """A JSON schema in the strict subset: every object closed, every property required, no defaults.
 
-    Made once per schema object.
+    Alternatives are `anyOf`, and a reference at the top is replaced by what it refers to. Made once per
+    schema object.
     """
     known = _strict.get(id(schema))
     if known is None or known[0] is not schema:
         if len(_strict) >= _MOST_SCHEMAS:
             _strict.clear()
-        known = _strict[id(schema)] = (schema, _closed(schema))
+        known = _strict[id(schema)] = (schema, _closed(_resolved(schema)))
     return known[1]
 
 
@@ -183,11 +192,24 @@ _strict: dict[int, tuple[Mapping[str, object], dict[str, Any]]] = {}
 _MOST_SCHEMAS = 256
 
 
+def _resolved(schema: Mapping[str, object]) -> Mapping[str, object]:
+    """A schema whose top is an object and no reference to one, as of a type that holds itself."""
+    reference, definitions = schema.get("$ref"), schema.get("$defs")
+    if not isinstance(reference, str) or not isinstance(definitions, Mapping):
+        return schema
+    target = definitions.get(reference.removeprefix("#/$defs/"))
+    return {**target, "$defs": definitions} if isinstance(target, Mapping) else schema
+
+
 def _closed(node: Any) -> Any:
     if isinstance(node, list):
         return [_closed(part) for part in node]
     if not isinstance(node, Mapping):
         return node
+    if isinstance(node.get("oneOf"), list) and "anyOf" not in node:  # the strict subset has anyOf alone
+        node = {("anyOf" if key == "oneOf" else key): value for key, value in node.items()}
+        if isinstance(node.get("discriminator"), Mapping):
+            del node["discriminator"]
     kept = {key: _closed(value) for key, value in node.items() if key not in ("default", "title")}
     properties = node.get("properties")
     if isinstance(properties, Mapping):
@@ -203,27 +225,28 @@ class _ChoicePieces(Pieces):
     def __init__(self) -> None:
         self._texts: dict[int, list[str]] = {}
         self._refusal: list[str] = []
-        self._reason: str | None = None
+        self._reasons: dict[int, str | None] = {}
         self._rest: dict[str, Any] = {}
 
     def add(self, event: Mapping[str, Any]) -> str:
         self._rest |= {name: event[name] for name in ("usage", "model") if event.get(name)}
         new = ""
         for choice in event.get("choices") or ():
-            index, delta = choice.get("index", 0), choice.get("delta") or {}
-            piece = delta.get("content") or choice.get("text") or ""
+            index, delta = choice.get("index", 0), choice.get("delta") or _message(choice)
+            piece = _content(delta) or choice.get("text") or ""
             self._texts.setdefault(index, []).append(piece)
+            self._reasons[index] = choice.get("finish_reason") or self._reasons.get(index)
             if index == 0:
                 new += piece
                 self._refusal.append(delta.get("refusal") or "")
-                self._reason = choice.get("finish_reason") or self._reason
         return new
 
     def completion(self) -> Completion:
-        if self._reason is None:
+        if self._reasons.get(0) is None:
             raise _broken()
         texts = [_without_thoughts("".join(self._texts[index])) for index in sorted(self._texts)]
-        return _completion(texts, self._reason, "".join(self._refusal), self._rest)
+        reasons = [self._reasons[index] for index in sorted(self._texts)]
+        return _completion(texts, reasons, "".join(self._refusal), self._rest)
 
 
 class _ResponsePieces(Pieces):
@@ -236,6 +259,10 @@ class _ResponsePieces(Pieces):
         kind = event.get("type")
         if kind == "response.output_text.delta":
             return str(event.get("delta") or "")
+        if kind == "error":
+            raise TransientError(f"The response failed: {event.get('message') or event.get('code')}.")
+        if event.get("object") == "response":  # a server that does not stream sends the whole
+            self._final = event
         if kind in ("response.completed", "response.incomplete", "response.failed"):
             self._final = event.get("response") or {}
         return ""
@@ -253,7 +280,8 @@ def _read_response(reply: object) -> Completion:
     if status == "failed":
         error = content.get("error") or {}
         raise TransientError(f"The response failed: {error.get('message') or error.get('code')}.")
-    messages = [item for item in content.get("output") or () if item.get("type") == "message"]
+    output = [item for item in content.get("output") or () if isinstance(item, Mapping)]
+    messages = [item for item in output if item.get("type") == "message"]
     reason = (content.get("incomplete_details") or {}).get("reason") or status
     if not messages and status != "incomplete":
         raise PermanentError(f"The server sent no response but: {str(reply)[:200]}")
@@ -263,45 +291,68 @@ def _read_response(reply: object) -> Completion:
     reported = content.get("usage")
     usage = reported if isinstance(reported, Mapping) else {}
     counts = {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}
-    return _completion([text], reason, refusal, {"usage": counts, "model": content.get("model")})
+    return _completion([text], [reason], refusal, {"usage": counts, "model": content.get("model")})
 
 
 def _completion(
-    texts: Sequence[str], reason: str | None, refusal: str | None, reply: Mapping[str, Any]
+    texts: Sequence[str], reasons: Sequence[str | None], refusal: str | None, reply: Mapping[str, Any]
 ) -> Completion:
     reported = reply.get("usage")
     usage = reported if isinstance(reported, Mapping) else {}
     in_tokens, out_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
     cost = finite_number(usage.get("cost"))
-    if reason == "content_filter" or refusal:
+    if reasons[0] == "error":
+        raise TransientError("The provider broke the reply off with an error.")
+    if reasons[0] == "content_filter" or refusal:
         raise AnswerRefused(
             f"The model declined to answer: {refusal or 'content filter'}.",
             in_tokens=in_tokens,
             out_tokens=out_tokens,
             usd=cost,
         )
-    reason = "length" if reason in _CUT else "stop" if reason in _ENDED else reason
+    first, *others = ("length" if r in _CUT else "stop" if r in _ENDED else r for r in reasons)
     return Completion(
-        texts[0] if texts else "",
+        texts[0],
         in_tokens,
         out_tokens,
-        reason,
+        first,
         cost,
         tuple(texts[1:]),
         model=reply.get("model"),
+        other_reasons=tuple(others),
     )
 
 
-def _text(choice: Mapping[str, Any]) -> str:
-    content = (choice.get("message") or {}).get("content", choice.get("text"))
+def _message(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The message of a choice, empty when it has none."""
+    message = choice.get("message")
+    return message if isinstance(message, Mapping) else {}
+
+
+def _content(message: Mapping[str, Any]) -> str:
+    """The text of a message, which may come in parts."""
+    content = message.get("content")
     if isinstance(content, list):
-        content = "".join(part.get("text") or "" for part in content if isinstance(part, Mapping))
-    return _without_thoughts(content or "")
+        texts = (part.get("text") for part in content if isinstance(part, Mapping))
+        return "".join(text for text in texts if isinstance(text, str))
+    return content if isinstance(content, str) else ""
+
+
+def _text(choice: Mapping[str, Any]) -> str:
+    text = choice.get("text")
+    return _without_thoughts(_content(_message(choice)) or (text if isinstance(text, str) else ""))
 
 
 def _without_thoughts(text: str) -> str:
-    """A reply without what a reasoning model on one's own server wrote before it."""
-    return _THOUGHTS.sub("", text, count=1) if "<think>" in text[:200] else text
+    """A reply without what a reasoning model on one's own server wrote before it.
+
+    Some chat templates begin the thoughts themselves, so that only their end stands in the reply.
+    """
+    if "<think>" in text[:200]:
+        return _THOUGHTS.sub("", text, count=1)
+    if _THOUGHTS_END in text and not text.lstrip().startswith(_NO_THOUGHT):
+        return text.partition(_THOUGHTS_END)[2].lstrip()
+    return text
 
 
 def _with_params(body: dict[str, Any], request: ModelRequest, longest: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from text_lloom.errors import ModelError, ModelNotFound, PermanentError, TransientError
 from text_lloom.llm.pricing import known_context_window, known_price
 from text_lloom.llm.providers.compatible import address_of, azure_address, key_for, missing_key, server_named
 from text_lloom.llm.wire import JsonClient
@@ -36,6 +37,26 @@ class Service:
         if self.server == "azure":
             header = {"api-key": self.key}
         return JsonClient(self.url, headers=header, timeout=timeout)
+
+    def advised(self, found: ModelError, error: Exception) -> ModelError:
+        """An error of a server of one's own, with what to do when its address may be at fault.
+
+        Args:
+            found: The error, as it is raised.
+            error: What it was made of.
+        """
+        if not self.kind.own and not (self.given and self.server == "openai"):
+            return found
+        status = getattr(error, "status_code", None)
+        is_name = "model" in str(error).lower()
+        if type(found) in (ModelNotFound, PermanentError) and status in (404, 405) and not is_name:
+            return type(found)(
+                f"{found} If the name is right, the address {self.url} may not be: most end with /v1."
+            )
+        is_away = isinstance(error, OSError) and not isinstance(error, TimeoutError)
+        if type(found) is TransientError and is_away:
+            return TransientError(f"{found} Is a server running at {self.url}?")
+        return found
 
     @property
     def provider_key(self) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
-__all__ = ["refused_parameter", "refuses_form"]
+__all__ = ["Ways", "refused_parameter", "refuses_form", "refuses_many"]
 
 _FORM_SIGNS = (
     "response_format",
@@ -41,12 +42,71 @@ _REFUSED_SIGNS = (
     "deprecated",
     "forbidden",
 )
+_SCHEMA_SIGNS = (
+    "invalid schema",
+    "invalid json schema",
+    "invalid_json_schema",
+    "schema is invalid",
+    "schema is too",
+    "too many states",
+    "in context=",
+)
+_MANY: Final = re.compile(
+    r"(?<![\w.])(?P<quote>['\"`])n(?P=quote)|(?<![\w.'])n (?:must|should|has to|is not|cannot|= ?\d|[<>])|"
+    r"(?:completion|one|single|multiple|several|many) (?:choices?|completions?|candidates?)|candidate_?count"
+)
+_MOST_SCHEMAS: Final = 256
+
+
+class Ways:
+    """In which way a form is asked for, the strictest first, as far as a service has not refused it.
+
+    A schema that a service cannot take is asked for in the next way; other schemas are not affected.
+
+    Args:
+        count: How many ways there are, the last being in words alone.
+
+    Attributes:
+        refused: How many ways were refused for every schema.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._last = count - 1
+        self._schemas: dict[int, tuple[Mapping[str, object], int]] = {}
+        self.refused = 0
+
+    def of(self, schema: Mapping[str, object] | None) -> int:
+        """How many ways were refused for a schema, 0 for none; the same object is the same schema."""
+        known = self._schemas.get(id(schema))
+        return self.refused if known is None or known[0] is not schema else max(self.refused, known[1])
+
+    def refuse(self, message: str, schema: Mapping[str, object] | None, way: int) -> bool:
+        """Note that a way was refused; gives whether there is another one.
+
+        Args:
+            message: What the service said.
+            schema: What was asked for; an empty one stands for all.
+            way: The way in which it was asked for.
+        """
+        following = min(way + 1, self._last)
+        if schema and any(sign in message.lower() for sign in _SCHEMA_SIGNS):
+            if len(self._schemas) >= _MOST_SCHEMAS:
+                self._schemas.clear()
+            self._schemas[id(schema)] = (schema, max(self.of(schema), following))
+        else:
+            self.refused = max(self.refused, following)
+        return way < self._last
 
 
 def refuses_form(message: str) -> bool:
     """Whether a service says that it cannot keep replies in the wanted form."""
     lowered = message.lower()
-    return any(sign in lowered for sign in _FORM_SIGNS)
+    return any(sign in lowered for sign in (*_FORM_SIGNS, *_SCHEMA_SIGNS))
+
+
+def refuses_many(message: str, *, named: str | None = None) -> bool:
+    """Whether a service says that it gives one reply to a request only; `named` is the parameter it named."""
+    return named == "n" or _MANY.search(message.lower()) is not None
 
 
 def refused_parameter(message: str, sent: Iterable[str], *, named: str | None = None) -> str | None:

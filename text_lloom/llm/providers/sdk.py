@@ -9,16 +9,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 from text_lloom.errors import FormRefused, InputError, MissingPackage, ModelSetupError, PermanentError
 from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.limits import RateLimitSpec
 from text_lloom.llm.model import Model
-from text_lloom.llm.providers.refusals import refused_parameter, refuses_form
+from text_lloom.llm.providers.refusals import Ways, refused_parameter, refuses_form
 from text_lloom.llm.retry import as_model_error
 from text_lloom.llm.returned import Completion
 
-__all__ = ["SdkModel", "imported", "key_from", "listed_at", "no_key"]
+__all__ = ["SdkModel", "checked_url", "imported", "key_from", "listed_at", "no_key"]
 
 
 _LISTED_AT: Final[Mapping[str, str]] = {
@@ -41,8 +42,6 @@ class SdkModel(Model, ABC):
     A subclass says how it asks; this class remembers what the service refuses: parameters, which are left
     out from then on, and ways to ask for replies in a form, of which the next one is tried.
 
-    Attributes:
-        way: How many ways to ask for a form were refused; 0 asks in the strictest way.
     """
 
     stays_on_loop = True
@@ -77,12 +76,16 @@ class SdkModel(Model, ABC):
             **params,
         )
         self.system_prompt = system_prompt
-        self.way = 0
+        self._ways = Ways(self.ways)
         self._left_out: frozenset[str] = frozenset()
 
     @abstractmethod
     async def _ask(self, request: ModelRequest) -> Completion:
         """Answer one request, in one attempt, as far as it is known what the service takes."""
+
+    def _way(self, request: ModelRequest) -> int:
+        """How many ways to ask for the form of a request were refused; 0 asks in the strictest way."""
+        return self._ways.of(request.schema)
 
     def _takes(self, name: str) -> bool:
         """Whether a parameter, as the service calls it, has not been refused."""
@@ -94,7 +97,7 @@ class SdkModel(Model, ABC):
 
     async def complete(self, request: ModelRequest) -> Completion:
         _ = self.client
-        before = (self.way, self._left_out)
+        before = (self._way(request), self._left_out)
         try:
             return await self._ask(request)
         except Exception as error:
@@ -106,11 +109,10 @@ class SdkModel(Model, ABC):
 
     def _learns(self, message: str, request: ModelRequest, way: int, left_out: frozenset[str]) -> bool:
         """Whether a refusal leaves something else to try."""
-        if (way, left_out) != (self.way, self._left_out):
+        if (way, left_out) != (self._way(request), self._left_out):
             return True  # another request has learned it meanwhile
         shaped = request.schema is not None or request.regex is not None
-        if shaped and way + 1 < self.ways and refuses_form(message):
-            self.way = way + 1
+        if shaped and refuses_form(message) and self._ways.refuse(message, request.schema, way):
             return True
         wire_names = {self._wire_name(name): name for name in request.params}
         refused = refused_parameter(message, [name for name in wire_names if self._takes(name)])
@@ -154,9 +156,23 @@ def key_from(variables: Sequence[str], api_key: str | None, *, given_url: bool =
     """
     if api_key is not None and not isinstance(api_key, str):
         raise InputError(f"api_key must be a string, but is {type(api_key).__name__}.")
-    if api_key or given_url:
-        return api_key
-    return next((key for name in variables if (key := os.environ.get(name))), None)
+    given = (api_key or "").strip()
+    if given or given_url:
+        return given or None
+    return next((key for name in variables if (key := os.environ.get(name, "").strip())), None)
+
+
+def checked_url(base_url: str | None, *, ending: str = "") -> str | None:
+    """An address that was given, without the ending that the package adds itself.
+
+    Raises:
+        InputError: When it is no address.
+    """
+    if base_url is None:
+        return None
+    if not isinstance(base_url, str) or urlsplit(base_url).scheme not in ("http", "https"):
+        raise InputError(f"base_url={base_url!r} must be an address such as http://localhost:8000.")
+    return base_url.rstrip("/").removesuffix(ending)
 
 
 def no_key(provider: str, variable: str) -> ModelSetupError:
