@@ -286,3 +286,10 @@ def test_sample_rows_stand_in_where_no_message_is_answered(open_view: OpenView, 
     page = open_view(docs=100, silent="rows", sample=5, state={"concept": concept, "doc_sort": {"by": "row"}})
     page.locator(".lloom-row .lloom-row-text").first.wait_for()
     assert page.locator(".lloom-row .lloom-row-text").count() >= 1
+
+
+def test_a_date_beyond_all_calendars_is_a_filter_like_others(open_view: OpenView) -> None:
+    page = open_view(docs=100, state={**CONCEPT, "columns": {"posted": {"max": 1e300}}})
+    page.locator(".lloom-chip", has_text="posted: up to 1e+300").wait_for()
+    page.get_by_role("button", name="Filter", exact=True).click()
+    assert page.get_by_label("posted to").input_value() == ""

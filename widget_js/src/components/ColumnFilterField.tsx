@@ -1,6 +1,7 @@
 /** The filter of one metadata column: its labels, or a range of numbers or dates. */
 
 import { withFilter } from "../filters";
+import { day } from "../format";
 import type { ColumnFilter, ColumnInfo } from "../protocol";
 import type { Store } from "../store";
 import { LabelFilter } from "./LabelFilter";
@@ -23,6 +24,7 @@ export function ColumnFilterField({ store, column }: Props) {
         class="lloom-input lloom-number"
         type={date ? "date" : "number"}
         step="any"
+        max={date ? "9999-12-31" : undefined}
         aria-label={`${column.name} ${label}`}
         value={written(filter[name], date)}
         onChange={(event) => {
@@ -55,5 +57,5 @@ function read(value: string, date: boolean, end: "min" | "max"): number | null {
 
 function written(value: number | undefined, date: boolean): string {
   if (value === undefined) return "";
-  return date ? new Date(value).toISOString().slice(0, 10) : String(value);
+  return date ? day(value) : String(value);
 }

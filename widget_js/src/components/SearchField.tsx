@@ -12,7 +12,9 @@ export function SearchField({ store }: { store: Store }) {
   const sent = useRef(query);
   // A query that was set elsewhere (another view, Python, reset) shows here.
   useLayoutEffect(() => {
-    if (query !== sent.current) setTyped(query);
+    if (query === sent.current) return;
+    clearTimeout(timer.current);
+    setTyped(query);
     sent.current = query;
   }, [query]);
   useEffect(() => () => clearTimeout(timer.current), []);
@@ -35,6 +37,7 @@ export function SearchField({ store }: { store: Store }) {
         clearTimeout(timer.current);
         timer.current = setTimeout(() => send(value), PAUSE_MS);
       }}
+      onBlur={(event) => send(event.currentTarget.value)}
       onKeyDown={(event) => {
         if (event.key === "Enter") send(event.currentTarget.value);
       }}
