@@ -116,6 +116,34 @@ def test_filters_by_score_slice_and_columns_join_and_reset(open_view: OpenView) 
     assert page.locator(".lloom-active-filters").count() == 0
 
 
+def test_a_column_of_texts_is_filtered_by_what_it_contains(open_view: OpenView) -> None:
+    page = open_view(docs=300, remarks=1, late=200)
+    page.get_by_role("button", name="Filter", exact=True).click()
+    field = page.get_by_label("remark contains")
+    field.press_sequentially("left for  müller")
+    expected = page.evaluate(
+        "window.lloom.corpus.documents.filter(({meta}) => meta.remark?.includes('MÜLLER')).map(({row}) => row)"
+    )
+    wait_listed(page, len(expected))
+    assert sorted(shown_rows(page)) == expected
+    assert state(page)["columns"] == {"remark": {"contains": "left for  müller"}}
+    page.get_by_label("likes from").fill("10")
+    field.fill("")
+    page.get_by_role("button", name="Remove filter remark").wait_for(state="detached")
+    assert state(page)["columns"] == {"likes": {"min": 10}}
+    field.fill("seen")
+    page.get_by_role("button", name="Remove filter remark: “seen”").click()
+    assert field.input_value() == ""
+    assert state(page)["columns"] == {"likes": {"min": 10}}
+
+
+def test_values_of_a_column_of_texts_are_asked_of_the_kernel(open_view: OpenView) -> None:
+    wanted = {"remark": {"values": ["Remark 2: Left for MÜLLER", "Remark 3: Seen", None]}}
+    page = open_view(docs=100, remarks=1, state={"columns": wanted})
+    wait_listed(page, 2 + 11)
+    assert set(shown_rows(page)) == {2, 3, *range(4, 100, 9)}
+
+
 def test_no_result_offers_to_reset(open_view: OpenView) -> None:
     page = open_view(docs=100, state={**CONCEPT, "query": "no such words"})
     empty = page.locator(".lloom-documents .lloom-empty")

@@ -274,6 +274,8 @@ WRONG = {
     "too-many": ({"kind": "rows", "rows": [0] * 1001, "concept": None}, "at most 1,000"),
     "column": ({"kind": "column", "name": "lieks"}, "Did you mean 'likes'"),
     "query": ({"kind": "search"}, "query must be text"),
+    "matching": ({"kind": "matching", "name": "remrak", "contains": "4"}, "Did you mean 'remark'"),
+    "matching-number": ({"kind": "matching", "name": "remark", "contains": 4}, "must be text"),
     "edit": ({"kind": "edit", "action": "renam"}, "Did you mean 'rename'"),
     "concept": (
         {"kind": "edit", "action": "rename", "concept_id": "x", "name": "y"},
@@ -427,6 +429,7 @@ def test_questions_on_other_threads_are_answered_while_concepts_change() -> None
                 ("rows", {"rows": [0, 1, 2], "concept": late}),
                 ("document", {"row": 2}),
                 ("search", {"query": "bus"}),
+                ("matching", {"name": "remark", "contains": "number"}),
                 ("column", {"name": "area"}),
                 ("python", {}),
             ):

@@ -1,10 +1,11 @@
-/** The filter of one metadata column: its labels, or a range of numbers or dates. */
+/** The filter of one metadata column: its labels, what its texts contain, or a range of numbers or dates. */
 
 import { withFilter } from "../filters";
 import { day } from "../format";
 import type { ColumnFilter, ColumnInfo } from "../protocol";
 import type { Store } from "../store";
 import { LabelFilter } from "./LabelFilter";
+import { TextFilter } from "./TextFilter";
 
 interface Props {
   store: Store;
@@ -14,8 +15,10 @@ interface Props {
 export function ColumnFilterField({ store, column }: Props) {
   const { columns } = store.state.value;
   const filter = Object.hasOwn(columns, column.name) ? (columns[column.name] ?? {}) : {};
-  const change = (next: ColumnFilter): void => store.update({ columns: withFilter(columns, column.name, next) });
+  const change = (next: ColumnFilter): void =>
+    store.update({ columns: withFilter(store.state.value.columns, column.name, next) });
   if (column.kind === "category") return <LabelFilter store={store} column={column} filter={filter} onChange={change} />;
+  if (column.kind === "text") return <TextFilter name={column.name} filter={filter} onChange={change} />;
   const date = column.kind === "date";
   const end = (name: "min" | "max", label: string) => (
     <label class="lloom-range-end">
