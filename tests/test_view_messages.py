@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.view_session import NAN, QUOTES, TEXTS, documents, opened
+from text_lloom.widget.download import File
 from text_lloom.widget.folding import Span, find_hits, fold
 from text_lloom.widget.spans import excerpt, merge_spans, utf16_spans
 from text_lloom.widget.view import ConceptView
@@ -215,6 +216,28 @@ def test_search_finds_rows_in_any_spelling() -> None:
     found = np.frombuffer(ask(view, "search", query="  CAFE\u0301 PRICES ").buffers[0], "<u4")
     assert found.tolist() == [2]
     assert len(np.frombuffer(ask(view, "search", query=" ").buffers[0], "<u4")) == 8
+
+
+def test_a_long_export_is_told_to_be_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, seen, done = [], threading.Event(), threading.Event()
+    view = opened().vis()
+
+    def send(content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
+        told.append(content)
+        (done if "ok" in content else seen).set()
+
+    def slow(*_: Any, **__: Any) -> Any:
+        assert seen.wait(30), "nothing was said while the file was made"
+        return File("study.html", "text/html", b"<html>")
+
+    monkeypatch.setattr("text_lloom.widget.view._BEAT", 0.01)
+    monkeypatch.setattr("text_lloom.widget.download.download", slow)
+    view.send = send
+    view._handle_custom_msg({"id": "q-1", "kind": "export", "format": "html", "scope": "all"}, [])
+    assert done.wait(30)
+    assert told[0] == {"id": "q-1", "pending": True}
+    [answer] = [content for content in told if "ok" in content]
+    assert (answer["ok"], answer["file_name"]) == (True, "study.html")
 
 
 def test_columns_are_sent_as_numbers_labels_or_ranks() -> None:
