@@ -122,7 +122,8 @@ def test_a_column_of_texts_is_filtered_by_what_it_contains(open_view: OpenView) 
     field = page.get_by_label("remark contains")
     field.press_sequentially("left for  müller")
     expected = page.evaluate(
-        "window.lloom.corpus.documents.filter(({meta}) => meta.remark?.includes('MÜLLER')).map(({row}) => row)"
+        """window.lloom.corpus.documents
+          .filter(({ meta }) => meta.remark?.includes('MÜLLER')).map(({ row }) => row)"""
     )
     wait_listed(page, len(expected))
     assert sorted(shown_rows(page)) == expected
