@@ -240,6 +240,64 @@ def test_highlights_stand_right_after_emoji(open_view: OpenView) -> None:
     assert sentence in topics
 
 
+def in_sight(page: Page) -> list[int]:
+    """Positions in the list, from 0, of the rows that are whole in sight under the header, top to bottom."""
+    rows: list[int] = page.evaluate(
+        """() => {
+          const frame = document.querySelector(".lloom-reader").getBoundingClientRect();
+          const head = document.querySelector(".lloom-table-head").getBoundingClientRect();
+          return [...document.querySelectorAll(".lloom-row")]
+            .map((row) => [row.getBoundingClientRect(), Number(row.ariaRowIndex) - 2])
+            .filter(([{ top, bottom }]) => top >= head.bottom - 2 && bottom <= frame.bottom + 2)
+            .sort(([a], [b]) => a.top - b.top)
+            .map(([, at]) => at);
+        }"""
+    )
+    return rows
+
+
+def test_more_rows_than_a_browser_can_stack_are_all_reached(open_view: OpenView) -> None:
+    n = 200_000
+    page = open_view(docs=n, concepts=2, slices=2)
+    page.locator(".lloom-row .lloom-row-text").first.wait_for()
+    frame = page.locator(".lloom-reader")
+    assert frame.evaluate("(frame) => frame.scrollHeight") < 16_000_000
+    page.locator(".lloom-table").focus()
+    page.keyboard.press("End")
+    page.locator(f'.lloom-row[aria-rowindex="{n + 1}"] .lloom-row-text').wait_for()
+    assert in_sight(page)[-1] == n - 1
+    # The scroll bar means a share of the whole; the wheel and the keys go row by row from there.
+    frame.evaluate("(frame) => { frame.scrollTop = frame.scrollHeight / 2 }")
+    page.wait_for_function(
+        "Math.abs(Number(document.querySelector('.lloom-row')?.ariaRowIndex) - 100_000) < 1000"
+    )
+    page.wait_for_timeout(300)
+    box = frame.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 300, box["y"] + box["height"] - 60)
+    before = in_sight(page)
+    assert before == list(range(before[0], before[0] + len(before)))
+    for step in range(1, 16):
+        page.mouse.wheel(0, 96)
+        page.wait_for_function(
+            "at => document.querySelector(`.lloom-row[aria-rowindex='${at}']`) !== null",
+            arg=before[-1] + step + 2,
+        )
+    page.wait_for_timeout(400)
+    assert in_sight(page) == [at + 15 for at in before]
+    page.locator(".lloom-row").nth(6).click()
+    page.keyboard.press("Escape")
+    current = page.locator('.lloom-row[aria-selected="true"]')
+    at = int(current.get_attribute("aria-rowindex") or 0)
+    for _ in range(12):
+        page.keyboard.press("j")
+    page.locator(f'.lloom-row[aria-selected="true"][aria-rowindex="{at + 12}"]').wait_for()
+    assert at + 12 - 2 in in_sight(page)
+    page.keyboard.press("Home")
+    page.locator('.lloom-row[aria-selected="true"][aria-rowindex="2"]').wait_for()
+    assert in_sight(page)[0] == 0
+
+
 def test_the_list_is_read_by_keys(open_view: OpenView) -> None:
     page = open_view(docs=300, state=CONCEPT)
     page.get_by_role("grid", name="Documents").focus()

@@ -219,7 +219,7 @@ def test_text_stays_readable_beside_many_columns(open_view: OpenView) -> None:
         page.locator(".lloom-row .lloom-row-foot", has_text="column 24").first.wait_for(state="attached")
         assert (text.bounding_box() or {})["width"] > 180
         inside = page.evaluate(
-            """[...document.querySelectorAll(".lloom-row")].every((row) => row.scrollWidth <= row.clientWidth)"""
+            "[...document.querySelectorAll('.lloom-row')].every((row) => row.scrollWidth <= row.clientWidth)"
         )
         assert inside
 
@@ -245,7 +245,8 @@ def test_text_runs_in_its_own_direction(open_view: OpenView) -> None:
         """() => {
           const { model } = window.lloom;
           const [first, ...rest] = model.get("concepts");
-          const said = { name: "أسعار الطاقة!", criteria: "هل يقول النص شيئا؟!", summary: "يصف الكتاب حياتهم." };
+          const name = "أسعار الطاقة!";
+          const said = { name, criteria: "هل يقول النص شيئا؟!", summary: "يصف الكتاب حياتهم." };
           model.set("concepts", [{ ...first, ...said }, ...rest]);
         }"""
     )
