@@ -116,6 +116,35 @@ def test_filters_by_score_slice_and_columns_join_and_reset(open_view: OpenView) 
     assert page.locator(".lloom-active-filters").count() == 0
 
 
+def test_a_column_of_texts_is_filtered_by_what_it_contains(open_view: OpenView) -> None:
+    page = open_view(docs=300, remarks=1, late=200)
+    page.get_by_role("button", name="Filter", exact=True).click()
+    field = page.get_by_label("remark contains")
+    field.press_sequentially("left for  müller")
+    expected = page.evaluate(
+        """window.lloom.corpus.documents
+          .filter(({ meta }) => meta.remark?.includes('MÜLLER')).map(({ row }) => row)"""
+    )
+    wait_listed(page, len(expected))
+    assert sorted(shown_rows(page)) == expected
+    assert state(page)["columns"] == {"remark": {"contains": "left for  müller"}}
+    page.get_by_label("likes from").fill("10")
+    field.fill("")
+    page.get_by_role("button", name="Remove filter remark").wait_for(state="detached")
+    assert state(page)["columns"] == {"likes": {"min": 10}}
+    field.fill("seen")
+    page.get_by_role("button", name="Remove filter remark: “seen”").click()
+    assert field.input_value() == ""
+    assert state(page)["columns"] == {"likes": {"min": 10}}
+
+
+def test_values_of_a_column_of_texts_are_asked_of_the_kernel(open_view: OpenView) -> None:
+    wanted = {"remark": {"values": ["Remark 2: Left for MÜLLER", "Remark 3: Seen", None]}}
+    page = open_view(docs=100, remarks=1, state={"columns": wanted})
+    wait_listed(page, 2 + 11)
+    assert set(shown_rows(page)) == {2, 3, *range(4, 100, 9)}
+
+
 def test_no_result_offers_to_reset(open_view: OpenView) -> None:
     page = open_view(docs=100, state={**CONCEPT, "query": "no such words"})
     empty = page.locator(".lloom-documents .lloom-empty")
@@ -211,6 +240,64 @@ def test_highlights_stand_right_after_emoji(open_view: OpenView) -> None:
     assert sentence in topics
 
 
+def in_sight(page: Page) -> list[int]:
+    """Positions in the list, from 0, of the rows that are whole in sight under the header, top to bottom."""
+    rows: list[int] = page.evaluate(
+        """() => {
+          const frame = document.querySelector(".lloom-reader").getBoundingClientRect();
+          const head = document.querySelector(".lloom-table-head").getBoundingClientRect();
+          return [...document.querySelectorAll(".lloom-row")]
+            .map((row) => [row.getBoundingClientRect(), Number(row.ariaRowIndex) - 2])
+            .filter(([{ top, bottom }]) => top >= head.bottom - 2 && bottom <= frame.bottom + 2)
+            .sort(([a], [b]) => a.top - b.top)
+            .map(([, at]) => at);
+        }"""
+    )
+    return rows
+
+
+def test_more_rows_than_a_browser_can_stack_are_all_reached(open_view: OpenView) -> None:
+    n = 200_000
+    page = open_view(docs=n, concepts=2, slices=2)
+    page.locator(".lloom-row .lloom-row-text").first.wait_for()
+    frame = page.locator(".lloom-reader")
+    assert frame.evaluate("(frame) => frame.scrollHeight") < 16_000_000
+    page.locator(".lloom-table").focus()
+    page.keyboard.press("End")
+    page.locator(f'.lloom-row[aria-rowindex="{n + 1}"] .lloom-row-text').wait_for()
+    assert in_sight(page)[-1] == n - 1
+    # The scroll bar means a share of the whole; the wheel and the keys go row by row from there.
+    frame.evaluate("(frame) => { frame.scrollTop = frame.scrollHeight / 2 }")
+    page.wait_for_function(
+        "Math.abs(Number(document.querySelector('.lloom-row')?.ariaRowIndex) - 100_000) < 1000"
+    )
+    page.wait_for_timeout(300)
+    box = frame.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 300, box["y"] + box["height"] - 60)
+    before = in_sight(page)
+    assert before == list(range(before[0], before[0] + len(before)))
+    for step in range(1, 16):
+        page.mouse.wheel(0, 96)
+        page.wait_for_function(
+            "at => document.querySelector(`.lloom-row[aria-rowindex='${at}']`) !== null",
+            arg=before[-1] + step + 2,
+        )
+    page.wait_for_timeout(400)
+    assert in_sight(page) == [at + 15 for at in before]
+    page.locator(".lloom-row").nth(6).click()
+    page.keyboard.press("Escape")
+    current = page.locator('.lloom-row[aria-selected="true"]')
+    at = int(current.get_attribute("aria-rowindex") or 0)
+    for _ in range(12):
+        page.keyboard.press("j")
+    page.locator(f'.lloom-row[aria-selected="true"][aria-rowindex="{at + 12}"]').wait_for()
+    assert at + 12 - 2 in in_sight(page)
+    page.keyboard.press("Home")
+    page.locator('.lloom-row[aria-selected="true"][aria-rowindex="2"]').wait_for()
+    assert in_sight(page)[0] == 0
+
+
 def test_the_list_is_read_by_keys(open_view: OpenView) -> None:
     page = open_view(docs=300, state=CONCEPT)
     page.get_by_role("grid", name="Documents").focus()
@@ -286,3 +373,10 @@ def test_sample_rows_stand_in_where_no_message_is_answered(open_view: OpenView, 
     page = open_view(docs=100, silent="rows", sample=5, state={"concept": concept, "doc_sort": {"by": "row"}})
     page.locator(".lloom-row .lloom-row-text").first.wait_for()
     assert page.locator(".lloom-row .lloom-row-text").count() >= 1
+
+
+def test_a_date_beyond_all_calendars_is_a_filter_like_others(open_view: OpenView) -> None:
+    page = open_view(docs=100, state={**CONCEPT, "columns": {"posted": {"max": 1e300}}})
+    page.locator(".lloom-chip", has_text="posted: up to 1e+300").wait_for()
+    page.get_by_role("button", name="Filter", exact=True).click()
+    assert page.get_by_label("posted to").input_value() == ""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 BACKGROUND = "getComputedStyle(document.querySelector('.lloom-root')).backgroundColor"
 SHADE = "document.querySelector('.lloom-root').dataset.shade"
 
+CONCEPT = {"concept": "concept-0"}
+
 
 def test_tabs_are_a_tab_list(open_view: OpenView) -> None:
     page = open_view(docs=60)
@@ -199,3 +201,67 @@ def test_every_control_has_a_name(open_view: OpenView) -> None:
               .filter((e) => !(e.ariaLabel || e.innerText?.trim() || e.labels?.length)).length"""
         )
         assert nameless == 0
+
+
+def test_text_stays_readable_beside_many_columns(open_view: OpenView) -> None:
+    for width in (360, 1280, 1800):
+        page = open_view(docs=100, width=width, state=CONCEPT)
+        page.evaluate(
+            """() => {
+              const { model } = window.lloom;
+              const about = model.get("about");
+              const more = Array.from({ length: 25 }, (_, n) => ({ name: `column ${n}`, kind: "number" }));
+              const columns = [...about.columns, ...more];
+              model.set("about", { ...about, columns, shown_columns: columns.map(({ name }) => name) });
+            }"""
+        )
+        text = page.locator(".lloom-row .lloom-cell-text").first
+        page.locator(".lloom-row .lloom-row-foot", has_text="column 24").first.wait_for(state="attached")
+        assert (text.bounding_box() or {})["width"] > 180
+        inside = page.evaluate(
+            "[...document.querySelectorAll('.lloom-row')].every((row) => row.scrollWidth <= row.clientWidth)"
+        )
+        assert inside
+
+
+def test_what_stands_below_stays_in_place_when_examples_arrive(open_view: OpenView) -> None:
+    page = open_view(docs=300, state=CONCEPT, late=500)
+    head = page.locator(".lloom-documents-head")
+    page.locator(".lloom-example .lloom-skeleton").first.wait_for()
+    before = head.bounding_box()
+    page.locator(".lloom-example .lloom-skeleton").first.wait_for(state="detached")
+    assert head.bounding_box() == before
+    page.get_by_role("tab", name="Select").click()
+    second = page.locator(".lloom-cards > li").nth(4)
+    page.locator(".lloom-sample .lloom-skeleton").first.wait_for()
+    before = second.bounding_box()
+    page.locator(".lloom-sample .lloom-skeleton").first.wait_for(state="detached")
+    assert second.bounding_box() == before
+
+
+def test_text_runs_in_its_own_direction(open_view: OpenView) -> None:
+    page = open_view(docs=100, state=CONCEPT)
+    page.evaluate(
+        """() => {
+          const { model } = window.lloom;
+          const [first, ...rest] = model.get("concepts");
+          const name = "أسعار الطاقة!";
+          const said = { name, criteria: "هل يقول النص شيئا؟!", summary: "يصف الكتاب حياتهم." };
+          model.set("concepts", [{ ...first, ...said }, ...rest]);
+        }"""
+    )
+    page.locator(".lloom-summary", has_text="يصف").wait_for()
+    for part in (".lloom-summary", ".lloom-criteria", ".lloom-detail-name", ".lloom-bar-name >> text=!"):
+        # Its last sign, which has no direction of its own, stands left of its first letter.
+        assert page.locator(part).first.evaluate(
+            """(element) => {
+              const text = document.createTreeWalker(element, NodeFilter.SHOW_TEXT).nextNode();
+              const at = (from) => {
+                const range = document.createRange();
+                range.setStart(text, from);
+                range.setEnd(text, from + 1);
+                return range.getBoundingClientRect().left;
+              };
+              return at(text.length - 1) < at(0);
+            }"""
+        ), part

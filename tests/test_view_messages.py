@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.view_session import NAN, QUOTES, TEXTS, documents, opened
+from text_lloom.widget.download import File
 from text_lloom.widget.folding import Span, find_hits, fold
 from text_lloom.widget.spans import excerpt, merge_spans, utf16_spans
 from text_lloom.widget.view import ConceptView
@@ -217,6 +218,28 @@ def test_search_finds_rows_in_any_spelling() -> None:
     assert len(np.frombuffer(ask(view, "search", query=" ").buffers[0], "<u4")) == 8
 
 
+def test_a_long_export_is_told_to_be_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, seen, done = [], threading.Event(), threading.Event()
+    view = opened().vis()
+
+    def send(content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
+        told.append(content)
+        (done if "ok" in content else seen).set()
+
+    def slow(*_: Any, **__: Any) -> Any:
+        assert seen.wait(30), "nothing was said while the file was made"
+        return File("study.html", "text/html", b"<html>")
+
+    monkeypatch.setattr("text_lloom.widget.view._BEAT", 0.01)
+    monkeypatch.setattr("text_lloom.widget.download.download", slow)
+    view.send = send
+    view._handle_custom_msg({"id": "q-1", "kind": "export", "format": "html", "scope": "all"}, [])
+    assert done.wait(30)
+    assert told[0] == {"id": "q-1", "pending": True}
+    [answer] = [content for content in told if "ok" in content]
+    assert (answer["ok"], answer["file_name"]) == (True, "study.html")
+
+
 def test_columns_are_sent_as_numbers_labels_or_ranks() -> None:
     view = opened().vis()
     likes = np.frombuffer(ask(view, "column", name="likes").buffers[0], "<f8")
@@ -274,6 +297,8 @@ WRONG = {
     "too-many": ({"kind": "rows", "rows": [0] * 1001, "concept": None}, "at most 1,000"),
     "column": ({"kind": "column", "name": "lieks"}, "Did you mean 'likes'"),
     "query": ({"kind": "search"}, "query must be text"),
+    "matching": ({"kind": "matching", "name": "remrak", "contains": "4"}, "Did you mean 'remark'"),
+    "matching-number": ({"kind": "matching", "name": "remark", "contains": 4}, "must be text"),
     "edit": ({"kind": "edit", "action": "renam"}, "Did you mean 'rename'"),
     "concept": (
         {"kind": "edit", "action": "rename", "concept_id": "x", "name": "y"},
@@ -427,6 +452,7 @@ def test_questions_on_other_threads_are_answered_while_concepts_change() -> None
                 ("rows", {"rows": [0, 1, 2], "concept": late}),
                 ("document", {"row": 2}),
                 ("search", {"query": "bus"}),
+                ("matching", {"name": "remark", "contains": "number"}),
                 ("column", {"name": "area"}),
                 ("python", {}),
             ):

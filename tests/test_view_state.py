@@ -30,6 +30,7 @@ WRONG = {
     "doc-sort-key": ({"doc_sort": {"by": "score", "down": True}}, UnknownName, "descending"),
     "columns": ({"columns": ["area"]}, InputError, "must be a dict"),
     "column-key": ({"columns": {"area": {"value": ["North"]}}}, UnknownName, "Did you mean 'values'"),
+    "contains": ({"columns": {"area": {"contains": None}}}, InputError, "must be text"),
     "lasso": ({"lasso": [[0, 1, 2]]}, InputError, "a point"),
     "lasso-nan": ({"lasso": [[0, NAN]]}, InputError, "must be a number"),
     "query": ({"query": None}, InputError, "must be text"),
@@ -65,7 +66,13 @@ def test_a_state_can_be_read_written_as_json_and_set_again() -> None:
 def test_the_code_of_a_view_gets_the_same_selection() -> None:
     session = opened()
     view = session.vis(slice_col="likes", slice_bounds=[0, 30, 70])
-    view.state = {"concept": view.score_ids[1], "query": 'ticket\'s "cost"\n', "show": "all", "document": 3}
+    view.state = {
+        "concept": view.score_ids[1],
+        "query": 'ticket\'s "cost"\n',
+        "columns": {"remark": {"contains": "\\ 'quoted'"}},
+        "show": "all",
+        "document": 3,
+    }
     assert "document" not in view.python()
     names = {"l": session}
     code = view.python()
@@ -93,6 +100,12 @@ SELECTIONS: dict[str, tuple[dict[str, Any], list[int]]] = {
     "range": ({"columns": {"likes": {"min": 20, "max": 50}}}, [2, 3, 5]),
     "dates": ({"columns": {"sent": {"min": 1714953600000}}}, [5, 6]),
     "text-values": ({"columns": {"remark": {"values": ["Remark number 4"]}}}, [4]),
+    "contains": ({"columns": {"remark": {"contains": " NUMBER  6 "}}}, [6]),
+    "contains-label": (
+        {"columns": {"area": {"contains": "th"}, "likes": {"contains": "0", "max": 20}}},
+        [0, 1, 2],
+    ),
+    "contains-nothing": ({"columns": {"area": {"contains": " "}}}, [0, 1, 2, 3, 4, 5, 6, 7]),
     "query": ({"query": "BUS  is\nlate"}, [0, 2]),
     "query-folds": ({"query": "strasse"}, [7]),
     "query-rtl": ({"query": "الحافلات"}, [3]),
@@ -171,6 +184,8 @@ def plain_rule(state: dict[str, Any], session: Any, ids: list[str]) -> list[int]
             gone = pd.isna(value)
             if wanted.get("values"):
                 passes &= (None if gone else value) in wanted["values"]
+            if "contains" in wanted:
+                passes &= not gone and fold(wanted["contains"]) in fold(str(value))
             if "min" in wanted:
                 passes &= not gone and value >= wanted["min"]
             if "max" in wanted:
@@ -217,6 +232,7 @@ def test_any_state_selects_what_the_rule_says(data: st.DataObject) -> None:
                 [
                     {},
                     {"area": {"values": ["North", None]}},
+                    {"area": {"contains": "SOUTH"}},
                     {"likes": {"min": 1.0}},
                     {"likes": {"min": 0.0, "max": 1.0}},
                 ]

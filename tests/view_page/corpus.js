@@ -80,8 +80,8 @@ function topicOf(index) {
   return [name, `Does the text ask for a change in ${sector}?`, [`Nobody in charge has a plan for ${sector}.`, `The budget line for ${sector} is gone.`]];
 }
 
-/** Documents, concepts, scores and slices of a corpus. Options: docs, concepts, slices, hostile, seed. */
-export function makeCorpus({ docs = 400, concepts = 8, slices = 6, hostile = false, seed = 7 } = {}) {
+/** Documents, concepts, scores and slices of a corpus. Options: docs, concepts, slices, hostile, remarks, seed. */
+export function makeCorpus({ docs = 400, concepts = 8, slices = 6, hostile = false, remarks = false, seed = 7 } = {}) {
   const random = randomOf(seed);
   const pick = (list) => list[Math.floor(random() * list.length)];
   const odd = (index) => HOSTILE[index % HOSTILE.length];
@@ -125,6 +125,7 @@ export function makeCorpus({ docs = 400, concepts = 8, slices = 6, hostile = fal
         party: hostile ? odd(row % 3) : PARTIES[row % 3],
         likes: row % 17 === 0 ? null : Math.floor(random() ** 4 * 5000),
         posted: `2024-${String(1 + (row % 12)).padStart(2, "0")}-${String(1 + (row % 28)).padStart(2, "0")}`,
+        ...(remarks ? { remark: row % 9 === 4 ? null : `Remark ${row}: ${["Seen", "ANSWERED", "Left for MÜLLER"][row % 3]}` } : {}),
       },
     });
   }
@@ -146,5 +147,5 @@ export function makeCorpus({ docs = 400, concepts = 8, slices = 6, hostile = fal
     };
   });
   const labels = Array.from({ length: slices }, (_, s) => (hostile ? `${odd(s)} ${s}` : (ALL_SLICES[s] ?? `Slice ${s + 1}`)));
-  return { documents, concepts: list, scores, sliceCodes, sliceLabels: labels, hostile };
+  return { documents, concepts: list, scores, sliceCodes, sliceLabels: labels, hostile, remarks };
 }

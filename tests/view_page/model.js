@@ -64,6 +64,7 @@ export function traitsOf(corpus, { kind = "view", theme = "auto", editable = tru
     { name: hostile ? "<img src=x onerror=\"window.__ran='column'\">" : "party", kind: "category" },
     { name: "likes", kind: "number" },
     { name: "posted", kind: "date" },
+    ...(corpus.remarks ? [{ name: "remark", kind: "text" }] : []),
   ];
   return {
     protocol: 1,
@@ -161,6 +162,12 @@ export function answerOf(corpus) {
       case "search": {
         const query = fold(message.query);
         const rows = corpus.documents.filter(({ text }) => fold(text).includes(query)).map(({ row }) => row);
+        return { buffers: [new DataView(Uint32Array.from(rows).buffer)] };
+      }
+      case "matching": {
+        const wanted = fold(message.contains ?? "");
+        const rows = corpus.documents.map((document) => metaOf(document)[message.name] ?? "").flatMap((value, row) =>
+          (wanted === "" || fold(value).includes(wanted)) && (message.values === undefined || message.values.map((v) => v ?? "").includes(value)) ? [row] : []);
         return { buffers: [new DataView(Uint32Array.from(rows).buffer)] };
       }
       case "column":

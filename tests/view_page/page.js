@@ -12,6 +12,7 @@ const corpus = makeCorpus({
   concepts: number("concepts", 8),
   slices: number("slices", 6),
   hostile: asked.has("hostile"),
+  remarks: asked.has("remarks"),
 });
 const traits = traitsOf(corpus, {
   kind: asked.get("kind") ?? "view",

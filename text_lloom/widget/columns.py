@@ -91,6 +91,7 @@ class Columns:
         self._lock = threading.RLock()
         self._made: dict[str, MetaColumn] = {}
         self._shown: dict[str, list[str]] = {}
+        self._searched: dict[str, list[str]] = {}
         self._column_of: dict[str, Hashable] = {}
         for column in corpus.metadata_cols:
             name = shown_text(str(column))
@@ -132,6 +133,13 @@ class Columns:
             if name not in self._shown:
                 self._shown[name] = _as_text(self._frame_column(name))
             return self._shown[name]
+
+    def all_folded(self, name: str) -> list[str]:
+        """All values of a column as folded text, which is searched."""
+        with self._lock:
+            if name not in self._searched:
+                self._searched[name] = [fold(value) for value in self.all_shown(name)]
+            return self._searched[name]
 
     def _frame_column(self, name: str) -> pd.Series[Any]:
         if name not in self._column_of:

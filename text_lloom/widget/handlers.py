@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
+
 from text_lloom.analysis.splitting import SplitPart
 from text_lloom.errors import InputError, LloomError, UnknownName
 from text_lloom.labels import check_verdict
 from text_lloom.widget.host import Draft
 from text_lloom.widget.payload import plain
 from text_lloom.widget.rows import check_row, full_document, page_of
-from text_lloom.widget.selection import select_rows
+from text_lloom.widget.selection import passes_text, select_rows
 from text_lloom.widget.state import changed_state, read_state
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from text_lloom.widget.host import Host, ViewOptions
@@ -120,6 +121,13 @@ def _column(request: Mapping[str, Any], desk: Desk) -> Reply:
     return Reply(content, [column.buffer])
 
 
+def _matching(request: Mapping[str, Any], desk: Desk) -> Reply:
+    name = _text(request, "name")
+    wanted = {key: request[key] for key in ("values", "contains") if request.get(key) is not None}
+    passes = passes_text(read_state({"columns": {name: wanted}}).columns[name], name, desk.snapshot)
+    return Reply({}, [np.flatnonzero(passes).astype("<u4").tobytes()])
+
+
 def _map(_: Mapping[str, Any], desk: Desk) -> Reply:
     try:
         layout = desk.host.layout(patience=_PATIENCE)
@@ -178,6 +186,7 @@ _ANSWERS: Final[Mapping[str, Callable[[Mapping[str, Any], Desk], Reply]]] = {
     "document": _document,
     "search": _search,
     "column": _column,
+    "matching": _matching,
     "map": _map,
     "estimate": _estimate,
     "split": _split,

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from text_lloom.widget.columns import ID_RANKS, NO_LABEL, NO_RANK, TEXT_RANKS
+from text_lloom.widget.folding import fold
 from text_lloom.widget.snapshot import NOT_SCORED
-from text_lloom.widget.state import OUTLIERS
+from text_lloom.widget.state import OUTLIERS, ColumnFilter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from text_lloom.widget.columns import MetaColumn
     from text_lloom.widget.snapshot import Snapshot
-    from text_lloom.widget.state import ColumnFilter, ViewState
+    from text_lloom.widget.state import ViewState
 
-__all__ = ["is_within", "select_rows"]
+__all__ = ["is_within", "passes_text", "select_rows"]
 
 
 def select_rows(state: ViewState, snapshot: Snapshot) -> NDArray[np.int64]:
@@ -66,6 +67,29 @@ def is_within(
     return inside & ~np.isnan(x) & ~np.isnan(y)
 
 
+def passes_text(condition: ColumnFilter, name: str, snapshot: Snapshot) -> NDArray[np.bool_]:
+    """Which documents' values, as a page shows them, are among `values` and contain `contains`.
+
+    Args:
+        condition: Its bounds of numbers are left out of account.
+        name: A column.
+        snapshot: The documents.
+
+    Raises:
+        UnknownName: When there is no such column.
+    """
+    columns = snapshot.reader.columns
+    shown = columns.all_shown(name)
+    passes = np.ones(len(shown), bool)
+    if condition.values:
+        wanted = {"" if value is None else value for value in condition.values}
+        passes &= np.asarray([value in wanted for value in shown], bool)
+    needle = fold(condition.contains)
+    if needle:
+        passes &= np.asarray([needle in value for value in columns.all_folded(name)], bool)
+    return passes
+
+
 def _by_concept(state: ViewState, snapshot: Snapshot) -> NDArray[np.bool_]:
     n = len(snapshot.corpus)
     if state.concept == OUTLIERS:
@@ -106,8 +130,9 @@ def _by_column(condition: ColumnFilter, name: str, snapshot: Snapshot) -> NDArra
             codes = [NO_LABEL if label is None else number.get(label, -1) for label in condition.values]
             passes &= np.isin(column.values.astype(np.int64), codes)
         else:
-            wanted = {"" if value is None else value for value in condition.values}
-            passes &= np.asarray([value in wanted for value in columns.all_shown(name)], bool)
+            passes &= passes_text(ColumnFilter(values=condition.values), name, snapshot)
+    if condition.contains:
+        passes &= passes_text(ColumnFilter(contains=condition.contains), name, snapshot)
     if condition.is_range:
         if column.kind not in ("number", "date"):
             return np.zeros(len(passes), bool)

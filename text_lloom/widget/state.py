@@ -56,11 +56,13 @@ class ColumnFilter:
 
     Attributes:
         values: Labels of which the document's is one, `None` for a missing value; empty for all.
+        contains: Text that occurs in the value as a page shows it, in any letter case; blank for all.
         low: The smallest number, if there is one.
         high: The largest number, if there is one.
     """
 
     values: tuple[str | None, ...] = ()
+    contains: str = ""
     low: float | None = None
     high: float | None = None
 
@@ -156,7 +158,12 @@ def changed_state(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _column_filter(wanted: Mapping[str, Any]) -> ColumnFilter:
-    return ColumnFilter(tuple(wanted.get("values", ())), wanted.get("min"), wanted.get("max"))
+    return ColumnFilter(
+        values=tuple(wanted.get("values", ())),
+        contains=wanted.get("contains", ""),
+        low=wanted.get("min"),
+        high=wanted.get("max"),
+    )
 
 
 def _choice(*known: str, optional: bool = False) -> Callable[[object, str], str | None]:
@@ -267,10 +274,12 @@ def _columns(value: object, where: str) -> dict[str, dict[str, Any]]:
     checked: dict[str, dict[str, Any]] = {}
     for name, wanted in _mapping(value, where).items():
         place = f"{where}[{name!r}]"
-        given = _mapping(wanted, place, ("values", "min", "max"))
+        given = _mapping(wanted, place, ("values", "contains", "min", "max"))
         one: dict[str, Any] = {}
         if "values" in given:
             one["values"] = _list_of(_text_or_none)(given["values"], f"{place}['values']")
+        if "contains" in given:
+            one["contains"] = _text(given["contains"], f"{place}['contains']")
         for end in ("min", "max"):
             if given.get(end) is not None:
                 one[end] = _number(given[end], f"{place}[{end!r}]")

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["THEMES", "ConceptView"]
 
 _STATIC: Final = Path(__file__).parent / "static"
+_BEAT: Final = 10.0
+"""Seconds between two messages that say that an answer is being worked on; a view waits for 30."""
 THEMES: Final = ("auto", "light", "dark")
 
 
@@ -189,9 +191,27 @@ class ConceptView(anywidget.AnyWidget):
             return
         desk = Desk(self._snapshot, dict(self.state), self._host, self._options, self._call)
         if content.get("kind") in SLOW_KINDS:
-            self._beside.submit(lambda: self._reply(answer(content, desk)))
+            self._work_beside(content, desk)
         else:
             self._reply(answer(content, desk))
+
+    def _work_beside(self, content: Mapping[str, Any], desk: Desk) -> None:
+        """Answer on another thread, and say now and then that the answer is being worked on."""
+        done = threading.Event()
+
+        def work() -> None:
+            try:
+                reply = answer(content, desk)
+            finally:
+                done.set()
+            self._reply(reply)
+
+        def tell() -> None:
+            while not done.wait(_BEAT):
+                self.send({"id": content["id"], "pending": True})
+
+        self._beside.submit(work)
+        threading.Thread(target=tell, name="lloom-view-beat", daemon=True).start()
 
     def _reply(self, reply: Reply) -> None:
         self.send(reply.content, reply.buffers)

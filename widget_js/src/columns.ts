@@ -1,5 +1,6 @@
 /** Metadata columns as typed arrays, with the ranks by which documents are sorted and the tests of filters. */
 
+import { fold } from "./folding";
 import { type ColumnFilter, type ColumnKind, NO_LABEL, NO_RANK } from "./protocol";
 import { aligned } from "./source";
 
@@ -54,7 +55,21 @@ function numberRanks(values: Float64Array): Ranks {
   return ranks;
 }
 
-/** Which rows pass a filter, 1 or 0 each; null when all do. */
+/** What of a filter only the source can answer, since the texts of a column are not here; null when nothing is. */
+export function textPart(filter: ColumnFilter, kind: ColumnKind): Pick<ColumnFilter, "values" | "contains"> | null {
+  const { values = [], contains = "" } = filter;
+  const part: Pick<ColumnFilter, "values" | "contains"> = {};
+  if (kind === "text" && values.length > 0) part.values = values;
+  if (fold(contains) !== "") part.contains = contains;
+  return Object.keys(part).length === 0 ? null : part;
+}
+
+/** Whether a filter needs the numbers or labels of its column. */
+export function needsColumn(filter: ColumnFilter, kind: ColumnKind): boolean {
+  return filter.min !== undefined || filter.max !== undefined || (kind !== "text" && (filter.values ?? []).length > 0);
+}
+
+/** Which rows pass a filter, 1 or 0 each; null when all do. Texts are left out of account: see `textPart`. */
 export function passing(column: Column, filter: ColumnFilter): Uint8Array | null {
   const { kind, values } = column;
   const ranged = filter.min !== undefined || filter.max !== undefined;
@@ -69,7 +84,6 @@ export function passing(column: Column, filter: ColumnFilter): Uint8Array | null
       if (!(value >= min && value <= max)) passes[row] = 0;
     }
   }
-  // Texts of a text column are not here; the view offers no such filter.
   if (wanted !== null && kind === "category") {
     const codes = new Set(wanted.map((label) => (label === null ? NO_LABEL : column.labels.indexOf(label))));
     for (let row = 0; row < passes.length; row++) if (!codes.has(values[row] as number)) passes[row] = 0;

@@ -1,7 +1,7 @@
 /** The documents that the state selects: found, filtered, sorted, and read. */
 
 import { computed, effect, type ReadonlySignal, type Signal, signal } from "@preact/signals";
-import { type Column, type Ranks, ranksOf, readColumn } from "./columns";
+import { type Column, needsColumn, type Ranks, ranksOf, readColumn, textPart } from "./columns";
 import { Loading } from "./loading";
 import { type Lens, Pages } from "./pages";
 import { type FullDocument, NO_SLICE, NOT_SCORED } from "./protocol";
@@ -36,6 +36,8 @@ export class Documents {
   readonly cursor: Signal<number | null> = signal(null);
   readonly #columns = new Map<string, Loading<Column>>();
   readonly #ranks = new WeakMap<Column, Ranks>();
+  /** By column: what its filter asks of the source, the answer on its way, and the last one that came. */
+  readonly #texts = signal<ReadonlyMap<string, TextSearch>>(new Map());
   readonly #search = signal<{ query: string; loading: Loading<Uint32Array> } | null>(null);
   readonly #open = signal<Loading<FullDocument> | null>(null);
   #map: Loading<MapPlaces> | null = null;
@@ -56,10 +58,13 @@ export class Documents {
       const waiting = this.#waiting();
       return { rows: sortRows(rows.value, this.#sortRanks(), store.state.value.doc_sort.descending), waiting };
     });
+    // As text, so that nothing is asked again while it stays the same.
+    const asked = computed(() => JSON.stringify(this.#textFilters()));
     const opened = computed(() => store.state.value.document);
     const about = computed(() => store.about.value.n_docs);
     this.#ends = [
       effect(() => this.#find(query.value)),
+      effect(() => this.#match(asked.value)),
       effect(() => {
         this.#open.value = opened.value === null || opened.value >= about.value ? null : this.#ask(opened.value, query.value);
       }),
@@ -122,19 +127,42 @@ export class Documents {
       this.#lastFound = null;
       return;
     }
-    const loading = new Loading(async () => {
-      const reply = await this.store.request("search", { query });
-      return new Uint32Array(aligned(reply.buffers[0] ?? new Uint8Array(0), 4));
-    });
+    const loading = new Loading(async () => rowsOf(await this.store.request("search", { query })));
     this.#search.value = { query, loading };
+  }
+
+  #textFilters(): [string, ReturnType<typeof textPart>][] {
+    const { columns } = this.store.state.value;
+    const known = this.store.about.value.columns;
+    return Object.entries(columns).flatMap(([name, filter]) => {
+      const kind = known.find((column) => column.name === name)?.kind;
+      const part = kind === undefined ? null : textPart(filter, kind);
+      return part === null ? [] : [[name, part]];
+    });
+  }
+
+  #match(asked: string): void {
+    const before = this.#texts.peek();
+    const next = new Map<string, TextSearch>();
+    for (const [name, part] of JSON.parse(asked) as [string, object][]) {
+      const key = JSON.stringify(part);
+      const known = before.get(name);
+      const loading = known?.key === key ? known.loading : new Loading(async () => rowsOf(await this.store.request("matching", { name, ...part })));
+      // The rows of the last words stay in sight until those of the next are here.
+      next.set(name, { key, loading, last: known?.loading.value ?? known?.last ?? null });
+    }
+    this.#texts.value = next;
   }
 
   /** The columns of filters and of the order that are in the corpus. */
   #columnsInUse(): string[] {
     const { columns, doc_sort } = this.store.state.value;
-    const known = new Set(this.store.about.value.columns.map(({ name }) => name));
+    const known = new Map(this.store.about.value.columns.map(({ name, kind }) => [name, kind]));
     const sorted = sortColumn(doc_sort.by);
-    const names = Object.keys(columns).filter((name) => known.has(name));
+    const names = Object.entries(columns).flatMap(([name, filter]) => {
+      const kind = known.get(name);
+      return kind !== undefined && needsColumn(filter, kind) ? [name] : [];
+    });
     if (sorted !== null && (sorted.startsWith("@") || known.has(sorted))) names.push(sorted);
     return [...new Set(names)];
   }
@@ -143,6 +171,7 @@ export class Documents {
     const parts: Loading<unknown>[] = this.#columnsInUse().map((name) => this.column(name));
     const search = this.#search.value;
     if (search !== null) parts.push(search.loading);
+    for (const { loading } of this.#texts.value.values()) parts.push(loading);
     if (this.store.state.value.lasso.length >= 3) parts.push(this.map());
     return parts.filter((part) => part.state.value.status !== "ready");
   }
@@ -155,6 +184,11 @@ export class Documents {
       const column = this.column(name).value;
       if (column !== null) columns.set(name, column);
     }
+    const texts = new Map<string, Uint32Array>();
+    for (const [name, { loading, last }] of this.#texts.value) {
+      const found = loading.value ?? last;
+      if (found !== null) texts.set(name, found);
+    }
     const search = this.#search.value;
     // The hits of the last query stay in sight until those of the next are here.
     this.#lastFound = search?.loading.value ?? this.#lastFound;
@@ -166,6 +200,7 @@ export class Documents {
       also: state.also.map((id) => codesOf(store.scores.value, id)).filter((codes) => codes !== null),
       sliceCodes: store.sliceCodes.value,
       columns,
+      texts,
       places: state.lasso.length >= 3 ? (this.map().value?.places ?? null) : null,
       found: search === null ? null : this.#lastFound,
     });
@@ -193,6 +228,16 @@ export class Documents {
     this.#ranks.set(column, ranks);
     return ranks;
   }
+}
+
+interface TextSearch {
+  key: string;
+  loading: Loading<Uint32Array>;
+  last: Uint32Array | null;
+}
+
+function rowsOf({ buffers }: { buffers: Uint8Array[] }): Uint32Array {
+  return new Uint32Array(aligned(buffers[0] ?? new Uint8Array(0), 4));
 }
 
 /** The column by which documents are sorted, or null when the order needs none. */

@@ -16,7 +16,7 @@ const PAUSE_MS = 350;
 
 /** Estimates scoring `ids` and the drafts; nothing is asked while both are empty. */
 export function useEstimate(store: Store, ids: readonly string[], drafts: readonly Draft[] = []): Estimating {
-  const [estimate, setEstimate] = useState<Estimate | null>(null);
+  const [made, setMade] = useState<{ question: string; estimate: Estimate } | null>(null);
   const [problem, setProblem] = useState<Problem | null>(null);
   const [tries, setTries] = useState(0);
   const asked = useRef(0);
@@ -26,14 +26,14 @@ export function useEstimate(store: Store, ids: readonly string[], drafts: readon
   const idle = store.progress.value === null;
   useEffect(() => {
     const turn = ++asked.current;
-    setEstimate(null);
+    setMade(null);
     setProblem(null);
     if (!idle || (ids.length === 0 && drafts.length === 0)) return undefined;
     const timer = setTimeout(() => {
       store
         .request("estimate", { concept_ids: [...ids], ...(drafts.length > 0 ? { drafts: [...drafts] } : {}) })
         .then((reply) => {
-          if (turn === asked.current) setEstimate(reply);
+          if (turn === asked.current) setMade({ question, estimate: reply });
         })
         .catch((error: unknown) => {
           if (turn === asked.current) setProblem(failure(error));
@@ -41,5 +41,7 @@ export function useEstimate(store: Store, ids: readonly string[], drafts: readon
     }, PAUSE_MS);
     return () => clearTimeout(timer);
   }, [question, concepts, idle, tries]);
+  // What was asked before this was typed prices something else.
+  const estimate = made?.question === question ? made.estimate : null;
   return { estimate, problem, again: () => setTries((n) => n + 1) };
 }

@@ -1,6 +1,6 @@
 /** The filters that are on, in words, each with the change of the state that ends it. */
 
-import { count } from "./format";
+import { count, day } from "./format";
 import type { ColumnFilter, ColumnKind, ViewState } from "./protocol";
 import { OUTLIER_NAME } from "./rows";
 import { OUTLIERS } from "./state";
@@ -57,10 +57,11 @@ function without(columns: Record<string, ColumnFilter>, name: string): Record<st
   return Object.fromEntries(Object.entries(columns).filter(([other]) => other !== name));
 }
 
-function inWords({ values, min, max }: ColumnFilter, kind: ColumnKind): string {
-  const written = (value: number): string => (kind === "date" ? new Date(value).toISOString().slice(0, 10) : count(value));
+function inWords({ values, contains = "", min, max }: ColumnFilter, kind: ColumnKind): string {
+  const written = (value: number): string => (kind === "date" ? day(value) || String(value) : count(value));
   const parts: string[] = [];
   if (values !== undefined) parts.push(values.map((value) => value ?? "missing").join(", "));
+  if (contains.trim() !== "") parts.push(`“${contains.trim()}”`);
   if (min !== undefined && max !== undefined) parts.push(`${written(min)} to ${written(max)}`);
   else if (min !== undefined) parts.push(`from ${written(min)}`);
   else if (max !== undefined) parts.push(`up to ${written(max)}`);

@@ -6,9 +6,12 @@ const MOST_HITS = 200;
 /** A character with the marks that follow it, and with joining vowels of Hangul. */
 const PIECES = /[^][\p{M}\u1160-\u11ff]*/gu;
 
+/** What Python takes for white space. */
+const SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/g;
+
 /** Text without differences of letter case, form and white space. */
 export function fold(text: string): string {
-  return foldCase(text).replace(/\s+/g, " ").trim();
+  return foldCase(text).replace(SPACE, " ").replace(/^ | $/g, "");
 }
 
 /** Upper case first: that is where ß becomes SS. */
@@ -25,7 +28,7 @@ export function findHits(query: string, text: string): Span[] {
   const ends: number[] = [];
   for (const match of text.matchAll(PIECES)) {
     const end = match.index + match[0].length;
-    for (const char of foldCase(match[0]).replace(/\s+/g, " ").split("")) {
+    for (const char of foldCase(match[0]).replace(SPACE, " ").split("")) {
       if (char === " " && folded.endsWith(" ")) {
         ends[ends.length - 1] = end;
         continue;

@@ -32,3 +32,9 @@ export function score(value: number | null): string {
 export function metaOf(meta: Meta, name: string): string {
   return (Object.hasOwn(meta, name) && meta[name]) || "–";
 }
+
+/** A day of a date in milliseconds since 1970, YYYY-MM-DD; empty for what lies beyond all calendars. */
+export function day(ms: number): string {
+  const date = new Date(ms);
+  return Number.isNaN(date.getTime()) ? "" : date.toISOString().slice(0, 10);
+}

@@ -14,9 +14,11 @@ export interface Model {
 }
 
 interface Waiting {
+  /** Begins the wait (again). */
+  wait(): void;
   resolve(reply: Reply<MessageKind>): void;
   reject(error: SourceError): void;
-  timer: ReturnType<typeof setTimeout>;
+  timer: ReturnType<typeof setTimeout> | undefined;
 }
 
 const TIMEOUT_MS = 30_000;
@@ -59,11 +61,21 @@ export class KernelSource implements Source {
   request<K extends MessageKind>(kind: K, ask: Messages[K][0]): Promise<Reply<K>> {
     const id = this.#prefix + ++this.#requests;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const late = (): void => {
         this.#waiting.delete(id);
         reject(new SourceError("timeout", "The kernel is busy and did not answer."));
-      }, this.timeoutMs);
-      this.#waiting.set(id, { resolve: resolve as Waiting["resolve"], reject, timer });
+      };
+      const waiting: Waiting = {
+        wait: () => {
+          clearTimeout(waiting.timer);
+          waiting.timer = setTimeout(late, this.timeoutMs);
+        },
+        resolve: resolve as Waiting["resolve"],
+        reject,
+        timer: undefined,
+      };
+      waiting.wait();
+      this.#waiting.set(id, waiting);
       this.model.send({ ...ask, id, kind });
     });
   }
@@ -79,10 +91,14 @@ export class KernelSource implements Source {
     this.#waiting.clear();
   }
 
-  readonly #receive = (content: { id?: unknown; ok?: unknown; error?: unknown } | null, buffers?: DataView[]): void => {
+  readonly #receive = (content: { id?: unknown; ok?: unknown; error?: unknown; pending?: unknown } | null, buffers?: DataView[]): void => {
     if (content === null || typeof content?.id !== "string") return;
     const waiting = this.#waiting.get(content.id);
     if (waiting === undefined) return;
+    if (content.ok === undefined && content.pending === true) {
+      waiting.wait();
+      return;
+    }
     this.#waiting.delete(content.id);
     clearTimeout(waiting.timer);
     if (content.ok === true) {

@@ -17,6 +17,7 @@ export class LocalSource implements Source {
   readonly #listeners = new Map<string, Set<() => void>>();
   readonly #codes: Uint8Array;
   #folded: Promise<string[]> | null = null;
+  readonly #columns = new Map<string, Promise<string[]>>();
 
   private constructor(
     private readonly traits: Traits,
@@ -92,6 +93,14 @@ export class LocalSource implements Source {
       const labels = column.labels === undefined ? {} : { labels: column.labels };
       return { kind: column.kind, ...labels, buffers: [await this.blocks.bytes(column.blob)] };
     },
+    matching: async ({ name, values = [], contains = "" }) => {
+      const [wanted, needle] = [new Set(values.map((value) => value ?? "")), fold(contains)];
+      const found: number[] = [];
+      (await this.#shown(name)).forEach((value, row) => {
+        if ((wanted.size === 0 || wanted.has(value)) && (needle === "" || fold(value).includes(needle))) found.push(row);
+      });
+      return { buffers: [new Uint8Array(Uint32Array.from(found).buffer)] };
+    },
     map: async () => {
       const { map } = this.blocks.plan;
       if (map === null) return { ready: false, reason: "This page was saved before the documents were laid out. Open the map in the notebook, then save the page again.", buffers: [] };
@@ -135,6 +144,23 @@ export class LocalSource implements Source {
       rationales: scores.map(({ rationale }) => rationale),
       spans: scores.map(({ spans }) => spans),
     };
+  }
+
+  /** The values of a column, as they are shown. */
+  #shown(name: string): Promise<string[]> {
+    const known = this.#columns.get(name) ?? this.#readColumn(name);
+    this.#columns.set(name, known);
+    return known;
+  }
+
+  async #readColumn(name: string): Promise<string[]> {
+    const values: string[] = [];
+    for (let number = 0; number < this.blocks.plan.blocks; number++) {
+      const { ids, meta } = await this.blocks.block(number);
+      if (!Object.hasOwn(meta, name)) throw new SourceError("refused", `This page does not hold the column "${name}".`);
+      values.push(...ids.map((_, at) => meta[name]?.[at] ?? ""));
+    }
+    return values;
   }
 
   async #foldAll(): Promise<string[]> {

@@ -115,6 +115,8 @@ export interface DocSort {
 export interface ColumnFilter {
   /** Labels, null = missing. */
   values?: (string | null)[];
+  /** Occurs in the value as a page shows it, whatever its letter case. */
+  contains?: string;
   min?: number;
   max?: number;
 }
@@ -231,6 +233,7 @@ export interface Messages {
   document: [{ row: number; query?: string }, { document: FullDocument }];
   search: [{ query: string }, Empty];
   column: [{ name: string }, { kind: ColumnKind; labels?: string[] }];
+  matching: [{ name: string; values?: (string | null)[]; contains?: string }, Empty];
   map: [Empty, { ready: boolean; pending?: boolean; reason?: string }];
   estimate: [{ concept_ids: string[]; drafts?: Draft[] }, Estimate];
   split: [{ concept_id: string }, { parts: SplitPart[] }];

@@ -18,6 +18,8 @@ export interface Evidence {
   also: Uint8Array[];
   sliceCodes: Uint16Array | null;
   columns: ReadonlyMap<string, Column>;
+  /** Rows whose value in a column is such a text as its filter asks for. */
+  texts: ReadonlyMap<string, Uint32Array>;
   /** Places on the map, x0, y0, x1, y1, …. */
   places: Float32Array | null;
   /** Rows in which the query occurs, ascending. */
@@ -30,6 +32,11 @@ export function selectRows(state: ViewState, evidence: Evidence): Uint32Array {
   const passes = new Uint8Array(nDocs).fill(1);
   const keep = (test: (row: number) => boolean): void => {
     for (let row = 0; row < nDocs; row++) if (passes[row] === 1 && !test(row)) passes[row] = 0;
+  };
+  const keepRows = (rows: Uint32Array): void => {
+    const among = new Uint8Array(nDocs);
+    for (const row of rows) among[row] = 1;
+    keep((row) => among[row] === 1);
   };
   byConcept(state, evidence, keep);
   const { sliceCodes } = evidence;
@@ -48,16 +55,14 @@ export function selectRows(state: ViewState, evidence: Evidence): Uint32Array {
     const column = evidence.columns.get(name);
     const fits = column === undefined ? null : passing(column, filter);
     if (fits !== null) keep((row) => fits[row] === 1);
+    const texts = evidence.texts.get(name);
+    if (texts !== undefined) keepRows(texts);
   }
   if (state.lasso.length >= 3) {
     const { places } = evidence;
     keep((row) => places !== null && isWithin(state.lasso, places[2 * row] as number, places[2 * row + 1] as number));
   }
-  if (state.query.trim() !== "" && evidence.found !== null) {
-    const hit = new Uint8Array(nDocs);
-    for (const row of evidence.found) hit[row] = 1;
-    keep((row) => hit[row] === 1);
-  }
+  if (state.query.trim() !== "" && evidence.found !== null) keepRows(evidence.found);
   return rowsOf(passes);
 }
 

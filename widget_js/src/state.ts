@@ -109,6 +109,7 @@ function readColumns(raw: unknown): Record<string, ColumnFilter> {
     if (Array.isArray(given["values"]) && given["values"].length > 0) {
       filter.values = given["values"].filter((item): item is string | null => item === null || isString(item));
     }
+    if (isString(given["contains"]) && given["contains"] !== "") filter.contains = given["contains"];
     if (isNumber(given["min"])) filter.min = given["min"];
     if (isNumber(given["max"])) filter.max = given["max"];
     if (Object.keys(filter).length > 0) filters.push([name, filter]);

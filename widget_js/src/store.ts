@@ -66,6 +66,8 @@ export class Store {
   /** Metadata columns shown with documents. */
   readonly shownColumns: ReadonlySignal<string[]>;
   readonly documents: Documents;
+  /** The document that was opened last in this view itself. */
+  opened: number | null = null;
 
   readonly #ends: (() => void)[] = [];
   readonly #turns = new Map<string, Promise<void>>();
@@ -131,6 +133,7 @@ export class Store {
 
   /** Changes fields of the state here, in the other views of the model, and in Python. */
   update(patch: Partial<ViewState>): void {
+    if (patch.document !== undefined) this.opened = patch.document;
     this.#set("state", writeState({ ...this.state.value, ...patch }));
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { MISSING, passing, ranksOf, readColumn } from "../src/columns";
+import { MISSING, needsColumn, passing, ranksOf, readColumn, textPart } from "../src/columns";
 import { NO_LABEL, NO_SLICE, NOT_SCORED } from "../src/protocol";
 import { type Evidence, isWithin, selectRows, sortRows } from "../src/selection";
 import { DEFAULT_STATE, readState } from "../src/state";
@@ -72,6 +72,19 @@ describe("which documents a state selects", () => {
     expect(by({ gone: { min: 0 } })).toHaveLength(6);
     expect(passing(likes, {})).toBeNull();
   });
+
+  it("takes from the source which texts a filter finds", () => {
+    const texts = new Map([["remark", Uint32Array.of(1, 4, 5)]]);
+    const by = (filter: object): number[] => select({ show: "all", columns: filter }, { texts });
+    expect(by({ remark: { contains: "seen" } })).toEqual([1, 4, 5]);
+    expect(by({ other: { contains: "seen" } })).toHaveLength(6);
+    expect(textPart({ contains: " \n" }, "text")).toBeNull();
+    expect(textPart({ contains: "a", values: ["b"], min: 1 }, "text")).toEqual({ contains: "a", values: ["b"] });
+    expect(textPart({ contains: "a", values: ["b"] }, "category")).toEqual({ contains: "a" });
+    expect(needsColumn({ contains: "a", values: ["b"] }, "text")).toBe(false);
+    expect(needsColumn({ contains: "a", values: ["b"] }, "category")).toBe(true);
+    expect(needsColumn({ min: 1 }, "text")).toBe(true);
+  });
 });
 
 describe("in which order", () => {
@@ -106,10 +119,10 @@ describe("in which order", () => {
 describe("reading a state", () => {
   it("fills what is absent and leaves out what is wrong", () => {
     expect(readState(null)).toEqual(DEFAULT_STATE);
-    const state = readState({ tab: "x", slices: [1, "2", null, -3], columns: { a: 5, b: { values: ["x", 7] } }, threshold: 7 });
+    const state = readState({ tab: "x", slices: [1, "2", null, -3], columns: { a: 5, b: { values: ["x", 7], contains: 8 }, c: { contains: "y" }, d: { contains: "" } }, threshold: 7 });
     expect(state.tab).toBe("overview");
     expect(state.slices).toEqual([1, null]);
-    expect(state.columns).toEqual({ b: { values: ["x"] } });
+    expect(state.columns).toEqual({ b: { values: ["x"] }, c: { contains: "y" } });
     expect(state.threshold).toBe(1);
   });
 });

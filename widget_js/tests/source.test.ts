@@ -70,6 +70,31 @@ describe("asking a kernel", () => {
     expect([...host.listeners.values()].every((set) => set.size === 0)).toBe(true);
   });
 
+  it("waits for as long as the kernel says that it is at work, and no longer", async () => {
+    const host = new Host();
+    const source = new KernelSource(host, 30_000);
+    const working = source.request("export", { format: "html", scope: "all" });
+    const id = host.sent[0]?.id;
+    for (let beat = 0; beat < 9; beat++) {
+      vi.advanceTimersByTime(10_000);
+      host.emit("msg:custom", { id, pending: true });
+    }
+    host.emit("msg:custom", { id, ok: true, file_name: "study.html" });
+    expect((await working).file_name).toBe("study.html");
+    const stuck = source.request("export", { format: "html", scope: "all" });
+    host.emit("msg:custom", { id: host.sent[1]?.id, pending: true });
+    vi.advanceTimersByTime(30_001);
+    await expect(stuck).rejects.toMatchObject({ reason: "timeout" });
+  });
+
+  it("takes an answer that tells of something pending for an answer", async () => {
+    const host = new Host();
+    const source = new KernelSource(host);
+    const map = source.request("map", {});
+    host.emit("msg:custom", { id: host.sent[0]?.id, ok: true, ready: false, pending: true });
+    expect((await map).pending).toBe(true);
+  });
+
   it("reads bytes that start anywhere", () => {
     const bytes = Uint8Array.of(9, 1, 0, 2, 0);
     expect([...new Uint16Array(aligned(bytesOf(new DataView(bytes.buffer, 1)), 2))]).toEqual([1, 2]);

@@ -1,6 +1,7 @@
 /** The frame: theme, title, tabs, the panel of the open tab, and the reader beside it. */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { keepFocus } from "../focus";
 import type { Tab } from "../protocol";
 import type { Store } from "../store";
 import { followShade, type Shade } from "../theme";
@@ -24,6 +25,7 @@ export function App({ store }: { store: Store }) {
   const [shade, setShade] = useState<Shade>("light");
   const theme = store.theme.value;
   useLayoutEffect(() => (root.current === null ? undefined : followShade(root.current, theme, setShade)), [theme]);
+  useLayoutEffect(() => (root.current === null ? undefined : keepFocus(root.current)), []);
   const { tab } = store.state.value;
   const reading = WITH_READER.includes(tab);
   return (
@@ -49,7 +51,7 @@ export function App({ store }: { store: Store }) {
       </header>
       <ScoringProgress store={store} />
       <div class={`lloom-body${reading ? " lloom-body--reading" : ""} lloom-body--${tab}`}>
-        <div class="lloom-panel" role="tabpanel" aria-label={tab}>
+        <div id={`${store.id}-panel`} class="lloom-panel" role="tabpanel" tabIndex={-1} aria-labelledby={`${store.id}-${tab}`}>
           <Panel store={store} tab={tab} />
         </div>
         {reading && <Reader store={store} />}

@@ -1,9 +1,11 @@
-/** The filter of one metadata column: its labels, or a range of numbers or dates. */
+/** The filter of one metadata column: its labels, what its texts contain, or a range of numbers or dates. */
 
 import { withFilter } from "../filters";
+import { day } from "../format";
 import type { ColumnFilter, ColumnInfo } from "../protocol";
 import type { Store } from "../store";
 import { LabelFilter } from "./LabelFilter";
+import { TextFilter } from "./TextFilter";
 
 interface Props {
   store: Store;
@@ -13,8 +15,10 @@ interface Props {
 export function ColumnFilterField({ store, column }: Props) {
   const { columns } = store.state.value;
   const filter = Object.hasOwn(columns, column.name) ? (columns[column.name] ?? {}) : {};
-  const change = (next: ColumnFilter): void => store.update({ columns: withFilter(columns, column.name, next) });
+  const change = (next: ColumnFilter): void =>
+    store.update({ columns: withFilter(store.state.value.columns, column.name, next) });
   if (column.kind === "category") return <LabelFilter store={store} column={column} filter={filter} onChange={change} />;
+  if (column.kind === "text") return <TextFilter name={column.name} filter={filter} onChange={change} />;
   const date = column.kind === "date";
   const end = (name: "min" | "max", label: string) => (
     <label class="lloom-range-end">
@@ -23,6 +27,7 @@ export function ColumnFilterField({ store, column }: Props) {
         class="lloom-input lloom-number"
         type={date ? "date" : "number"}
         step="any"
+        max={date ? "9999-12-31" : undefined}
         aria-label={`${column.name} ${label}`}
         value={written(filter[name], date)}
         onChange={(event) => {
@@ -55,5 +60,5 @@ function read(value: string, date: boolean, end: "min" | "max"): number | null {
 
 function written(value: number | undefined, date: boolean): string {
   if (value === undefined) return "";
-  return date ? new Date(value).toISOString().slice(0, 10) : String(value);
+  return date ? day(value) : String(value);
 }

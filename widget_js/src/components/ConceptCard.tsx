@@ -31,11 +31,13 @@ export function ConceptCard({ store, concept, matches, agreement, showSeed, chos
   const card = useRef<HTMLLIElement>(null);
   const editable = store.editable.value;
   useFocusBack(card, editing, "[data-edit]");
-  void store.documents.pages.version.value;
+  const { pages } = store.documents;
+  void pages.version.value;
+  // Their room is kept while they are on their way, not where they cannot come.
   const shown = concept.examples
     .slice(0, SHOWN_EXAMPLES)
-    .map((row) => store.documents.pages.get(row, PLAIN))
-    .filter((page) => page !== undefined);
+    .map((row) => ({ row, text: pages.get(row, PLAIN)?.text }))
+    .filter(({ text }) => text !== undefined || pages.problem.value === null);
   return (
     <li ref={card} class="lloom-card" data-concept={concept.id} data-chosen={editable && chosen}>
       {editing ? (
@@ -66,7 +68,7 @@ export function ConceptCard({ store, concept, matches, agreement, showSeed, chos
               {shown.map(({ row, text }) => (
                 <li key={row}>
                   <button type="button" class="lloom-sample" onClick={() => openDocument(store, concept, row)}>
-                    {text}
+                    {text ?? <span class="lloom-skeleton" />}
                   </button>
                 </li>
               ))}

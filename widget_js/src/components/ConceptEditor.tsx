@@ -7,7 +7,8 @@ import { price } from "../money";
 import type { Concept, Draft, Edit } from "../protocol";
 import { change } from "../scoring";
 import type { Store } from "../store";
-import { ConceptFields, lacking } from "./ConceptFields";
+import { Action } from "./Action";
+import { ConceptFields, lacking, trimmed } from "./ConceptFields";
 import { Cost } from "./Cost";
 import { Notice } from "./Notice";
 
@@ -25,7 +26,9 @@ export function ConceptEditor({ store, concept, onDone }: Props) {
   const problem = lacking(draft);
   const rescored = restated && (concept.scored || concept.stale);
   const estimating = useEstimate(store, [], rescored && problem === null ? [trimmed(draft)] : []);
+  const off = problem !== null || asking.waiting || !(renamed || restated);
   const save = async (rescore: boolean): Promise<void> => {
+    if (off) return;
     const ended = await asking.ask(async () => {
       await change(store, editsOf(concept, trimmed(draft)), rescore ? estimating.estimate : null);
     });
@@ -36,7 +39,7 @@ export function ConceptEditor({ store, concept, onDone }: Props) {
     else if (event.key === "Enter" && event.currentTarget !== event.target && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       event.stopPropagation();
-      if (problem === null && (renamed || restated)) void save(false);
+      void save(false);
     }
   };
   return (
@@ -46,7 +49,7 @@ export function ConceptEditor({ store, concept, onDone }: Props) {
       onKeyDown={onKeyDown}
       onSubmit={(event) => {
         event.preventDefault();
-        if (problem === null) void save(false);
+        void save(false);
       }}
     >
       <ConceptFields value={draft} onChange={setDraft} focus />
@@ -64,29 +67,16 @@ export function ConceptEditor({ store, concept, onDone }: Props) {
           Cancel
         </button>
         {rescored && (
-          <button
-            type="button"
-            class="lloom-button"
-            disabled={estimating.estimate === null || problem !== null || asking.waiting}
-            onClick={() => void save(true)}
-          >
+          <Action class="lloom-button" off={off || estimating.estimate === null} onClick={() => void save(true)}>
             {estimating.estimate === null ? "Save and re-score" : `Save and re-score, ${price(estimating.estimate)}`}
-          </button>
+          </Action>
         )}
-        <button
-          type="submit"
-          class="lloom-button lloom-button--primary"
-          disabled={problem !== null || asking.waiting || !(renamed || restated)}
-        >
+        <Action type="submit" class="lloom-button lloom-button--primary" off={off}>
           Save
-        </button>
+        </Action>
       </div>
     </form>
   );
-}
-
-function trimmed({ name, criteria }: Draft): Draft {
-  return { name: name.trim(), criteria: criteria.trim() };
 }
 
 /** The edits that lead from the concept to the draft; the criterion last, since it may be followed by scoring. */

@@ -28,7 +28,10 @@ export function ConceptExamples({ store, concept }: { store: Store; concept: Con
             <li key={row}>
               <button type="button" class="lloom-example" onClick={() => store.update({ document: row })}>
                 {snippet === null ? (
-                  <span class="lloom-skeleton" />
+                  <span class="lloom-example-text">
+                    <span class="lloom-skeleton" />
+                    <span class="lloom-skeleton" />
+                  </span>
                 ) : (
                   <span class="lloom-example-text">
                     <MarkedText text={snippet.text} spans={snippet.spans} />

@@ -57,3 +57,7 @@ export function lacking({ name, criteria }: Draft): string | null {
   if (criteria.trim() === "") return "A concept needs a criterion.";
   return null;
 }
+
+export function trimmed({ name, criteria }: Draft): Draft {
+  return { name: name.trim(), criteria: criteria.trim() };
+}

@@ -28,7 +28,7 @@ export function Dialog({ title, onClose, actions, children }: Props) {
     onClose();
   };
   return (
-    <dialog ref={dialog} class="lloom-dialog" aria-label={title} onCancel={cancel}>
+    <dialog ref={dialog} class="lloom-dialog" tabIndex={-1} aria-label={title} onCancel={cancel}>
       <h2 class="lloom-dialog-title">{title}</h2>
       <div class="lloom-dialog-body">{children}</div>
       <div class="lloom-dialog-actions">{actions}</div>

@@ -6,7 +6,14 @@ import type { PageRow } from "../protocol";
 import type { Store } from "../store";
 import { MarkedText } from "./MarkedText";
 
-export function DocumentCells({ store, page, columns }: { store: Store; page: PageRow; columns: readonly string[] }) {
+interface Props {
+  store: Store;
+  page: PageRow;
+  columns: readonly string[];
+  beside: number;
+}
+
+export function DocumentCells({ store, page, columns, beside }: Props) {
   const marks = store.about.value.show_highlights === false ? [] : page.spans;
   const { text, spans, hits } = snippetOf(page.text, marks, page.hits);
   return (
@@ -24,8 +31,8 @@ export function DocumentCells({ store, page, columns }: { store: Store; page: Pa
               {bullet}
             </span>
           ))}
-          {columns.map((name) => (
-            <span key={name} class="lloom-row-meta">
+          {columns.map((name, at) => (
+            <span key={name} class={at < beside ? "lloom-row-meta" : undefined}>
               {name}: {metaOf(page.meta, name)}
             </span>
           ))}
@@ -34,7 +41,7 @@ export function DocumentCells({ store, page, columns }: { store: Store; page: Pa
       <div role="gridcell" class="lloom-cell-rationale">
         {page.rationale}
       </div>
-      {columns.map((name) => (
+      {columns.slice(0, beside).map((name) => (
         <div key={name} role="gridcell" class={`lloom-cell-meta${store.isNumber(name) ? " lloom-number" : ""}`} title={metaOf(page.meta, name)}>
           {metaOf(page.meta, name)}
         </div>

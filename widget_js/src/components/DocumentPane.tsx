@@ -5,6 +5,7 @@ import { useAsking } from "../asking";
 import { focusedBeside } from "../focus";
 import { judge } from "../labelling";
 import type { Store } from "../store";
+import { Action } from "./Action";
 import { LoadProblem } from "./LoadProblem";
 import { PaneBody } from "./PaneBody";
 
@@ -34,6 +35,8 @@ export function DocumentPane({ store }: { store: Store }) {
   // Opened from the list or an example: focus goes with the eye, and back when it closes. Both at once, since
   // a key that comes before the next frame must find its place.
   useLayoutEffect(() => {
+    // What another view or Python opened leaves the keys where they are.
+    if (store.opened !== row) return undefined;
     const before = focusedBeside(pane.current);
     pane.current?.focus({ preventScroll: true });
     return () => {
@@ -54,12 +57,12 @@ export function DocumentPane({ store }: { store: Store }) {
   return (
     <aside class="lloom-pane" ref={pane} tabIndex={-1} aria-label="Document" onKeyDown={onKeyDown}>
       <div class="lloom-pane-head">
-        <button type="button" class="lloom-button lloom-button--quiet" disabled={at <= 0} onClick={() => go(at - 1)} aria-label="Previous document" title="Previous (k)">
+        <Action class="lloom-button lloom-button--quiet" off={at <= 0} onClick={() => go(at - 1)} aria-label="Previous document" title="Previous (k)">
           ↑
-        </button>
-        <button type="button" class="lloom-button lloom-button--quiet" disabled={at < 0 || at >= rows.length - 1} onClick={() => go(at + 1)} aria-label="Next document" title="Next (j)">
+        </Action>
+        <Action class="lloom-button lloom-button--quiet" off={at < 0 || at >= rows.length - 1} onClick={() => go(at + 1)} aria-label="Next document" title="Next (j)">
           ↓
-        </button>
+        </Action>
         <h3 class="lloom-pane-id">{state?.status === "ready" ? state.value.id : ""}</h3>
         <span class="lloom-spring" />
         <button type="button" class="lloom-button lloom-button--quiet" onClick={close} aria-label="Close the document" title="Close (Esc)">

@@ -17,10 +17,12 @@ interface Props {
   top: number;
   page: PageRow | undefined;
   columns: readonly string[];
+  /** How many of the columns stand beside the text; the others under it. */
+  beside: number;
   current: boolean;
 }
 
-export function DocumentRow({ id, store, row, position, top, page, columns, current }: Props) {
+export function DocumentRow({ id, store, row, position, top, page, columns, beside, current }: Props) {
   const { concept, threshold, document } = store.state.value;
   const code = concept === null || concept === OUTLIERS ? undefined : store.codes(concept)?.[row];
   const score = code === undefined || code === NOT_SCORED ? null : code / 4;
@@ -57,7 +59,7 @@ export function DocumentRow({ id, store, row, position, top, page, columns, curr
           <span class="lloom-unseen">Loading</span>
         </div>
       ) : (
-        <DocumentCells store={store} page={page} columns={columns} />
+        <DocumentCells store={store} page={page} columns={columns} beside={beside} />
       )}
     </div>
   );

@@ -26,6 +26,7 @@ export function DocumentTable({ store, scroller, covered, onJudge }: Props) {
   const { id } = store;
   const body = useRef<HTMLDivElement>(null);
   const [margin, setMargin] = useState(0);
+  const [width, setWidth] = useState(0);
   const { pages, selection, lens, cursor } = store.documents;
   const { rows } = selection.value;
   const columns = store.shownColumns.value;
@@ -40,7 +41,10 @@ export function DocumentTable({ store, scroller, covered, onJudge }: Props) {
   useLayoutEffect(() => {
     const frame = scroller.current;
     if (frame === null) return undefined;
-    const measure = (): void => setMargin(body.current?.offsetTop ?? 0);
+    const measure = (): void => {
+      setMargin(body.current?.offsetTop ?? 0);
+      setWidth(frame.clientWidth);
+    };
     const observer = new ResizeObserver(measure);
     for (const child of frame.children) observer.observe(child);
     observer.observe(frame);
@@ -87,7 +91,8 @@ export function DocumentTable({ store, scroller, covered, onJudge }: Props) {
     event.preventDefault();
   };
   const judged = store.state.value.concept !== null && store.state.value.concept !== OUTLIERS;
-  const meta = columns.length === 0 ? "" : ` repeat(${columns.length}, var(--lloom-meta))`;
+  const beside = columns.slice(0, roomFor(width, judged));
+  const meta = beside.length === 0 ? "" : ` repeat(${beside.length}, var(--lloom-meta))`;
   const template = `${judged ? "60px " : ""}minmax(0, 1fr) ${judged ? "var(--lloom-rationale)" : ""}${meta}`;
   return (
     <div
@@ -107,7 +112,7 @@ export function DocumentTable({ store, scroller, covered, onJudge }: Props) {
         if (event.currentTarget.matches(":focus-visible")) scrollTo(to);
       }}
     >
-      <DocumentTableHead store={store} columns={columns} top={covered} />
+      <DocumentTableHead store={store} columns={beside} top={covered} />
       <div class="lloom-table-body" role="rowgroup" ref={body} style={{ height: `${total}px` }}>
         {items.map(({ index, start }) => {
           const row = rows[index] as number;
@@ -121,6 +126,7 @@ export function DocumentTable({ store, scroller, covered, onJudge }: Props) {
               top={start - margin}
               page={pages.get(row, lens.value)}
               columns={columns}
+              beside={beside.length}
               current={row === cursor.value}
             />
           );
@@ -131,3 +137,11 @@ export function DocumentTable({ store, scroller, covered, onJudge }: Props) {
 }
 
 const HEAD_HEIGHT = 32;
+
+/** How many columns stand beside a text that is to stay readable; sizes in px as in documents.css. */
+export function roomFor(width: number, judged: boolean): number {
+  const wide = width >= 860;
+  const text = wide && judged ? 372 : 220;
+  const taken = 32 + (judged ? 72 : 0) + text;
+  return Math.max(0, Math.floor((width - taken) / (wide ? 108 : 96)));
+}

@@ -37,12 +37,15 @@ export function Documents({ store, scroller }: { store: Store; scroller: RefObje
   const failed = waiting.find((part) => part.state.value.status === "failed");
   const problem = failed?.state.value ?? null;
   const labelling = useAsking();
+  // The score that keys judge is one that is listed: the list may have changed under the cursor.
+  const at = store.documents.cursor.value;
+  const row = at !== null && rows.includes(at) ? at : null;
   // The score whose note is being written: another document or concept has its field closed.
   const [noted, setNoted] = useState("");
-  const judged = `${store.documents.cursor.value} ${state.concept}`;
+  const judged = `${row} ${state.concept}`;
   const setNoting = (on: boolean): void => setNoted(on ? judged : "");
   const onJudge = (event: KeyboardEvent): boolean =>
-    judge(event, { store, row: store.documents.cursor.value, conceptId: state.concept, asking: labelling, note: () => setNoting(true) });
+    judge(event, { store, row, conceptId: state.concept, asking: labelling, note: () => setNoting(true) });
   useLayoutEffect(() => setOpen(null), [state.concept]);
   useLayoutEffect(() => {
     const frame = scroller.current;
@@ -81,7 +84,7 @@ export function Documents({ store, scroller }: { store: Store; scroller: RefObje
         {open === "columns" && <ColumnChooser store={store} />}
         <ActiveFilters store={store} />
         {isConcept && state.concept !== null && (
-          <LabelBar store={store} conceptId={state.concept} asking={labelling} noting={noted === judged} onNoting={setNoting} />
+          <LabelBar store={store} row={row} conceptId={state.concept} asking={labelling} noting={noted === judged} onNoting={setNoting} />
         )}
         {sample !== null && (
           <p class="lloom-note">

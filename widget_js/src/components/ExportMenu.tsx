@@ -87,8 +87,8 @@ export function ExportMenu({ store }: { store: Store }) {
         class="lloom-button"
         aria-haspopup="menu"
         aria-expanded={open}
-        disabled={asking.waiting}
-        onClick={() => setOpen(!open)}
+        aria-disabled={asking.waiting}
+        onClick={() => setOpen(!open && !asking.waiting)}
       >
         {asking.waiting ? "Exporting…" : "Export"}
         <span aria-hidden="true">▾</span>

@@ -13,7 +13,7 @@ export function FilterPanel({ store }: { store: Store }) {
   const slices = store.slices.value;
   const place = state.concept !== null && store.conceptById.value.has(state.concept) ? store.placeOf(state.concept) : null;
   const bins = place === null ? null : histogram(store.tally.value, place, null);
-  const columns = store.about.value.columns.filter(({ kind }) => kind !== "text");
+  const { columns } = store.about.value;
   return (
     <div class="lloom-filters" role="group" aria-label="Filters">
       {bins !== null && (

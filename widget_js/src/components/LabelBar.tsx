@@ -8,14 +8,15 @@ import { LabelControls } from "./LabelControls";
 
 interface Props {
   store: Store;
+  /** The document whose score is judged, or null. */
+  row: number | null;
   conceptId: string;
   asking: Asking;
   noting: boolean;
   onNoting: (open: boolean) => void;
 }
 
-export function LabelBar({ store, conceptId, asking, noting, onNoting }: Props) {
-  const row = store.documents.cursor.value;
+export function LabelBar({ store, row, conceptId, asking, noting, onNoting }: Props) {
   const agreement = agreementOf(store.labels.value.filter((label) => label.concept_id === conceptId)).get(conceptId);
   if (!store.editable.value && agreement === undefined) return null;
   const id = row === null ? undefined : store.documents.pages.get(row, store.documents.lens.value)?.id;

@@ -2,6 +2,7 @@
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Asking } from "../asking";
+import { focusedBeside, isFocusLost } from "../focus";
 import { annotate, labelOf, mark, VERDICTS } from "../labelling";
 import type { Store } from "../store";
 import { Notice } from "./Notice";
@@ -20,9 +21,14 @@ export function LabelControls({ store, row, conceptId, asking, noting: open, onN
   const label = labelOf(store.labels.value, row, conceptId);
   const [note, setNote] = useState(label?.note ?? "");
   const field = useRef<HTMLInputElement>(null);
-  // At once, so that what is typed after the key that opened the field goes into it.
+  // At once, so that what is typed after the key that opened the field goes into it; and back where it came from.
   useLayoutEffect(() => {
-    if (open) field.current?.focus();
+    if (!open) return undefined;
+    const before = focusedBeside(field.current);
+    field.current?.focus();
+    return () => {
+      if (before?.isConnected === true && isFocusLost(before)) before.focus({ preventScroll: true });
+    };
   }, [open]);
   const kept = label?.note ?? "";
   // What is being written stays, whatever arrives meanwhile.
@@ -31,7 +37,9 @@ export function LabelControls({ store, row, conceptId, asking, noting: open, onN
   }, [open, kept, row, conceptId]);
   if (!store.editable.value) return label === null ? null : <Told verdict={label.verdict} note={label.note} />;
   const keep = (): void => {
-    void asking.ask(() => annotate(store, row, conceptId, note)).then((ended) => ended && setOpen(false));
+    // Closed before the answer: the keys that follow are meant for the list. What fails can be tried again.
+    setOpen(false);
+    void asking.ask(() => annotate(store, row, conceptId, note));
   };
   return (
     <div class="lloom-labels">

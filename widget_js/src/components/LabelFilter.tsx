@@ -25,7 +25,10 @@ export function LabelFilter({ store, column, filter, onChange }: Props) {
         { value: null, name: "missing" },
       ]}
       chosen={filter.values ?? []}
-      onChoose={(values) => onChange(values.length === 0 ? {} : { values })}
+      onChoose={(values) => {
+        const { values: _, ...rest } = filter;
+        onChange(values.length === 0 ? rest : { ...rest, values });
+      }}
     />
   );
 }

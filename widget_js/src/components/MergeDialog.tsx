@@ -1,19 +1,13 @@
 /** Merging two or more concepts into one: which, under what name and criterion, and at what cost. */
 
 import { useMemo, useState } from "preact/hooks";
-import { useAsking } from "../asking";
-import { useEstimate } from "../estimating";
 import { counted } from "../format";
-import { price } from "../money";
 import { jaccard, overlapOf } from "../overlap";
 import type { Concept, Draft } from "../protocol";
-import { change } from "../scoring";
 import type { Store } from "../store";
-import { ConceptFields, lacking } from "./ConceptFields";
+import { ChangeDialog } from "./ChangeDialog";
+import { ConceptFields, lacking, trimmed } from "./ConceptFields";
 import { ConceptPicker } from "./ConceptPicker";
-import { Cost } from "./Cost";
-import { Dialog } from "./Dialog";
-import { Notice } from "./Notice";
 
 interface Props {
   store: Store;
@@ -27,10 +21,8 @@ export function MergeDialog({ store, ids, onClose }: Props) {
   const [ticked, setTicked] = useState<ReadonlySet<string>>(() => new Set(ids));
   const lead = concepts.find((concept) => concept.id === ids[0]);
   const [draft, setDraft] = useState<Draft>({ name: lead?.name ?? "", criteria: lead?.criteria ?? "" });
-  const asking = useAsking();
   const parts = concepts.filter((concept) => ticked.has(concept.id));
   const problem = parts.length < 2 ? "Merging needs at least two concepts." : lacking(draft);
-  const estimating = useEstimate(store, [], problem === null ? [draft] : []);
   const { threshold } = store.state.value;
   const overlap = useMemo(() => overlapOf(store.scores.value, threshold), [store.scores.value, threshold]);
   const leadAt = overlap.ids.indexOf(ids[0] ?? "");
@@ -55,43 +47,17 @@ export function MergeDialog({ store, ids, onClose }: Props) {
     else next.delete(id);
     setTicked(next);
   };
-  const merge = async (score: boolean): Promise<void> => {
-    const merged = {
-      action: "merge" as const,
-      concept_ids: parts.map((part) => part.id),
-      name: draft.name.trim(),
-      criteria: draft.criteria.trim(),
-    };
-    const ended = await asking.ask(async () => {
-      await change(store, [merged], score ? estimating.estimate : null);
-    });
-    if (ended) onClose();
-  };
-  const { estimate } = estimating;
-  const off = problem !== null || asking.waiting;
   return (
-    <Dialog
+    <ChangeDialog
+      store={store}
       title="Merge concepts"
+      verb="Merge"
+      act={parts.length < 2 ? "Merge" : `Merge ${parts.length} concepts`}
+      drafts={[trimmed(draft)]}
+      edit={() => ({ action: "merge", concept_ids: parts.map((part) => part.id), ...trimmed(draft) })}
+      problem={problem}
+      consequence="The merged concept has a criterion of its own and no scores yet. You can undo this."
       onClose={onClose}
-      actions={
-        <>
-          <button type="button" class="lloom-button lloom-button--quiet" onClick={onClose}>
-            Cancel
-          </button>
-          <span class="lloom-spring" />
-          <button type="button" class="lloom-button" disabled={off || estimate === null} onClick={() => void merge(true)}>
-            {estimate === null ? "Merge and score" : `Merge and score, ${price(estimate)}`}
-          </button>
-          <button
-            type="button"
-            class="lloom-button lloom-button--primary"
-            disabled={off}
-            onClick={() => void merge(false)}
-          >
-            {parts.length < 2 ? "Merge" : `Merge ${parts.length} concepts`}
-          </button>
-        </>
-      }
     >
       <ConceptPicker concepts={listed} ticked={ticked} onTick={tick} told={told} label="Merge these" />
       <ConceptFields value={draft} onChange={setDraft} of="Merged concept" />
@@ -111,19 +77,9 @@ export function MergeDialog({ store, ids, onClose }: Props) {
           ))}
         </div>
       )}
-      {problem !== null ? (
-        <p class="lloom-problem">{problem}</p>
-      ) : (
-        <div class="lloom-consequence">
-          <p>The merged concept has a criterion of its own and no scores yet. You can undo this.</p>
-          <Cost estimating={estimating} verb="Score" />
-        </div>
-      )}
-      <Notice asking={asking} />
-    </Dialog>
+    </ChangeDialog>
   );
 }
-
 
 function rank(concept: Concept, ids: readonly string[]): number {
   const at = ids.indexOf(concept.id);

@@ -35,7 +35,7 @@ export function Reader({ store }: { store: Store }) {
 
   return (
     <div class="lloom-reader-frame">
-      <div class="lloom-reader" ref={scroller}>
+      <div class="lloom-reader" ref={scroller} tabIndex={-1}>
         <Detail store={store} />
         <Documents store={store} scroller={scroller} />
       </div>

@@ -4,6 +4,7 @@ import { useAsking } from "../asking";
 import type { Concept } from "../protocol";
 import { change } from "../scoring";
 import type { Store } from "../store";
+import { Action } from "./Action";
 import { Dialog } from "./Dialog";
 import { Notice } from "./Notice";
 
@@ -31,15 +32,9 @@ export function RemoveDialog({ store, concept, onClose }: Props) {
             Cancel
           </button>
           <span class="lloom-spring" />
-          <button
-            type="button"
-            class="lloom-button lloom-button--danger"
-            disabled={asking.waiting}
-            autofocus
-            onClick={() => void remove()}
-          >
+          <Action class="lloom-button lloom-button--danger" off={asking.waiting} autofocus onClick={() => void remove()}>
             Remove
-          </button>
+          </Action>
         </>
       }
     >

@@ -5,6 +5,7 @@ import { useEstimate } from "../estimating";
 import { counted } from "../format";
 import { confirmed, price } from "../money";
 import type { Store } from "../store";
+import { Action } from "./Action";
 import { Cost } from "./Cost";
 import { Notice } from "./Notice";
 
@@ -43,16 +44,15 @@ export function ScoreBar({ store }: { store: Store }) {
         )}
         <Notice asking={asking} />
       </div>
-      <button
-        type="button"
+      <Action
         class="lloom-button lloom-button--primary"
-        disabled={running || ids.length === 0 || estimate === null || done || asking.waiting}
+        off={running || ids.length === 0 || estimate === null || done || asking.waiting}
         onClick={score}
       >
         {estimate === null || done
           ? `Score ${what}`
           : `Score ${what}, ${price(estimate)}`}
-      </button>
+      </Action>
     </div>
   );
 }

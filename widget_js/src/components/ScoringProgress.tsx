@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import { count } from "../format";
 import type { Store } from "../store";
+import { Action } from "./Action";
 import { NoticeLine } from "./NoticeLine";
 
 export function ScoringProgress({ store }: { store: Store }) {
@@ -30,9 +31,9 @@ export function ScoringProgress({ store }: { store: Store }) {
       <span class="lloom-spring" />
       {problem !== "" && <span class="lloom-problem">{problem}</span>}
       {cancellable && (
-        <button type="button" class="lloom-button" disabled={cancelling} onClick={cancel}>
+        <Action class="lloom-button" off={cancelling} onClick={cancel}>
           {cancelling ? "Cancelling …" : "Cancel"}
-        </button>
+        </Action>
       )}
     </div>
   );

@@ -2,15 +2,11 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { useAsking } from "../asking";
-import { useEstimate } from "../estimating";
 import { counted } from "../format";
-import { price } from "../money";
 import type { Concept, PageRow, SplitPart } from "../protocol";
-import { change } from "../scoring";
 import type { Store } from "../store";
-import { ConceptFields, lacking } from "./ConceptFields";
-import { Cost } from "./Cost";
-import { Dialog } from "./Dialog";
+import { ChangeDialog } from "./ChangeDialog";
+import { ConceptFields, lacking, trimmed } from "./ConceptFields";
 import { Notice } from "./Notice";
 
 interface Props {
@@ -27,7 +23,6 @@ export function SplitDialog({ store, concept, onClose }: Props) {
   const [parts, setParts] = useState<Part[] | null>(null);
   const [texts, setTexts] = useState<ReadonlyMap<number, PageRow>>(new Map());
   const proposing = useAsking();
-  const asking = useAsking();
   useEffect(() => {
     void proposing.ask(async () => {
       const reply = await store.request("split", { concept_id: concept.id });
@@ -38,52 +33,36 @@ export function SplitDialog({ store, concept, onClose }: Props) {
       setTexts(new Map(page.rows.map((row) => [row.row, row])));
     });
   }, [concept.id]);
-  const drafts = (parts ?? []).map(({ name, criteria }) => ({ name: name.trim(), criteria: criteria.trim() }));
+  const drafts = (parts ?? []).map(trimmed);
   const problem =
     parts === null
-      ? null
+      ? "Nothing is proposed yet."
       : parts.length < 2
         ? "A split needs at least two parts."
         : (drafts.map(lacking).find((lack) => lack !== null) ?? null);
-  const ready = parts !== null && problem === null;
-  const estimating = useEstimate(store, [], ready ? drafts : []);
-  const { estimate } = estimating;
   const put = (key: number, change: Partial<Part>): void =>
     setParts((parts ?? []).map((part) => (part.key === key ? { ...part, ...change } : part)));
   const add = (): void => {
     const key = Math.max(-1, ...(parts ?? []).map((part) => part.key)) + 1;
     setParts([...(parts ?? []), { key, name: "", criteria: "", rows: [], n: 0 }]);
   };
-  const split = async (score: boolean): Promise<void> => {
-    const edit = {
-      action: "split" as const,
-      concept_id: concept.id,
-      parts: (parts ?? []).map(({ rows }, at) => ({ ...(drafts[at] as (typeof drafts)[number]), rows })),
-    };
-    const ended = await asking.ask(async () => {
-      await change(store, [edit], score ? estimate : null);
-    });
-    if (ended) onClose();
-  };
-  const off = !ready || asking.waiting;
   return (
-    <Dialog
+    <ChangeDialog
+      store={store}
       title={`Split “${concept.name}”`}
+      verb="Split"
+      act={parts === null ? "Split" : `Split into ${parts.length}`}
+      drafts={drafts}
+      edit={() => ({
+        action: "split",
+        concept_id: concept.id,
+        parts: drafts.map((draft, at) => ({ ...draft, rows: parts?.[at]?.rows ?? [] })),
+      })}
+      problem={problem}
+      tell={parts !== null}
+      scoring={`Score ${drafts.length} concepts on`}
+      consequence="The parts replace this concept and have no scores yet. You can undo this."
       onClose={onClose}
-      actions={
-        <>
-          <button type="button" class="lloom-button lloom-button--quiet" onClick={onClose}>
-            Cancel
-          </button>
-          <span class="lloom-spring" />
-          <button type="button" class="lloom-button" disabled={off || estimate === null} onClick={() => void split(true)}>
-            {estimate === null ? "Split and score" : `Split and score, ${price(estimate)}`}
-          </button>
-          <button type="button" class="lloom-button lloom-button--primary" disabled={off} onClick={() => void split(false)}>
-            {parts === null ? "Split" : `Split into ${parts.length}`}
-          </button>
-        </>
-      }
     >
       <p class="lloom-note">{concept.criteria}</p>
       {parts === null && proposing.problem === null && <p role="status">Looking for groups among its documents…</p>}
@@ -117,15 +96,7 @@ export function SplitDialog({ store, concept, onClose }: Props) {
           </button>
         </>
       )}
-      {problem !== null && <p class="lloom-problem">{problem}</p>}
-      {ready && (
-        <div class="lloom-consequence">
-          <p>The parts replace this concept and have no scores yet. You can undo this.</p>
-          <Cost estimating={estimating} verb={`Score ${drafts.length} concepts on`} />
-        </div>
-      )}
-      <Notice asking={asking} />
-    </Dialog>
+    </ChangeDialog>
   );
 }
 

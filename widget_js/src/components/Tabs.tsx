@@ -36,6 +36,7 @@ export function Tabs({ store }: { store: Store }) {
           class="lloom-tab"
           data-tab={name}
           aria-selected={name === tab}
+          aria-controls={`${store.id}-panel`}
           tabIndex={name === tab ? 0 : -1}
           onClick={() => store.update({ tab: name })}
         >

@@ -2,6 +2,7 @@
 
 import { useAsking } from "../asking";
 import type { Store } from "../store";
+import { Action } from "./Action";
 import { Notice } from "./Notice";
 
 interface Props {
@@ -20,9 +21,12 @@ export function UndoBar({ store, compact = false }: Props) {
   const history = store.history.value;
   if (history.undo === null && history.redo === null) return null;
   const go = (action: "undo" | "redo"): void => {
-    void asking.ask(async () => {
-      await store.edit({ action });
-    });
+    // Pressed twice, it goes two steps, however late the first is answered.
+    void asking.ask(() =>
+      store.inTurn("history", async () => {
+        if (store.history.value[action] !== null) await store.edit({ action });
+      }),
+    );
   };
   return (
     <div class="lloom-undo">
@@ -31,18 +35,17 @@ export function UndoBar({ store, compact = false }: Props) {
           const what = history[action];
           const text = what === null ? name : `${name}: ${what}`;
           return (
-            <button
+            <Action
               key={action}
-              type="button"
               class={`lloom-button ${compact ? "lloom-button--quiet" : "lloom-shorten"}`}
-              disabled={what === null || asking.waiting}
+              off={what === null}
               title={what === null ? `Nothing to ${action}` : text}
               aria-label={text}
               onClick={() => go(action)}
             >
               <span aria-hidden="true">{sign}</span>
               {!compact && text}
-            </button>
+            </Action>
           );
         })}
       </div>
