@@ -16,17 +16,9 @@ import pytest
 
 from text_lloom import workbench as wb
 from text_lloom.errors import AuthenticationFailed, BudgetReached, InputError
-from text_lloom.llm import (
-    GLOBAL_COSTS,
-    Completion,
-    HybridEmbedModel,
-    Model,
-    ModelRequest,
-    RetryPolicy,
-    track_costs,
-)
+from text_lloom.llm import GLOBAL_COSTS, Completion, Model, ModelRequest, RetryPolicy, track_costs
 from text_lloom.llm.spending import allow_paid_calls
-from text_lloom.testing import FunctionModel, HashEmbedModel, ScriptedModel
+from text_lloom.testing import FunctionModel, ScriptedModel
 
 QUICK = RetryPolicy(base=0.001, longest=0.002)
 
@@ -160,12 +152,6 @@ def test_the_state_of_the_rate_limits_can_be_read(comments: pd.DataFrame) -> Non
     assert status["limit"].tolist() == [100, 1000]
     assert status["used"].tolist()[1] == session.ledger.totals().requests
     assert (status["remaining"] + status["used"] == status["limit"]).all()
-
-
-def test_the_rate_limits_of_joined_embedding_models_can_be_read(comments: pd.DataFrame) -> None:
-    parts = [HashEmbedModel(name=name, rate_limit=(n, 60)) for name, n in (("words", 50), ("again", 70))]
-    session = wb.lloom(comments, "text", "doc_id", cluster_model=HybridEmbedModel(*parts))
-    assert session.rate_status().set_index("model")["limit"].to_dict() == {"words": 50, "again": 70}
 
 
 def test_a_model_answers_prompts_by_itself() -> None:

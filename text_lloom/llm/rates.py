@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from text_lloom.llm.engine import Answerer
+from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.model import Embedder, EmbedModel, Model, limiter_of
-from text_lloom.llm.parts import single_models
 from text_lloom.llm.redis_limits import SharedLimiter
 
 __all__ = ["rate_status"]
@@ -17,10 +17,8 @@ async def rate_status(models: Iterable[Answerer | Embedder]) -> list[dict[str, o
     """One entry per model and limit; see `lloom.rate_status`. Must run on the portal's loop."""
     now = asyncio.get_running_loop().time()
     rows: list[dict[str, object]] = []
-    asked = dict.fromkeys(part for model in models for part in single_models(model))
-    for model in asked:
-        if not isinstance(model, (Model, EmbedModel)):
-            continue
+    parts = dict.fromkeys(part for named in models for part in _remote(named))
+    for model in parts:
         limiter, gate = limiter_of(model)
         load = {"in_flight": gate.in_flight, "concurrency": gate.limit}
         states = await limiter.status() if isinstance(limiter, SharedLimiter) else limiter.status(now)
@@ -41,3 +39,11 @@ async def rate_status(models: Iterable[Answerer | Embedder]) -> list[dict[str, o
                 }
             )
     return rows
+
+
+def _remote(model: Answerer | Embedder) -> Iterator[Model | EmbedModel]:
+    if isinstance(model, Fallbacks):
+        for part in model.models:
+            yield from _remote(part)
+    elif isinstance(model, (Model, EmbedModel)):
+        yield model
