@@ -7,7 +7,7 @@ import inspect
 import json
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +20,13 @@ import text_lloom.concept_induction as ci
 import text_lloom.workbench as wb
 from tests.fake_provider.fixtures import FakeProvider
 from text_lloom.concept import Concept
+from text_lloom.editing import plan_add, plan_edit
 from text_lloom.errors import InputError
+from text_lloom.generation import plan_gen, plan_gen_auto, plan_select_auto
 from text_lloom.llm import EmbedModel, Model, OpenAIEmbedModel, OpenAIModel
 from text_lloom.llm.spending import allow_paid_calls
+from text_lloom.questions import plan_map
+from text_lloom.scoring import plan_cancel_batches, plan_resume, plan_retry, plan_score
 from text_lloom.testing import HashEmbedModel
 
 SCORE_COLUMNS = [
@@ -594,11 +598,30 @@ async def test_the_synchronous_twin_inside_a_running_loop(
     await l.gen(debug=False, confirm=False)
 
 
-@pytest.mark.parametrize("name", ["gen", "gen_auto", "select_auto", "add", "edit", "score", "auto_eval"])
+PLANS: dict[str, Callable[..., object]] = {
+    "gen": plan_gen,
+    "gen_auto": plan_gen_auto,
+    "select_auto": plan_select_auto,
+    "add": plan_add,
+    "edit": plan_edit,
+    "score": plan_score,
+    "map": plan_map,
+    "cancel_batches": plan_cancel_batches,
+    "retry_failures": plan_retry,
+    "resume": plan_resume,
+    "auto_eval": wb.lloom.auto_eval,
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
 def test_synchronous_twins_take_the_same_arguments(df: pd.DataFrame, name: str) -> None:
     l = wb.lloom(df=df, text_col="text", id_col="doc_id")  # noqa: E741
+    assert PLANS.keys() == vars(l.sync).keys()
     method, twin = getattr(l, name), getattr(l.sync, name)
-    assert inspect.signature(twin).parameters == inspect.signature(method).parameters
+    _, *planned = inspect.signature(PLANS[name]).parameters.values()
+    assert [(p.name, p.kind, p.default) for p in planned] == [
+        (p.name, p.kind, p.default) for p in inspect.signature(method).parameters.values()
+    ]
     assert inspect.iscoroutinefunction(method)
     assert not inspect.iscoroutinefunction(twin)
     assert twin.__doc__ == method.__doc__
