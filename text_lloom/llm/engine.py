@@ -60,6 +60,7 @@ async def ask_all(
     *,
     run: Run | None = None,
     on_answer: OnAnswer[A] | None = None,
+    has_answered: bool = False,
 ) -> list[A | Failure]:
     """Ask a model many questions.
 
@@ -71,6 +72,7 @@ async def ask_all(
         run: Ledger, budget and so on; a new one when not given.
         on_answer: Called with the position and the answer (or failure) as soon as there is one, so that
             what was answered is kept even if the rest is cancelled.
+        has_answered: The model has answered such questions before, so what fails is not its fault.
 
     Returns:
         Per task, in order, its answer or a `Failure`.
@@ -85,12 +87,16 @@ async def ask_all(
     if not tasks:
         return []
     if isinstance(model, Fallbacks):
-        return await _ask_in_turn(model.models, tasks, run, on_answer)
-    return await _ask_one_model(model, tasks, run, on_answer)
+        return await _ask_in_turn(model.models, tasks, run, on_answer, has_answered)
+    return await _ask_one_model(model, tasks, run, on_answer, has_answered)
 
 
 async def _ask_one_model(
-    model: Model | Solver, tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A] | None
+    model: Model | Solver,
+    tasks: Sequence[Task[A]],
+    run: Run,
+    on_answer: OnAnswer[A] | None,
+    has_answered: bool,
 ) -> list[A | Failure]:
     if run.progress is not None:
         run.progress.start(tasks[0].step, len(tasks))
@@ -106,14 +112,18 @@ async def _ask_one_model(
         template = run.settings.get(tasks[0].step, NO_SETTINGS).template
         if template is not None:
             tasks = [task.with_template(template) for task in tasks]
-        return await _Asking(model, tasks, run, on_answer).all()
+        return await _Asking(model, tasks, run, on_answer, has_answered=has_answered).all()
     finally:
         if run.progress is not None:
             run.progress.finish()
 
 
 async def _ask_in_turn(
-    models: Sequence[Model | Solver], tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A] | None
+    models: Sequence[Model | Solver],
+    tasks: Sequence[Task[A]],
+    run: Run,
+    on_answer: OnAnswer[A] | None,
+    has_answered: bool,
 ) -> list[A | Failure]:
     """Ask each model what the ones before it could not answer, as far as it answers such questions."""
     kind = type(tasks[0])
@@ -133,7 +143,7 @@ async def _ask_in_turn(
                 on_answer(asked[i], answer)
 
         try:
-            await _ask_one_model(model, [tasks[i] for i in asked], run, keep)
+            await _ask_one_model(model, [tasks[i] for i in asked], run, keep, has_answered)
         except (*FATAL, ModelUnavailable, StepFailed) as error:
             if following is None:
                 raise
@@ -199,12 +209,18 @@ class _Asking(Generic[A]):
     """
 
     def __init__(
-        self, model: Model, tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A] | None
+        self,
+        model: Model,
+        tasks: Sequence[Task[A]],
+        run: Run,
+        on_answer: OnAnswer[A] | None,
+        *,
+        has_answered: bool = False,
     ) -> None:
         self.model, self.tasks, self.run, self.on_answer = model, tasks, run, on_answer
         self.answers: list[Any] = [None] * len(tasks)
         self.course = Course()
-        self.successes = 0
+        self.successes = int(has_answered)
         self.failures = 0
         self.suspicions = 0
         self.ended: LloomError | None = None
