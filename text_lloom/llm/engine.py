@@ -27,11 +27,12 @@ from text_lloom.errors import (
     StepFailed,
 )
 from text_lloom.llm.classifier import Classifier
+from text_lloom.llm.course import Course, first_error
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.fit import fit_task, halved
 from text_lloom.llm.model import Model, Solver
 from text_lloom.llm.posing import NO_SETTINGS, re_asked, request_for, request_key
-from text_lloom.llm.request import Course, Request, first_error
+from text_lloom.llm.request import Request
 from text_lloom.llm.retry import FATAL, FATAL_IN_A_ROW
 from text_lloom.llm.returned import Completion
 from text_lloom.llm.run import Failure, Run
@@ -410,9 +411,11 @@ class _Asking(Generic[A]):
                 raise BadAnswer("The answer was cut off before its end. Answer more briefly.")
             return [task.parse(completion.text) for task in (asked, *tasks[1:])]
 
-        request.count = lambda: model.count_tokens(posed.text)
-        request.expected = asked.expected_tokens * asked.answer_units()
-        request.most_tokens = posed.most_tokens
+        request.account.expect(
+            lambda: model.count_tokens(posed.text),
+            asked.expected_tokens * asked.answer_units(),
+            posed.most_tokens,
+        )
 
         async def pay() -> list[A]:
             return await request.answer(
@@ -435,14 +438,14 @@ class _Asking(Generic[A]):
             answers = question.paid = await pay()
             if request.reply is not None:
                 await store.put(
-                    key, request.reply, model=model.label, step=asked.step, usd=request.usd or None
+                    key, request.reply, model=model.label, step=asked.step, usd=request.account.usd or None
                 )
         return answers
 
     def _give_up(self, question: _Question[A], error: ModelError) -> list[A | Failure]:
         """The failures of a question; has doubts when the model seems unable to answer any."""
         tasks, request = [self.tasks[position] for position in question.positions], question.request
-        attempts, usd = (0, 0.0) if request is None else (request.attempts, request.usd)
+        attempts, usd = (0, 0.0) if request is None else (request.attempts, request.account.usd)
         reason, share = self.model.redact(str(error)), usd / len(tasks)
         failures = [
             Failure(t.step, t.doc_ids, t.concept_ids, type(error).__name__, reason, attempts, share)
