@@ -109,6 +109,30 @@ def test_documents_that_fail_piece_by_piece_do_not_end_a_scoring(comments: pd.Da
     assert session.sync.retry_failures() == missing(session) == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*could not be answered")
+def test_calling_again_asks_all_that_is_missing_and_gives_the_table(comments: pd.DataFrame) -> None:
+    """Ten documents that the model cannot answer about, alone: the first eight of them are no outage."""
+    model = Flaky(*comments["text"].head(10))
+    session = session_of(pd.concat([comments, comments.assign(doc_id=lambda c: c["doc_id"] + "x")]), model)
+    for call in (session.sync.score, session.sync.resume):
+        frame = call()
+        assert frame is not None
+        assert frame["score"].isna().sum() == len(session.failures()) == 20
+    assert session.sync.retry_failures() == 20
+
+
+@pytest.mark.filterwarnings("ignore:.*could not be answered")
+def test_a_prompt_that_is_no_good_ends_a_scoring_although_another_was(comments: pd.DataFrame) -> None:
+    model = Flaky()
+    session = session_of(comments, model)
+    session.sync.score()
+    model.words = ("",)
+    with pytest.raises(StepFailed):
+        session.sync.score(
+            ignore_existing=False, custom_prompts={"score": session.show_prompt("score") + "\nRhyme."}
+        )
+
+
 def test_a_model_that_answers_nothing_at_all_ends_a_scoring(comments: pd.DataFrame) -> None:
     model = Flaky("")
     with pytest.raises(StepFailed), pytest.warns(UserWarning, match="could not be answered"):

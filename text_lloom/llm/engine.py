@@ -61,7 +61,6 @@ async def ask_all(
     *,
     run: Run | None = None,
     on_answer: OnAnswer[A] | None = None,
-    has_answered: bool = False,
 ) -> list[A | Failure]:
     """Ask a model many questions.
 
@@ -73,7 +72,6 @@ async def ask_all(
         run: Ledger, budget and so on; a new one when not given.
         on_answer: Called with the position and the answer (or failure) as soon as there is one, so that
             what was answered is kept even if the rest is cancelled.
-        has_answered: The model has answered such questions before, so what fails is not its fault.
 
     Returns:
         Per task, in order, its answer or a `Failure`.
@@ -88,8 +86,8 @@ async def ask_all(
     if not tasks:
         return []
     if isinstance(model, Fallbacks):
-        return await _ask_in_turn(model.models, tasks, run, on_answer, has_answered)
-    return await _ask_one_model(model, tasks, run, on_answer, has_answered)
+        return await _ask_in_turn(model.models, tasks, run, on_answer)
+    return await _ask_one_model(model, tasks, run, on_answer)
 
 
 async def _ask_one_model(
@@ -97,7 +95,6 @@ async def _ask_one_model(
     tasks: Sequence[Task[A]],
     run: Run,
     on_answer: OnAnswer[A] | None,
-    has_answered: bool,
 ) -> list[A | Failure]:
     if run.progress is not None:
         run.progress.start(tasks[0].step, len(tasks))
@@ -113,7 +110,7 @@ async def _ask_one_model(
         template = run.settings.get(tasks[0].step, NO_SETTINGS).template
         if template is not None:
             tasks = [task.with_template(template) for task in tasks]
-        return await _Asking(model, tasks, run, on_answer, has_answered=has_answered).all()
+        return await _Asking(model, tasks, run, on_answer).all()
     finally:
         if run.progress is not None:
             run.progress.finish()
@@ -124,7 +121,6 @@ async def _ask_in_turn(
     tasks: Sequence[Task[A]],
     run: Run,
     on_answer: OnAnswer[A] | None,
-    has_answered: bool,
 ) -> list[A | Failure]:
     """Ask each model what the ones before it could not answer, as far as it answers such questions."""
     kind = type(tasks[0])
@@ -144,7 +140,7 @@ async def _ask_in_turn(
                 on_answer(asked[i], answer)
 
         try:
-            await _ask_one_model(model, [tasks[i] for i in asked], run, keep, has_answered)
+            await _ask_one_model(model, [tasks[i] for i in asked], run, keep)
         except (*FATAL, ModelUnavailable, StepFailed) as error:
             if following is None:
                 raise
@@ -215,13 +211,12 @@ class _Asking(Generic[A]):
         tasks: Sequence[Task[A]],
         run: Run,
         on_answer: OnAnswer[A] | None,
-        *,
-        has_answered: bool = False,
     ) -> None:
         self.model, self.tasks, self.run, self.on_answer = model, tasks, run, on_answer
         self.answers: list[Any] = [None] * len(tasks)
         self.course = Course()
-        self.successes = int(has_answered)
+        self.asked_as = (tasks[0].step, model), run.settings.get(tasks[0].step, NO_SETTINGS)
+        self.successes = 0
         self.failures = 0
         self.suspicions = 0
         self.ended: LloomError | None = None
@@ -378,6 +373,7 @@ class _Asking(Generic[A]):
                         self._note_cut(tasks)
                 else:
                     self.successes += 1
+                    self.run.proven.update([self.asked_as])
                     if self.course.answered:
                         self._believe()
                     return list(answers)
@@ -453,13 +449,24 @@ class _Asking(Generic[A]):
         ]
         self.run.failures.extend(failures)
         self.failures += 1
-        self.suspicions += not isinstance(error, _OF_THE_DOCUMENT)
+        self.suspicions += not self._is_of_the_document(error)
         if not self.successes and self.suspicions >= _BREAKER and self.doubt is None:
             self.doubt = StepFailed(
                 f"{tasks[0].step}: the first {self.failures} requests to model {self.model.label!r} all "
                 f"failed, so the rest was not sent. The last one: {reason}"
             )
         return list(failures)
+
+    def _is_of_the_document(self, error: ModelError) -> bool:
+        """Whether an error says nothing about the next document.
+
+        An answer that cannot be used does not, either, when the model has answered such questions before:
+        what is asked again by itself are the documents on which it failed.
+        """
+        how, settings = self.asked_as
+        if isinstance(error, BadAnswer):
+            return self.run.proven.get(how) == settings
+        return isinstance(error, _OF_THE_DOCUMENT)
 
     def _note_cut(self, tasks: Sequence[Task[A]]) -> None:
         """Have the run say that the documents of these tasks were cut."""

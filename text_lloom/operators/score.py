@@ -120,10 +120,8 @@ async def score_documents(
         again = [f for f in failed if f.kind == "BadAnswer" and not _is_single(f)]
         run.drop(again)
         tasks_now = pieces
-        # One document that the model cannot answer about is many pieces, and no sign of a broken model.
-        has_answered = run.ledger.totals(step=ScoreDocuments.step).answers > 0
         try:
-            answers = await ask_all(model, tasks_now, run=run, on_answer=keep, has_answered=has_answered)
+            answers = await ask_all(model, tasks_now, run=run, on_answer=keep)
         except BaseException:  # not all pieces were asked, so what they are pieces of has failed
             run.failures.extend(again)
             raise
