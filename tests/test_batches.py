@@ -531,7 +531,7 @@ async def test_the_next_batch_leaves_out_what_the_server_refuses(sessions: Sessi
 async def test_a_batch_that_nobody_knows_is_not_sent_again_by_itself(sessions: Sessions) -> None:
     l = sessions.new()  # noqa: E741
     await score(l, wait=False)
-    record = l._batches.under_way(batches_of(l, l.table)._asker)[0]  # type: ignore[union-attr]
+    record = l._batches.under_way(batches_of(l, l.table)._questions.asker)[0]  # type: ignore[union-attr]
     l._batches.note(record.job._replace(id="batch_gone"))
     for _ in range(2):
         with pytest.warns(UserWarning, match="does not know the batch batch_gone"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -334,3 +336,21 @@ except KeyboardInterrupt:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=40)
     assert done.stdout == "True\n", done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("fn", [blocking, blocking_inside], ids=["plain", "async around a blocking client"])
+def test_a_forked_process_has_threads_of_its_own(fn: Any) -> None:
+    """Those of the parent, which wait for the next call, are not there."""
+    model = Model("m", None, fn, cost=0)
+    model.sync.call_many(PROMPTS[:6], cache=False)
+    child = os.fork()
+    if not child:
+        try:
+            signal.alarm(20)
+            reply = model.sync.call("late", cache=False)
+            os._exit(0 if reply.text == "LATE" else 2)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0

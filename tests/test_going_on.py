@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from text_lloom import workbench as wb
-from text_lloom.errors import BudgetReached
+from text_lloom.errors import BudgetReached, StepFailed
 from text_lloom.llm import RetryPolicy
 from text_lloom.llm.spending import allow_paid_calls
 from text_lloom.scoring_book import ScoringForm
@@ -94,6 +94,52 @@ def test_a_retry_that_is_stopped_loses_no_failure(comments: pd.DataFrame) -> Non
     assert len(model.asked_since(mark)) == left
     assert missing(session) == 0
     assert session.failures().empty
+
+
+@pytest.mark.filterwarnings("ignore:.*could not be answered")
+def test_documents_that_fail_piece_by_piece_do_not_end_a_scoring(comments: pd.DataFrame) -> None:
+    """Two documents and eight concepts make sixteen pieces, none of which can be answered."""
+    model = Flaky("Mill Lane", "Fares went")
+    session = session_of(comments, model, n_concepts=8)
+    for _ in range(2):
+        frame = session.sync.score()
+        assert frame is not None
+        assert set(frame.loc[frame["score"].isna(), "doc_id"]) == {"d04", "d09"}
+        assert len(session.failures()) == missing(session) == 16
+    assert session.sync.retry_failures() == 16
+    model.words = ()
+    assert session.sync.retry_failures() == missing(session) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*could not be answered")
+def test_calling_again_asks_all_that_is_missing_and_gives_the_table(comments: pd.DataFrame) -> None:
+    """Ten documents that the model cannot answer about, alone: the first eight of them are no outage."""
+    model = Flaky(*comments["text"].head(10))
+    session = session_of(pd.concat([comments, comments.assign(doc_id=lambda c: c["doc_id"] + "x")]), model)
+    for call in (session.sync.score, session.sync.resume):
+        frame = call()
+        assert frame is not None
+        assert frame["score"].isna().sum() == len(session.failures()) == 20
+    assert session.sync.retry_failures() == 20
+
+
+@pytest.mark.filterwarnings("ignore:.*could not be answered")
+def test_a_prompt_that_is_no_good_ends_a_scoring_although_another_was(comments: pd.DataFrame) -> None:
+    model = Flaky()
+    session = session_of(comments, model)
+    session.sync.score()
+    model.words = ("",)
+    with pytest.raises(StepFailed):
+        session.sync.score(
+            ignore_existing=False, custom_prompts={"score": session.show_prompt("score") + "\nRhyme."}
+        )
+
+
+def test_a_model_that_answers_nothing_at_all_ends_a_scoring(comments: pd.DataFrame) -> None:
+    model = Flaky("")
+    with pytest.raises(StepFailed), pytest.warns(UserWarning, match="could not be answered"):
+        session_of(comments.head(3), model, n_concepts=8).sync.score()
+    assert len(model.prompts) < 3 + 3 * 8
 
 
 def test_what_fails_again_is_listed_once(comments: pd.DataFrame) -> None:

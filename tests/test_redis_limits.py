@@ -22,15 +22,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from text_lloom.errors import InputError, LloomError, MissingPackage, PermanentError
-from text_lloom.llm import redis_limits
+from text_lloom.errors import InputError, LloomError, MissingPackage, ModelUnavailable
+from text_lloom.llm import Model, redis_limits
 from text_lloom.llm.asked import as_messages
 from text_lloom.llm.calling import Calling, call_all
+from text_lloom.llm.engine import ask_all
 from text_lloom.llm.limits import Window
 from text_lloom.llm.model import limiter_of
 from text_lloom.llm.posing import StepSettings
 from text_lloom.llm.redis_limits import SharedLimiter, shared_limiter
 from text_lloom.llm.run import Run
+from text_lloom.tasks import SummarizeDocument
 from text_lloom.testing import FunctionModel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -532,14 +534,37 @@ async def test_an_outage_fails_requests_when_asked_to(
     await limiter.acquire()
     server.stop()
     for failed in await asyncio.gather(*[limiter.acquire() for _ in range(3)], return_exceptions=True):
-        assert isinstance(failed, PermanentError)
+        assert isinstance(failed, ModelUnavailable)
         assert f"127.0.0.1:{server.port}" in str(failed)
-    with pytest.raises(PermanentError):
+    with pytest.raises(ModelUnavailable):
         await limiter.acquire()
     server.start()
     await asyncio.sleep(0.4)
     await limiter.acquire()
     assert [s.used for s in await limiter.status()] == [2]
+
+
+async def test_an_outage_ends_the_step_and_keeps_what_was_answered(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch, impatient: None
+) -> None:
+    """The questions that are left are no failures: they would be, all of them, within a second."""
+    monkeypatch.setenv("LLOOM_REDIS_ON_OUTAGE", "fail")
+    replies = 0
+
+    async def call(_: Model, prompt: str) -> str:
+        nonlocal replies
+        replies += 1
+        if replies == 20:
+            server.stop()
+        return '{"bullets": ["is late"]}'
+
+    model = Model("shared", fn=call, cost=0, rate_limit=(1000, 60), concurrency=2, redis_url=server.url)
+    tasks = [SummarizeDocument(f"d{n}", f"The bus number {n} is late.") for n in range(200)]
+    run, kept = Run(), dict[int, object]()
+    with pytest.raises(ModelUnavailable, match=f"127.0.0.1:{server.port}"):
+        await ask_all(model, tasks, run=run, on_answer=kept.__setitem__)
+    assert 20 <= len(kept) == run.ledger.totals().answers < 200
+    assert run.failures == []
 
 
 @pytest.mark.parametrize("on_outage", ["local", "fail"])
@@ -548,7 +573,7 @@ async def test_a_refused_password_is_an_error_that_does_not_show_it(
 ) -> None:
     server.ask("CONFIG", "SET", "requirepass", "right")
     url = server.url.replace("redis://", "redis://:hunter2@")
-    with pytest.raises(PermanentError, match="refuses this user") as refused:
+    with pytest.raises(ModelUnavailable, match="refuses this user") as refused:
         await limiter_on(requests(5, 60.0), url=url, on_outage=on_outage).acquire()
     assert "hunter2" not in str(refused.value)
 

@@ -104,7 +104,7 @@ class CallRunner(Generic[T]):
         return await _resume(work, first)
 
     async def _on_thread(self, function: Callable[[A], R], argument: A) -> R:
-        if self._workers is None:
+        if self._workers is None or not self._workers.is_own:
             self._workers = Workers(self._threads, "lloom-call")
             weakref.finalize(self, self._workers.close).atexit = False
         loop, limit = asyncio.get_running_loop(), time_limit.get()

@@ -19,9 +19,10 @@ from text_lloom.errors import (
     PermanentError,
 )
 from text_lloom.llm.asked import Message, ModelRequest
+from text_lloom.llm.course import Course, first_error
 from text_lloom.llm.model import Model
 from text_lloom.llm.posing import StepSettings, pose, re_asked, request_key
-from text_lloom.llm.request import Course, Request, first_error
+from text_lloom.llm.request import Request
 from text_lloom.llm.retry import FATAL, FATAL_IN_A_ROW
 from text_lloom.llm.returned import Completion
 from text_lloom.llm.run import Run
@@ -226,13 +227,13 @@ class _Caller:
             read,
             ready=(lambda: model.ready_for(posed)) if model.sends_ahead else None,
         )
-        reply, label = request.reply, model.label
+        reply, account, label = request.reply, request.account, model.label
         is_reported = reply is not None and reply.in_tokens is not None
         first = replace(
             usable[0],
-            in_tokens=request.in_tokens if is_reported else None,
-            out_tokens=request.out_tokens if is_reported else None,
-            usd=None if request.unpriced else request.usd,
+            in_tokens=account.in_tokens if is_reported else None,
+            out_tokens=account.out_tokens if is_reported else None,
+            usd=None if account.unpriced else account.usd,
             seconds=request.seconds,
             model=label,
         )

@@ -111,6 +111,9 @@ def track_costs(
 ) -> Iterator[CostTracker]:
     """Track what is spent by the work that is started inside the `with` block.
 
+    That is work of the same thread or task, and of tasks made from it; a thread that is started inside has
+    to open a block of its own.
+
     Args:
         report_every: US dollars between two reports; `None` for none.
         on_report: Called with the tracker; prints a line when not given.

@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from text_lloom.errors import ContextOverflow, LloomError, ModelError, PermanentError, StepFailed
+from text_lloom.llm.course import Course, first_error
 from text_lloom.llm.cutting import cut_texts
 from text_lloom.llm.hybrid import HybridEmbedModel
 from text_lloom.llm.model import Embedder, EmbedModel
-from text_lloom.llm.request import Course, first_error
 from text_lloom.llm.retry import FATAL
 from text_lloom.llm.run import Run
 from text_lloom.llm.vectors import embed_batch, in_batches, keep_vectors, kept_vectors

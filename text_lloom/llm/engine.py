@@ -27,11 +27,12 @@ from text_lloom.errors import (
     StepFailed,
 )
 from text_lloom.llm.classifier import Classifier
+from text_lloom.llm.course import Course, first_error
 from text_lloom.llm.fallback import Fallbacks
 from text_lloom.llm.fit import fit_task, halved
 from text_lloom.llm.model import Model, Solver
 from text_lloom.llm.posing import NO_SETTINGS, re_asked, request_for, request_key
-from text_lloom.llm.request import Course, Request, first_error
+from text_lloom.llm.request import Request
 from text_lloom.llm.retry import FATAL, FATAL_IN_A_ROW
 from text_lloom.llm.returned import Completion
 from text_lloom.llm.run import Failure, Run
@@ -91,7 +92,10 @@ async def ask_all(
 
 
 async def _ask_one_model(
-    model: Model | Solver, tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A] | None
+    model: Model | Solver,
+    tasks: Sequence[Task[A]],
+    run: Run,
+    on_answer: OnAnswer[A] | None,
 ) -> list[A | Failure]:
     if run.progress is not None:
         run.progress.start(tasks[0].step, len(tasks))
@@ -114,7 +118,10 @@ async def _ask_one_model(
 
 
 async def _ask_in_turn(
-    models: Sequence[Model | Solver], tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A] | None
+    models: Sequence[Model | Solver],
+    tasks: Sequence[Task[A]],
+    run: Run,
+    on_answer: OnAnswer[A] | None,
 ) -> list[A | Failure]:
     """Ask each model what the ones before it could not answer, as far as it answers such questions."""
     kind = type(tasks[0])
@@ -200,11 +207,16 @@ class _Asking(Generic[A]):
     """
 
     def __init__(
-        self, model: Model, tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A] | None
+        self,
+        model: Model,
+        tasks: Sequence[Task[A]],
+        run: Run,
+        on_answer: OnAnswer[A] | None,
     ) -> None:
         self.model, self.tasks, self.run, self.on_answer = model, tasks, run, on_answer
         self.answers: list[Any] = [None] * len(tasks)
         self.course = Course()
+        self.asked_as = (tasks[0].step, model), run.settings.get(tasks[0].step, NO_SETTINGS)
         self.successes = 0
         self.failures = 0
         self.suspicions = 0
@@ -362,6 +374,7 @@ class _Asking(Generic[A]):
                         self._note_cut(tasks)
                 else:
                     self.successes += 1
+                    self.run.proven.update([self.asked_as])
                     if self.course.answered:
                         self._believe()
                     return list(answers)
@@ -395,9 +408,11 @@ class _Asking(Generic[A]):
                 raise BadAnswer(CUT_OFF)
             return [task.parse(completion.text) for task in (asked, *tasks[1:])]
 
-        request.count = lambda: model.count_tokens(posed.text)
-        request.expected = asked.expected_tokens * asked.answer_units()
-        request.most_tokens = posed.most_tokens
+        request.account.expect(
+            lambda: model.count_tokens(posed.text),
+            asked.expected_tokens * asked.answer_units(),
+            posed.most_tokens,
+        )
 
         async def pay() -> list[A]:
             return await request.answer(
@@ -420,14 +435,14 @@ class _Asking(Generic[A]):
             answers = question.paid = await pay()
             if request.reply is not None:
                 await store.put(
-                    key, request.reply, model=model.label, step=asked.step, usd=request.usd or None
+                    key, request.reply, model=model.label, step=asked.step, usd=request.account.usd or None
                 )
         return answers
 
     def _give_up(self, question: _Question[A], error: ModelError) -> list[A | Failure]:
         """The failures of a question; has doubts when the model seems unable to answer any."""
         tasks, request = [self.tasks[position] for position in question.positions], question.request
-        attempts, usd = (0, 0.0) if request is None else (request.attempts, request.usd)
+        attempts, usd = (0, 0.0) if request is None else (request.attempts, request.account.usd)
         reason, share = self.model.redact(str(error)), usd / len(tasks)
         failures = [
             Failure(t.step, t.doc_ids, t.concept_ids, type(error).__name__, reason, attempts, share)
@@ -435,13 +450,24 @@ class _Asking(Generic[A]):
         ]
         self.run.failures.extend(failures)
         self.failures += 1
-        self.suspicions += not isinstance(error, _OF_THE_DOCUMENT)
+        self.suspicions += not self._is_of_the_document(error)
         if not self.successes and self.suspicions >= _BREAKER and self.doubt is None:
             self.doubt = StepFailed(
                 f"{tasks[0].step}: the first {self.failures} requests to model {self.model.label!r} all "
                 f"failed, so the rest was not sent. The last one: {reason}"
             )
         return list(failures)
+
+    def _is_of_the_document(self, error: ModelError) -> bool:
+        """Whether an error says nothing about the next document.
+
+        An answer that cannot be used does not, either, when the model has answered such questions before:
+        what is asked again by itself are the documents on which it failed.
+        """
+        how, settings = self.asked_as
+        if isinstance(error, BadAnswer):
+            return self.run.proven.get(how) == settings
+        return isinstance(error, _OF_THE_DOCUMENT)
 
     def _note_cut(self, tasks: Sequence[Task[A]]) -> None:
         """Have the run say that the documents of these tasks were cut."""

@@ -13,6 +13,7 @@ from text_lloom.llm.numeric import finite_number
 __all__ = ["Price", "dollars", "known_context_window", "known_price", "nearest_model", "parse_cost"]
 
 _PROBE_TOKENS = 1000
+_ROUNDING = 1e-9
 _FOUR_DIGITS = 0.001
 """US dollars below which four digits say too little."""
 
@@ -30,7 +31,7 @@ class Price(NamedTuple):
 
 def dollars(usd: float) -> str:
     """An amount for people: whole cents as such, others with the digits that tell them from nothing."""
-    if round(usd, 2) == usd:
+    if abs(round(usd, 2) - usd) < _ROUNDING:
         return f"${usd:,.2f}"
     return f"${usd:,.4f}" if usd >= _FOUR_DIGITS else f"${usd:,.6f}"
 

@@ -107,6 +107,7 @@ class Run:
         cut: Ids of documents that were cut to fit a context window, by step.
         random_state: Seed of the jitter between tries.
         waited: Seconds that all requests together have waited for a rate limit.
+        proven: By step and model, how it asked when there was last an answer.
         jitter: Draws the waits between tries, so that no two requests wait alike.
     """
 
@@ -122,6 +123,7 @@ class Run:
     cut: dict[str, list[Hashable]] = field(default_factory=dict)
     random_state: int = 0
     waited: float = 0.0
+    proven: dict[tuple[str, Hashable], StepSettings] = field(default_factory=dict)
     jitter: random.Random = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from text_lloom.errors import ModelError, PermanentError, StepFailed
+from text_lloom.llm.course import first_error
 from text_lloom.llm.cutting import cut_texts
 from text_lloom.llm.model import EmbedModel
-from text_lloom.llm.request import first_error
 from text_lloom.llm.retry import FATAL
 from text_lloom.llm.run import Failure, Run
 from text_lloom.llm.vectors import in_batches

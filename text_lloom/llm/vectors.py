@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from text_lloom.errors import BadAnswer, LloomError
+from text_lloom.llm.course import Course
 from text_lloom.llm.model import Embedder, EmbedModel, OneTextAtATime
 from text_lloom.llm.on_device import OnDeviceEmbedModel
-from text_lloom.llm.request import Course, with_retries
+from text_lloom.llm.request import with_retries
 from text_lloom.llm.returned import Embeddings, as_embeddings
 from text_lloom.llm.run import Run
 

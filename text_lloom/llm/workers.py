@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import itertools
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -59,10 +60,16 @@ class Workers:
 
     def __init__(self, most: int, name: str) -> None:
         self._most, self._name = most, name
+        self._pid = os.getpid()
         self._numbers = itertools.count()
         self._works: queue.SimpleQueue[Work[Any] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = self._idle = self._hung = self._backlog = 0
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the threads are those of this process; a forked child has none of its parent's."""
+        return self._pid == os.getpid()
 
     def submit(self, call: Callable[[], T], *, on_start: Callable[[], object]) -> Work[T]:
         """Have a thread make a call, in the current context.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple, cast
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
@@ -20,7 +18,6 @@ from text_lloom.errors import (
     PermanentError,
     TransientError,
 )
-from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.batches import (
     BATCH_PRICE,
     MOST_BYTES,
@@ -28,25 +25,16 @@ from text_lloom.llm.batches import (
     BatchEndpoint,
     BatchFile,
     BatchJob,
-    BatchLine,
     BatchStatus,
 )
-from text_lloom.llm.fit import fit_task
-from text_lloom.llm.posing import NO_SETTINGS, request_for, request_key
 from text_lloom.llm.providers.openai import OpenAIModel
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import check_allowed
 from text_lloom.llm.usage import Attempt
 from text_lloom.operators.batch_answers import BatchReader, KnownTexts, Reading, parsed_scores
-from text_lloom.operators.batch_book import (
-    Asked,
-    AskedConcept,
-    BatchBook,
-    BatchCost,
-    BatchRecord,
-    asker_of,
-    text_hash,
-)
+from text_lloom.operators.batch_book import BatchBook, BatchCost, BatchRecord
+from text_lloom.operators.batch_budget import BatchBudget, total_cost
+from text_lloom.operators.batch_questions import BatchQuestion, BatchQuestions
 from text_lloom.scores import ScoreTable
 from text_lloom.tasks import ScoreDocuments
 
@@ -106,22 +94,21 @@ class BatchScoring:
         self._model, self._book, self._run, self._say = model, book, run, say
         self._documents, self._concepts = documents, concepts
         self._most_requests, self._most_bytes = most_requests, most_bytes
-        self._settings = run.settings.get(_STEP, NO_SETTINGS)
-        self._asker = asker_of(model, self._settings)
         self._endpoint = BatchEndpoint(model, policy=run.policy, jitter=run.jitter)
+        self._questions = BatchQuestions(model, run, self._endpoint)
+        self._budget = BatchBudget(run, book)
         self._store = run.store if model.keeps_replies else None
         self._texts: KnownTexts | None = None
         self._under_way: dict[str, BatchRecord] = {}
         self.waiting: set[tuple[Hashable, str]] = set()
         """Pairs of document id and concept id that a batch under way asks about."""
-        for record in book.under_way(self._asker):
+        for record in book.under_way(self._questions.asker):
             pairs = self._known.pairs(record)
             if pairs:
                 self._under_way[record.job.file_id] = record
                 self.waiting |= pairs
         self._not_in_store: set[str] = set()
         self._answered: list[ScoreDocuments] = []
-        self._no_room: BudgetReached | None = None
         self._out_of_budget: BudgetReached | None = None
 
     async def score(
@@ -147,12 +134,12 @@ class BatchScoring:
             ModelError: When the provider refuses a batch or cannot be reached.
         """
         check_allowed(self._model)
-        template = self._settings.template
+        template = self._questions.settings.template
         if template is not None:
             tasks = [task.with_template(template) for task in tasks]
         for record in self._under_way.values():
             self._book.keep(record)
-            self._reserve(record)
+            self._budget.reserve(record)
         try:
             await self._send(tasks, table)
             await self._collect(table, wait=wait, longest=poll_seconds)
@@ -178,7 +165,7 @@ class BatchScoring:
             The batches with their new state.
         """
         jobs = []
-        own = {record.job.file_id: record for record in self._book.own(self._asker)}
+        own = {record.job.file_id: record for record in self._book.own(self._questions.asker)}
         for record in (self._under_way | own).values():
             job_id = record.job.id
             if not job_id:
@@ -194,7 +181,7 @@ class BatchScoring:
                 self._book.keep(record)
                 jobs.append(record.job)
             else:
-                self._settle(record, BatchCost())
+                self._budget.settle(record, BatchCost())
                 self._close(record, state)
                 jobs.append(record.job._replace(state=state))
         return jobs
@@ -208,20 +195,22 @@ class BatchScoring:
     # Sending
 
     async def _send(self, tasks: Sequence[ScoreDocuments], table: ScoreTable) -> None:
-        asked = await asyncio.to_thread(self._questions, tasks)
+        asked = await asyncio.to_thread(self._questions.gathered, tasks)
         questions = {q.key: q for q in asked if not self._answer_from_store(q, table)}
         due = list(questions.values())
         if due:
-            self._out_of_budget = self._no_room
+            self._out_of_budget = self._budget.no_room
         reserved: dict[str, BatchCost] = {}
         file = self._new_file()
         try:
             for at in range(0, len(due), _LINES_AT_ONCE):
                 if self._out_of_budget is not None:
                     break
-                for line, cost in await asyncio.to_thread(self._lines, due[at : at + _LINES_AT_ONCE]):
+                for line, cost in await asyncio.to_thread(
+                    self._questions.lines, due[at : at + _LINES_AT_ONCE]
+                ):
                     try:
-                        self._set_aside(cost)
+                        self._budget.set_aside(cost)
                     except BudgetReached as error:
                         self._out_of_budget = error
                         break
@@ -233,25 +222,9 @@ class BatchScoring:
             if len(file):
                 await self._send_file(file, questions, reserved)
         finally:
-            self._book_cost(_total(reserved.values()), BatchCost())
+            self._budget.book(total_cost(reserved.values()), BatchCost())
 
-    def _questions(self, tasks: Sequence[ScoreDocuments]) -> list[_Question]:
-        """Distinct prompts, in the order of the tasks."""
-        found: dict[str, _Question] = {}
-        cut: dict[Hashable, None] = {}
-        for task in tasks:
-            fitted = cast("ScoreDocuments", fit_task(task, self._model))
-            if fitted is not task:
-                cut |= dict.fromkeys(task.doc_ids)
-            key = request_key(self._model, self._request(fitted))
-            found.setdefault(key, _Question(key, fitted)).tasks.append(task)
-        if cut:
-            noted = self._run.cut.setdefault(_STEP, [])
-            known = set(noted)
-            noted.extend(doc_id for doc_id in cut if doc_id not in known)
-        return list(found.values())
-
-    def _answer_from_store(self, question: _Question, table: ScoreTable) -> bool:
+    def _answer_from_store(self, question: BatchQuestion, table: ScoreTable) -> bool:
         """Whether a reply from before answers the question."""
         kept = None if self._store is None else self._store.get(question.key)
         if kept is None:
@@ -268,34 +241,16 @@ class BatchScoring:
         self._run.ledger.add(Attempt(_STEP, self._model.label, time.time(), 0.0, 0, 0, 0.0, "cached"))
         return True
 
-    def _lines(self, questions: Sequence[_Question]) -> list[tuple[BatchLine, BatchCost]]:
-        """The requests, each with what it may cost if there is a budget."""
-        price, lines = self._model.cost, []
-        has_budget = self._run.budget is not None or self._run.token_budget is not None
-        for question in questions:
-            asked, cost = question.asked, BatchCost()
-            request = self._request(asked)
-            if has_budget:
-                in_tokens = self._model.count_tokens(request.text)
-                out_tokens = asked.expected_tokens * asked.answer_units()
-                usd = 0.0 if price is None else BATCH_PRICE * price.of(in_tokens, out_tokens)
-                cost = BatchCost(usd, in_tokens + out_tokens)
-            lines.append((self._endpoint.line(question.key, request), cost))
-        return lines
-
-    def _request(self, task: ScoreDocuments) -> ModelRequest:
-        return request_for(self._model, task, self._settings)
-
     def _new_file(self) -> BatchFile:
         return BatchFile(most_requests=self._most_requests, most_bytes=self._most_bytes)
 
     async def _send_file(
-        self, file: BatchFile, questions: dict[str, _Question], reserved: dict[str, BatchCost]
+        self, file: BatchFile, questions: dict[str, BatchQuestion], reserved: dict[str, BatchCost]
     ) -> None:
         """Send a file, and have it answered; takes over what is reserved for its requests."""
         file_id = await self._endpoint.upload(file.content)
-        expected = _total(reserved[key] for key in file.keys)
-        record = self._record(file_id, [questions[key] for key in file.keys], expected)
+        expected = total_cost(reserved[key] for key in file.keys)
+        record = self._questions.record(file_id, [questions[key] for key in file.keys], expected)
         # Written down before it is created: should this process end in between, the batch is looked for.
         self._book.keep(record)
         self._under_way[file_id] = record
@@ -306,29 +261,11 @@ class BatchScoring:
         try:
             status = await self._endpoint.create(file_id)
         except PermanentError:
-            self._settle(record, BatchCost())
+            self._budget.settle(record, BatchCost())
             self._close(record, "failed")
             raise
         self._book.keep(self._noted(record, status))
         self._say(f"Sent batch {status.id}: {len(file):,} requests to {self._model.label}, at half price.")
-
-    def _record(self, file_id: str, sent: Sequence[_Question], expected: BatchCost) -> BatchRecord:
-        positions: dict[str, int] = {}
-        concepts: list[AskedConcept] = []
-        requests: dict[str, tuple[Asked, ...]] = {}
-        for question in sent:
-            asked = []
-            for task in question.tasks:
-                for concept in task.concepts:
-                    if concept.id not in positions:
-                        positions[concept.id] = len(concepts)
-                        concepts.append(AskedConcept(concept.id, text_hash(concept.criteria)))
-                texts = tuple(text_hash(text) for text in task.texts)
-                asked.append(Asked(texts, tuple(positions[i] for i in task.concept_ids)))
-            requests[question.key] = tuple(dict.fromkeys(asked))
-        job = BatchJob("", file_id, self._model.name, time.time(), len(sent), "sent")
-        highlights = sent[0].asked.get_highlights
-        return BatchRecord(job, self._asker, highlights, tuple(concepts), requests, expected)
 
     # Fetching
 
@@ -466,55 +403,10 @@ class BatchScoring:
                 questions = record.requests[reading.key]
                 self._answered += [self._known.answered(record, asked) for asked in questions]
             self._run.failures.extend(reading.failures)
-        self._settle(record, spent)
+        self._budget.settle(record, spent)
         self._close(record, state)
 
-    # The budget, and small things
-
-    def _reserve(self, record: BatchRecord) -> None:
-        """Set aside what a batch will cost that another session has sent."""
-        file_id = record.job.file_id
-        if file_id in self._book.reserved:
-            return
-        try:
-            self._set_aside(record.expected)
-        except BudgetReached as error:
-            self._no_room = error
-        else:
-            self._book.reserved[file_id] = record.expected
-
-    def _settle(self, record: BatchRecord, spent: BatchCost) -> None:
-        reserved = self._book.reserved.pop(record.job.file_id, BatchCost())
-        if not reserved.tokens:
-            # Nothing was set aside for it, which says nothing about how good estimates are.
-            with contextlib.suppress(BudgetReached):
-                self._set_aside(spent)
-                reserved = spent
-        self._book_cost(reserved, spent)
-
-    def _set_aside(self, cost: BatchCost) -> None:
-        """Reserve a cost in all budgets.
-
-        Raises:
-            BudgetReached: When it would pass one of them; nothing is set aside then.
-        """
-        budget, token_budget = self._run.budget, self._run.token_budget
-        if budget is not None:
-            budget.reserve(cost.usd)
-        if token_budget is not None:
-            try:
-                token_budget.reserve(cost.tokens)
-            except BudgetReached:
-                if budget is not None:
-                    budget.settle(cost.usd, 0.0)
-                raise
-
-    def _book_cost(self, reserved: BatchCost, spent: BatchCost) -> None:
-        """Book what was spent in place of what was set aside for it."""
-        if self._run.budget is not None:
-            self._run.budget.settle(reserved.usd, spent.usd)
-        if self._run.token_budget is not None:
-            self._run.token_budget.settle(reserved.tokens, spent.tokens)
+    # Small things
 
     def _noted(self, record: BatchRecord, status: BatchStatus) -> BatchRecord:
         """The record with what the provider says about the batch."""
@@ -537,16 +429,3 @@ class BatchScoring:
             f"{first} {n:,} requests go on at the provider ({named}) and will be paid for. Fetch them with "
             f"`await l.score(mode='batch')`, also after a restart; stop them with `await l.cancel_batches()`."
         )
-
-
-@dataclass(slots=True)
-class _Question:
-    """Tasks with one prompt between them; `asked` is the first one, its texts perhaps cut."""
-
-    key: str
-    asked: ScoreDocuments
-    tasks: list[ScoreDocuments] = field(default_factory=list)
-
-
-def _total(costs: Iterable[BatchCost]) -> BatchCost:
-    return functools.reduce(BatchCost.plus, costs, BatchCost())

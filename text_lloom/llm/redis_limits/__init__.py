@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from text_lloom.errors import InputError, LloomError, PermanentError
+from text_lloom.errors import InputError, LloomError, ModelUnavailable
 from text_lloom.llm.limits import RateStatus, Window
 from text_lloom.llm.numeric import finite_number, whole_number
 from text_lloom.llm.redis_limits.book import Book, Start, length_of
@@ -140,7 +140,7 @@ class SharedLimiter:
 
         Raises:
             InputError: When the request is larger than a token limit, and so could never start.
-            PermanentError: When Redis refuses the user, or is away and `on_outage="fail"`.
+            ModelUnavailable: When Redis refuses the user, or is away and `on_outage="fail"`.
         """
         for window in self.windows:
             if window.unit == "tokens" and tokens > window.amount:
@@ -153,7 +153,7 @@ class SharedLimiter:
             raise LloomError("This rate limiter was closed.")
         loop = asyncio.get_running_loop()
         if self._service.outage and self._on_outage == "fail" and self._service.probing is not None:
-            raise PermanentError(self._service.outage)
+            raise ModelUnavailable(self._service.outage)
         waiter = self._queue.newcomer(tokens)
         for tries_left in reversed(range(_STALE_TRIES)):
             if self._queue.enter(waiter):

@@ -7,7 +7,7 @@ import math
 import random
 from typing import Literal
 
-from text_lloom.errors import PermanentError
+from text_lloom.errors import ModelUnavailable
 from text_lloom.llm.redis_limits.book import Book, Start
 from text_lloom.llm.redis_limits.connection import CHUNK, Line
 from text_lloom.llm.redis_limits.script import Reply
@@ -143,7 +143,7 @@ class Service:
                 self._book.dropped.clear()
                 self._book.pause_is_news = False
                 self._queue.fail_all(
-                    PermanentError(f"Redis at {self._line.place} refuses this user: {error}")
+                    ModelUnavailable(f"Redis at {self._line.place} refuses this user: {error}")
                 )
                 return
             except (RedisError, OSError) as error:
@@ -154,7 +154,7 @@ class Service:
                         f"{self.outage}, and the rate limit is shared through it. Start it, or keep the "
                         f"limit in each process meanwhile with on_outage='local'."
                     )
-                    self._queue.fail_all(PermanentError(self.outage))
+                    self._queue.fail_all(ModelUnavailable(self.outage))
                     return
                 if not was_away:
                     self.warning = (
