@@ -96,11 +96,11 @@ class EmptyCorpus(InputError):
 class UnknownName(InputError):
     """An unknown step, parameter, concept id or keyword."""
 
-    def __init__(self, name: object, known: Iterable[object], *, what: str) -> None:
+    def __init__(self, name: object, known: Iterable[object], *, what: str, advice: str = "") -> None:
+        """`advice` is a sentence to say in place of the nearest known name."""
         names = [str(k) for k in known]
-        super().__init__(
-            f"Unknown {what} {str(name)!r}. {_did_you_mean(str(name), names)}Known: {_listed(names)}."
-        )
+        said = advice or _did_you_mean(str(name), names)
+        super().__init__(f"Unknown {what} {str(name)!r}. {said}Known: {_listed(names, limit=30)}.")
 
 
 class PromptError(InputError):

@@ -56,6 +56,7 @@ class Provider:
             name of the model; `None` if it has none.
         embed: The same for its embedding models.
         example: Name of a model of its, for documentation and error messages.
+        embed_example: Name of an embedding model of its, where it has chat models, too.
         packages: Packages that must be installed, as they are imported.
         extra: The extra of this package that installs them.
         keys: Environment variables with its key; one of them is enough. Empty if it needs none.
@@ -72,6 +73,7 @@ class Provider:
     model: str | None = None
     embed: str | None = None
     example: str = ""
+    embed_example: str = ""
     packages: tuple[str, ...] = ()
     extra: str | None = None
     keys: tuple[str, ...] = ()
@@ -96,7 +98,11 @@ class Provider:
     @property
     def missing_keys(self) -> tuple[str, ...]:
         """The variables of which one must be set, empty if one is or none is needed."""
-        return () if any(os.environ.get(key) for key in self.keys) else self.keys
+        return () if any(os.environ.get(key, "").strip() for key in self.keys) else self.keys
+
+    def example_of(self, kind: Literal["chat", "embeddings"]) -> str:
+        """Name of a model of that kind, `""` if none is known."""
+        return self.example if kind == "chat" or self.model is None else self.embed_example
 
     def maker(self, where: str) -> Callable[..., Any]:
         """What `model` or `embed` names."""

@@ -78,4 +78,4 @@ def _mark(can: bool) -> str:
 
 
 def _is_set(key: str) -> bool:
-    return bool(os.environ.get(key))
+    return bool(os.environ.get(key, "").strip())
