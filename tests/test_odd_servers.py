@@ -17,6 +17,7 @@ from text_lloom.errors import (
     RateLimited,
     StepFailed,
     TransientError,
+    UnknownName,
 )
 from text_lloom.llm import OpenAIEmbedModel, OpenAIModel, RetryPolicy
 from text_lloom.llm.embedding import embed_all
@@ -364,6 +365,15 @@ async def test_a_batch_that_is_too_large_for_the_server_is_halved(server: Script
     server.reply = reply
     assert await embedded(server, [*TEXTS, "tickets", "rain"]) == [10.0, 11.0, 5.0, 7.0, 4.0]
     assert [len(body["input"]) for body in server.bodies] == [5, 2, 3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("dimension", "dimensions"), ("base_uri", "base_url"), ("batchsize", "batch_size")]
+)
+def test_an_argument_that_is_misspelt_is_not_passed_on(name: str, meant: str) -> None:
+    with pytest.raises(UnknownName, match=f"Did you mean '{meant}'"):
+        OpenAIEmbedModel("vectors-1", "sk-some-key", **{name: 3})
+    assert OpenAIEmbedModel("vectors-1", "sk-some-key", input_type="x", late_chunking=True).args
 
 
 async def test_a_text_that_is_too_long_says_how_to_have_it_cut(server: ScriptedServer) -> None:
