@@ -91,6 +91,7 @@ def test_capitals_and_underscores_do_not_matter() -> None:
     assert model_from("hf_endpoint:some/model").label == "some/model"
     assert isinstance(model_from("Local"), LocalModel)
     shown = CliRunner().invoke(app, ["run", "no.csv", "--model", "OpenAI:gpt", "--base-url", "http://h/v1"])
+    assert "Unknown provider" not in shown.output
     assert "--base-url needs" not in shown.output
 
 
@@ -111,6 +112,12 @@ def test_a_blank_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROQ_API_KEY", " ")
     groq = next(provider for provider in PROVIDERS if provider.prefix == "groq")
     assert availability_of(groq) == (False, "needs GROQ_API_KEY")
+
+
+def test_the_server_that_the_environment_names_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "gpu-box:11434")
+    ollama = next(provider for provider in PROVIDERS if provider.prefix == "ollama")
+    assert availability_of(ollama) == (True, "ready: if its server runs at gpu-box:11434")
 
 
 def test_a_provider_without_embeddings_is_no_cluster_model(comments: pd.DataFrame) -> None:

@@ -148,6 +148,23 @@ def test_a_type_that_holds_itself_is_an_object_at_the_top() -> None:
     assert schema["$defs"]["Place"]["required"] == ["name", "parts"]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "invalid temperature: only 1 is allowed for this model",
+        "`temperature` may only be set to 1 when thinking is enabled.",
+        "This model only supports temperature=1",
+    ],
+)
+async def test_a_temperature_that_nobody_asked_for_is_left_out_in_whatever_words_it_is_refused(
+    server: ScriptedServer, message: str
+) -> None:
+    server.reply = lambda body: refused(message) if "temperature" in body else completion("Late.")
+    assert (await ask(model(server))).text == "Late."
+    with pytest.raises(PermanentError, match="temperature"):
+        await ask(model(server), temperature=0.7)
+
+
 # --- pieces --------------------------------------------------------------------------------------------
 
 

@@ -35,6 +35,7 @@ def _compatible(
         embed_example=embed_example,
         keys=() if kind.own else kind.key_variables,
         server=kind.url if kind.own else None,
+        server_variable=kind.url_variable or "",
         needs_name=needs_name,
         note=note,
     )
@@ -79,7 +80,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     _compatible(
         "azure",
         "my-deployment",
-        note="the name is that of the deployment; its address is in AZURE_OPENAI_ENDPOINT",
+        note="the name is that of the deployment; its address is in AZURE_OPENAI_ENDPOINT or name@https://…",
     ),
     _compatible("groq", "llama-3.3-70b-versatile", embeddings=False),
     _compatible("mistral", "mistral-small-latest", embed_example="mistral-embed"),
@@ -90,7 +91,12 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     _compatible("deepseek", "deepseek-chat", structured="JSON mode", embeddings=False),
     _compatible("fireworks", "accounts/fireworks/models/llama-v3p3-70b-instruct"),
     _compatible("xai", "grok-4-fast", embeddings=False),
-    _compatible("anyscale", "my-model@https://my-service.anyscale.com/v1", embeddings=False),
+    _compatible(
+        "anyscale",
+        "my-model@https://my-service.anyscale.com/v1",
+        embeddings=False,
+        note="with its address: name@https://my-service.anyscale.com/v1",
+    ),
     _compatible("ollama", "llama3.2", embed_example="nomic-embed-text"),
     _compatible("vllm", "meta-llama/Llama-3.1-8B-Instruct", structured="constrained"),
     _compatible("llamacpp_server", "default", prefix="llamacpp-server", needs_name=False),

@@ -61,6 +61,7 @@ class Provider:
         extra: The extra of this package that installs them.
         keys: Environment variables with its key; one of them is enough. Empty if it needs none.
         server: Address of the local server that it expects, if any.
+        server_variable: Environment variable that names another one.
         needs_name: A string must name the model.
         options: Further arguments for `model` and `embed`.
         names: Names of its models, if there are no others.
@@ -78,6 +79,7 @@ class Provider:
     extra: str | None = None
     keys: tuple[str, ...] = ()
     server: str | None = None
+    server_variable: str = ""
     needs_name: bool = True
     options: Mapping[str, object] = field(default_factory=dict)
     names: tuple[str, ...] = ()
