@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from tests.wire_servers.scripted import Events, Page, Said, ScriptedServer, completion, piece, scripted
 from text_lloom.errors import (
     BadAnswer,
+    CallbackFailed,
     ModelNotFound,
     PermanentError,
     RateLimited,
@@ -193,6 +194,19 @@ async def test_a_model_that_may_not_stream_is_asked_for_the_whole(server: Script
     for _ in range(2):
         assert (await ask(asked, on_chunk=pieces.append)).text == "Late."
     assert (pieces, [body.get("stream") for body in server.bodies]) == (["Late."] * 2, [True, None, None])
+
+
+@pytest.mark.parametrize("said", ["stream is closed", "response_format", "temperature is unsupported"])
+async def test_what_a_callback_complains_of_is_not_laid_on_the_server(
+    server: ScriptedServer, said: str
+) -> None:
+    def fails(_: str) -> None:
+        raise ValueError(said)
+
+    server.reply = lambda _: Events([piece('{"name": "Mill Lane", "parts": []}', "stop")])
+    with pytest.raises(CallbackFailed, match=said):
+        await ask(model(server), Place, on_chunk=fails)
+    assert len(server.bodies) == 1, "it is paid for once"
 
 
 async def test_events_that_say_nothing_are_passed_over(server: ScriptedServer) -> None:
