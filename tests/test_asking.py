@@ -234,6 +234,14 @@ async def test_prompts_that_cannot_be_used_are_refused(
     assert model.requests == []
 
 
+def test_a_field_that_is_misspelt_is_told_from_other_words_in_braces(buses: pd.DataFrame) -> None:
+    l = session_with(buses, "local")  # noqa: E741
+    prompt = "{ex} {n_bullets} {n_words} {seeding_phrase} {answer_from}"
+    with pytest.raises(UnknownName, match="Did you mean 'answer_form'"):
+        l.validate_prompt("distill_summarize", prompt)
+    l.validate_prompt("distill_summarize", prompt.replace("{answer_from}", '{"bullets": [{first}]}'))
+
+
 def test_every_operator_shows_a_prompt_that_is_valid(buses: pd.DataFrame) -> None:
     l = session_with(buses, "local")  # noqa: E741
     steps = list(dict.fromkeys(l.params_info()["operator"])) or []

@@ -296,6 +296,11 @@ WRONG: list[tuple[str, Callable[[list[str]], Reply], str]] = [
         "classes= names 3 classes, but the model gave 2 values",
     ),
     (
+        "an index beyond the classes",
+        lambda texts: outputs(output("l", [1], "INT64", [7])),
+        "has the class 7, but classes= names 3, 0 to 2",
+    ),
+    (
         "no numbers",
         lambda texts: outputs(output("p", [1, 3], "FP32", [["a", "b", "c"]])),
         "datatype FP32, but holds 'a'",
@@ -337,7 +342,16 @@ WRONG: list[tuple[str, Callable[[list[str]], Reply], str]] = [
         "has not loaded it",
     ),
     ("an empty 200", lambda texts: Reply(200, b""), "sent no JSON"),
-    ("a web page", lambda texts: Reply(200, b"<html>Sign in</html>", "text/html"), "sent no JSON"),
+    (
+        "a web page",
+        lambda texts: Reply(200, b"<html>Sign in</html>", "text/html"),
+        r"sent no JSON but '<html>Sign in</html>'. Is http.* the address of an inference server",
+    ),
+    (
+        "another kind of server",
+        lambda texts: Reply(404, b"404 page not found", "text/plain"),
+        r"If the name is right, the address http.* may not be",
+    ),
     ("no rights", lambda texts: Reply(403, b"RBAC: access denied", "text/plain"), "refused"),
 ]
 
@@ -547,6 +561,13 @@ def test_arguments_that_cannot_be_used(change: dict[str, Any], message: str) -> 
     with pytest.raises(InputError, match=message) as caught:
         InferenceProtocolModel(**arguments)
     assert "secret-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", ["", "/", "/v2", "/v2/models/topics/infer"])
+async def test_the_address_of_an_endpoint_is_understood(server: InferenceServer, ending: str) -> None:
+    model = InferenceProtocolModel(f"{server.url}{ending}", "topics", ["Late buses"])
+    await model.ready()
+    assert repr(model).startswith(f"InferenceProtocolModel({server.url!r}")
 
 
 async def test_a_concept_without_a_class_is_refused_before_anything_is_sent(server: InferenceServer) -> None:

@@ -6,12 +6,13 @@ import asyncio
 import enum
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 
 import text_lloom.workbench as wb
 from text_lloom.errors import BudgetReached, InputError, LloomError, PromptError, UnknownName
@@ -195,6 +196,36 @@ async def test_answers_of_every_shape_are_plain_in_the_table(comments: pd.DataFr
     assert found.loc[0, "counts"] == {"against": 2}
     assert found.loc[0, "pair"] == ["for", 1]
     json.dumps(found.loc[0, ["moods", "tags", "counts", "pair"]].tolist())
+
+
+@dataclass
+class Named:
+    stance: Stance
+    places: list[Stance]
+
+
+class Subjects(RootModel[list[Literal["buses", "bikes"]]]):
+    """Which subjects are named?"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "cell"),
+    [
+        pytest.param((Subjects,), {"answer": ["bikes"]}, ["bikes"], id="one-value"),
+        pytest.param(
+            ("Who?", Named),
+            {"stance": "for", "places": ["against"]},
+            {"stance": "for", "places": ["against"]},
+            id="dataclass",
+        ),
+    ],
+)
+async def test_an_answer_that_is_no_record_stands_in_one_cell(
+    comments: pd.DataFrame, arguments: tuple[Any, ...], said: object, cell: object
+) -> None:
+    found = await opened(comments, FunctionModel(lambda _: said)).map(*arguments)
+    assert found is not None
+    assert found["answer"].tolist() == [cell] * 12
 
 
 async def test_a_list_of_models_answers_in_order_and_leaves_the_local_engine_out(

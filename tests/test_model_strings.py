@@ -53,6 +53,73 @@ def test_unknown_providers_are_refused_with_the_nearest(comments: pd.DataFrame, 
     assert "score_model" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("spec", "meant"),
+    [
+        ("gpt-5-mini", "openai:gpt-5-mini"),
+        ("claude-sonnet-4-5", "anthropic:claude-sonnet-4-5"),
+        ("openai/gpt-4o", "openai:gpt-4o"),
+        ("google:gemini-2.5-flash", "gemini:gemini-2.5-flash"),
+        ("bedrock:anthropic.claude-3-haiku", "any:bedrock:anthropic.claude-3-haiku"),
+        ("my-model", "openai:gpt-4o-mini"),
+        ("", "openai:gpt-4o-mini"),
+    ],
+)
+def test_what_to_write_instead_is_said(spec: str, meant: str) -> None:
+    with pytest.raises(UnknownName, match=f"such as '{meant}'|Write '{meant}'"):
+        model_from(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "meant"),
+    [
+        ("all-MiniLM-L6-v2", "Write 'st:all-MiniLM-L6-v2'"),
+        ("sentence-transformers:all-MiniLM-L6-v2", "Write 'st:all-MiniLM-L6-v2'"),
+        ("tfidf", "Write 'sparse'"),
+        ("gemini", "such as 'gemini:gemini-embedding-001'"),
+        ("mistral", "such as 'mistral:mistral-embed'"),
+        ("claude-sonnet-4-5", "such as 'openai:text-embedding-3-small'"),
+    ],
+)
+def test_what_to_write_for_vectors_names_a_model_that_gives_them(spec: str, meant: str) -> None:
+    with pytest.raises(InputError, match=meant):
+        embedder_from(spec)
+
+
+def test_capitals_and_underscores_do_not_matter() -> None:
+    assert model_from("OpenAI:gpt-4o-mini").label == "gpt-4o-mini"
+    assert model_from("hf_endpoint:some/model").label == "some/model"
+    assert isinstance(model_from("Local"), LocalModel)
+    shown = CliRunner().invoke(app, ["run", "no.csv", "--model", "OpenAI:gpt", "--base-url", "http://h/v1"])
+    assert "Unknown provider" not in shown.output
+    assert "--base-url needs" not in shown.output
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("local:gpt-4o", "Write 'local'"),
+        ("vllm:llama@gpu-box:8000/v1", "without its http://"),
+        ("inference-protocol:toxicity", r"InferenceProtocolModel\(url, name, labels=…\)"),
+    ],
+)
+def test_a_string_that_would_be_misread_is_refused(spec: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        model_from(spec)
+
+
+def test_a_blank_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", " ")
+    groq = next(provider for provider in PROVIDERS if provider.prefix == "groq")
+    assert availability_of(groq) == (False, "needs GROQ_API_KEY")
+
+
+def test_the_server_that_the_environment_names_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "gpu-box:11434")
+    ollama = next(provider for provider in PROVIDERS if provider.prefix == "ollama")
+    assert availability_of(ollama) == (True, "ready: if its server runs at gpu-box:11434")
+
+
 def test_a_provider_without_embeddings_is_no_cluster_model(comments: pd.DataFrame) -> None:
     chat_only = [provider for provider in PROVIDERS if provider.embed is None]
     assert chat_only

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from tests.wire_servers.scripted import Page, Said, ScriptedServer, scripted
-from text_lloom.errors import InputError, PermanentError, TransientError
-from text_lloom.llm import AnthropicModel, GeminiModel, RetryPolicy
+from text_lloom.errors import BadAnswer, InputError, PermanentError, TransientError
+from text_lloom.llm import AnthropicModel, GeminiEmbedModel, GeminiModel, RetryPolicy
 
 QUICK = RetryPolicy(attempts=2, rate_limited=1, base=0.001, longest=0.002)
 
@@ -87,6 +87,34 @@ def test_white_space_around_a_key_is_no_part_of_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("GEMINI_API_KEY", "  ")
     monkeypatch.setenv("GOOGLE_API_KEY", "google-key\n")
     assert GeminiModel("m").api_key == "google-key"
+
+
+async def test_a_schema_that_google_refuses_leaves_the_others_strict(server: ScriptedServer) -> None:
+    pytest.importorskip("google.genai")
+    model = GeminiModel("gemini-2.5-flash", "some-key", server.url, cost=0)
+
+    def reply(body: dict[str, Any]) -> Said:
+        schema = body["generationConfig"].get("responseJsonSchema", {})
+        if "long" in str(schema):
+            error = "The specified schema produces a constraint that has too many states for serving."
+            return (400, {"error": {"code": 400, "message": error, "status": "INVALID_ARGUMENT"}})
+        text = '{"answer": "yes"}'
+        return {"candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": "STOP"}]}
+
+    server.reply = reply
+    for wanted in (Literal["yes", "long"], Literal["yes", "no"], Literal["yes", "long"]):
+        assert (await model.call("Is a bus late?", wanted, cache=False, retry=QUICK)).parsed == "yes"
+    strict = ["responseJsonSchema" in body["generationConfig"] for body in server.bodies]
+    assert strict == [True, False, True, False]
+
+
+async def test_vectors_of_google_are_as_many_as_the_texts(server: ScriptedServer) -> None:
+    pytest.importorskip("google.genai")
+    embedder = GeminiEmbedModel("gemini-embedding-001", "some-key", server.url, cost=0)
+    for said, told in (({}, "0 vectors for 2"), ({"embeddings": [{"values": [1.0]}]}, "1 vectors for 2")):
+        server.reply = lambda _, said=said: said
+        with pytest.raises(BadAnswer, match=told):
+            await embedder.embed_batch(["a late bus", "fares"])
 
 
 async def test_each_candidate_has_its_own_end(server: ScriptedServer) -> None:

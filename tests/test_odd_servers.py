@@ -12,11 +12,13 @@ from pydantic import BaseModel, Field
 from tests.wire_servers.scripted import Events, Page, Said, ScriptedServer, completion, piece, scripted
 from text_lloom.errors import (
     BadAnswer,
+    CallbackFailed,
     ModelNotFound,
     PermanentError,
     RateLimited,
     StepFailed,
     TransientError,
+    UnknownName,
 )
 from text_lloom.llm import OpenAIEmbedModel, OpenAIModel, RetryPolicy
 from text_lloom.llm.embedding import embed_all
@@ -147,6 +149,23 @@ def test_a_type_that_holds_itself_is_an_object_at_the_top() -> None:
     assert schema["$defs"]["Place"]["required"] == ["name", "parts"]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "invalid temperature: only 1 is allowed for this model",
+        "`temperature` may only be set to 1 when thinking is enabled.",
+        "This model only supports temperature=1",
+    ],
+)
+async def test_a_temperature_that_nobody_asked_for_is_left_out_in_whatever_words_it_is_refused(
+    server: ScriptedServer, message: str
+) -> None:
+    server.reply = lambda body: refused(message) if "temperature" in body else completion("Late.")
+    assert (await ask(model(server))).text == "Late."
+    with pytest.raises(PermanentError, match="temperature"):
+        await ask(model(server), temperature=0.7)
+
+
 # --- pieces --------------------------------------------------------------------------------------------
 
 
@@ -175,6 +194,19 @@ async def test_a_model_that_may_not_stream_is_asked_for_the_whole(server: Script
     for _ in range(2):
         assert (await ask(asked, on_chunk=pieces.append)).text == "Late."
     assert (pieces, [body.get("stream") for body in server.bodies]) == (["Late."] * 2, [True, None, None])
+
+
+@pytest.mark.parametrize("said", ["stream is closed", "response_format", "temperature is unsupported"])
+async def test_what_a_callback_complains_of_is_not_laid_on_the_server(
+    server: ScriptedServer, said: str
+) -> None:
+    def fails(_: str) -> None:
+        raise ValueError(said)
+
+    server.reply = lambda _: Events([piece('{"name": "Mill Lane", "parts": []}', "stop")])
+    with pytest.raises(CallbackFailed, match=said):
+        await ask(model(server), Place, on_chunk=fails)
+    assert len(server.bodies) == 1, "it is paid for once"
 
 
 async def test_events_that_say_nothing_are_passed_over(server: ScriptedServer) -> None:
@@ -364,6 +396,15 @@ async def test_a_batch_that_is_too_large_for_the_server_is_halved(server: Script
     server.reply = reply
     assert await embedded(server, [*TEXTS, "tickets", "rain"]) == [10.0, 11.0, 5.0, 7.0, 4.0]
     assert [len(body["input"]) for body in server.bodies] == [5, 2, 3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("dimension", "dimensions"), ("base_uri", "base_url"), ("batchsize", "batch_size")]
+)
+def test_an_argument_that_is_misspelt_is_not_passed_on(name: str, meant: str) -> None:
+    with pytest.raises(UnknownName, match=f"Did you mean '{meant}'"):
+        OpenAIEmbedModel("vectors-1", "sk-some-key", **{name: 3})
+    assert OpenAIEmbedModel("vectors-1", "sk-some-key", input_type="x", late_chunking=True).args
 
 
 async def test_a_text_that_is_too_long_says_how_to_have_it_cut(server: ScriptedServer) -> None:

@@ -17,7 +17,8 @@ LloomError
 │   │   ├── AuthenticationFailed     401, 403
 │   │   ├── ModelNotFound            404
 │   │   ├── ContextOverflow          the prompt is longer than the model's context window
-│   │   └── AnswerRefused            content policy, or the model declined
+│   │   ├── AnswerRefused            content policy, or the model declined
+│   │   └── CallbackFailed           the user's function that is told of each piece of a reply
 │   ├── FormRefused                  the service does not take the form of a request; it is asked in another
 │   └── BadAnswer                    a reply that does not follow the answer schema
 ├── StepFailed                       no request of a step could be answered
@@ -36,6 +37,7 @@ __all__ = [
     "AuthenticationFailed",
     "BadAnswer",
     "BudgetReached",
+    "CallbackFailed",
     "ColumnNotFound",
     "ContextOverflow",
     "DuplicateIds",
@@ -96,11 +98,11 @@ class EmptyCorpus(InputError):
 class UnknownName(InputError):
     """An unknown step, parameter, concept id or keyword."""
 
-    def __init__(self, name: object, known: Iterable[object], *, what: str) -> None:
+    def __init__(self, name: object, known: Iterable[object], *, what: str, advice: str = "") -> None:
+        """`advice` is a sentence to say in place of the nearest known name."""
         names = [str(k) for k in known]
-        super().__init__(
-            f"Unknown {what} {str(name)!r}. {_did_you_mean(str(name), names)}Known: {_listed(names)}."
-        )
+        said = advice or _did_you_mean(str(name), names)
+        super().__init__(f"Unknown {what} {str(name)!r}. {said}Known: {_listed(names, limit=30)}.")
 
 
 class PromptError(InputError):
@@ -180,6 +182,10 @@ class AnswerRefused(PermanentError):
     ) -> None:
         super().__init__(message)
         self.in_tokens, self.out_tokens, self.usd = in_tokens, out_tokens, usd
+
+
+class CallbackFailed(PermanentError):
+    """The user's function that is told of each piece of a reply failed."""
 
 
 class FormRefused(ModelError):

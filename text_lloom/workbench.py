@@ -281,7 +281,7 @@ class lloom(Viewing):
 
         Raises:
             PromptError: When it lacks a required field.
-            UnknownName: When the step has no custom prompt.
+            UnknownName: When the step has no custom prompt, or a field is misspelt.
         """
         check_prompt(step_name, prompt)
 

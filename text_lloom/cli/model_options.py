@@ -72,6 +72,7 @@ def _checked_spec(option: str, spec: str) -> str:
     if ":" not in spec and prefix != "local":
         raise InputError(f"{option} {spec}: expected 'local' or '<provider>:<name>', such as openai:{spec}.")
     provider = provider_of(prefix, role=option, kind="chat" if option == "--model" else "embeddings")
+    prefix = provider.prefix
     if not name and prefix != "local" and provider.needs_name | (prefix == "openai"):
         raise InputError(f"{option} {spec}: write {prefix}:<name>, such as {prefix}:{provider.example}.")
     return prefix

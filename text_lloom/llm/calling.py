@@ -13,10 +13,10 @@ from typing import TypeAlias
 from text_lloom.errors import (
     BadAnswer,
     BudgetReached,
+    CallbackFailed,
     LloomError,
     ModelSetupError,
     ModelUnavailable,
-    PermanentError,
 )
 from text_lloom.llm.asked import Message, ModelRequest
 from text_lloom.llm.course import Course, first_error
@@ -267,6 +267,6 @@ def _safe(on_chunk: Callable[[str], object]) -> Callable[[str], object]:
         try:
             on_chunk(piece)
         except Exception as error:
-            raise PermanentError(f"on_chunk failed with {type(error).__name__}: {error}.") from error
+            raise CallbackFailed(f"on_chunk failed with {type(error).__name__}: {error}.") from error
 
     return told

@@ -138,6 +138,11 @@ def _from_numbers(row: Sequence[float], wanted: Wanted) -> list[float]:
 def _from_integers(row: Sequence[Scalar], wanted: Wanted, name: str) -> list[float]:
     values = [int(value) for value in row]
     if len(values) == 1:
+        if wanted.classes and not 0 <= values[0] < len(wanted.classes):
+            raise PermanentError(
+                f"Output {name!r} has the class {values[0]}, but classes= names {len(wanted.classes)}, 0 to "
+                f"{len(wanted.classes) - 1}. Give the names of all classes, in their order."
+            )
         return [float(values[0] == wanted.position(column, None)) for column in wanted.columns]
     if any(value not in (0, 1) for value in values):
         raise PermanentError(

@@ -87,11 +87,17 @@ class HttpError(Exception):
 
 
 class NoJson(ValueError):
-    """A reply that should be JSON and is something else, such as the page of a web site."""
+    """A reply that should be JSON and is something else, such as the page of a web site.
+
+    Attributes:
+        shown: How the reply begins.
+    """
 
     def __init__(self, url: object, received: bytes) -> None:
-        shown = " ".join(received.decode("utf-8", "replace").split())[:100]
-        super().__init__(f"{url} sent {shown!r} where JSON was expected, so this may be the wrong address")
+        self.shown = " ".join(received.decode("utf-8", "replace").split())[:100]
+        super().__init__(
+            f"{url} sent {self.shown!r} where JSON was expected, so this may be the wrong address"
+        )
 
 
 class JsonClient:

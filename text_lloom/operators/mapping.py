@@ -5,10 +5,10 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from text_lloom.corpus import Corpus
 from text_lloom.errors import InputError, PromptError, UnknownName
@@ -86,6 +86,7 @@ def question_of(
         )
     form = form_of(schema, regex=regex)
     is_record = isinstance(schema, type) and issubclass(schema, BaseModel)
+    is_record = is_record and not issubclass(schema, RootModel)  # type: ignore[arg-type]
     columns = tuple(schema.model_fields) if is_record else (_ONE_COLUMN,)  # type: ignore[attr-defined]
     names = [str(column) for column in frame_columns]
     return Question(text, form, columns, is_record, _template(prompt, names, has_form=form is not None))
@@ -192,6 +193,8 @@ def _plain(value: object) -> object:
     """A value as it stands in a table: an enumeration's value, a model's fields by name, a list for a set."""
     if isinstance(value, BaseModel):
         return _plain(value.model_dump())
+    if is_dataclass(value) and not isinstance(value, type):
+        return {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, (list, tuple)):

@@ -7,12 +7,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
-from text_lloom.errors import BadAnswer, PromptError
+from text_lloom.errors import BadAnswer, PromptError, UnknownName
 from text_lloom.quotes import encodable
 
 __all__ = [
@@ -32,6 +33,8 @@ Answer = TypeVar("Answer")
 _FIELD = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}")
 _FENCE = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 _LABEL = re.compile(r"\d+")
+_NEARLY = 0.8
+"""How alike a name in braces is to a field that it must have been meant for (1 for the same)."""
 CUT_OFF = "The answer was cut off before its end: it must be briefer, or max_tokens= larger."
 
 
@@ -73,6 +76,7 @@ class Template:
 
         Raises:
             PromptError: When the text lacks a required field; names it and all required fields.
+            UnknownName: When a name in braces is no field, but nearly one that the text leaves out.
         """
         found = self.names_in(text)
         missing = [name for name in self.required if name not in found]
@@ -83,6 +87,10 @@ class Template:
                 f"{', '.join(f'{{{name}}}' for name in self.required)}; "
                 f"see show_prompt({step!r}) for the default prompt."
             )
+        unused = [name for name in self.fields if name not in found]
+        for name in found:
+            if name not in self.fields and get_close_matches(name, unused, n=1, cutoff=_NEARLY):
+                raise UnknownName(name, self.fields, what=f"field of the prompt for {step!r}:")
         return Template(text, self.fields, self.required)
 
 

@@ -21,7 +21,7 @@ _WRAPPER = "answer"
 _MOST_PROBLEMS = 5
 _LONGEST = 120
 _SAYS_SOMETHING = frozenset(
-    {"$ref", "additionalProperties", "allOf", "anyOf", "const", "enum", "format", "if", "items", "maxItems"}
+    {"$ref", "additionalProperties", "allOf", "anyOf", "const", "enum", "if", "items", "maxItems"}
     | {"maxLength", "maximum", "minItems", "minLength", "minimum", "not", "oneOf", "pattern", "prefixItems"}
     | {"patternProperties", "properties", "required", "type"}
 )

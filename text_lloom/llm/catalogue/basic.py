@@ -25,6 +25,7 @@ PROVIDERS: Final = (
         model="text_lloom.llm.providers.openai:OpenAIModel",
         embed="text_lloom.llm.providers.openai_embed:OpenAIEmbedModel",
         example="gpt-4o-mini",
+        embed_example="text-embedding-3-small",
         keys=("OPENAI_API_KEY",),
         needs_name=False,
     ),

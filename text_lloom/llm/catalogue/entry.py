@@ -56,10 +56,12 @@ class Provider:
             name of the model; `None` if it has none.
         embed: The same for its embedding models.
         example: Name of a model of its, for documentation and error messages.
+        embed_example: Name of an embedding model of its, where it has chat models, too.
         packages: Packages that must be installed, as they are imported.
         extra: The extra of this package that installs them.
         keys: Environment variables with its key; one of them is enough. Empty if it needs none.
         server: Address of the local server that it expects, if any.
+        server_variable: Environment variable that names another one.
         needs_name: A string must name the model.
         options: Further arguments for `model` and `embed`.
         names: Names of its models, if there are no others.
@@ -72,10 +74,12 @@ class Provider:
     model: str | None = None
     embed: str | None = None
     example: str = ""
+    embed_example: str = ""
     packages: tuple[str, ...] = ()
     extra: str | None = None
     keys: tuple[str, ...] = ()
     server: str | None = None
+    server_variable: str = ""
     needs_name: bool = True
     options: Mapping[str, object] = field(default_factory=dict)
     names: tuple[str, ...] = ()
@@ -96,7 +100,11 @@ class Provider:
     @property
     def missing_keys(self) -> tuple[str, ...]:
         """The variables of which one must be set, empty if one is or none is needed."""
-        return () if any(os.environ.get(key) for key in self.keys) else self.keys
+        return () if any(os.environ.get(key, "").strip() for key in self.keys) else self.keys
+
+    def example_of(self, kind: Literal["chat", "embeddings"]) -> str:
+        """Name of a model of that kind, `""` if none is known."""
+        return self.example if kind == "chat" or self.model is None else self.embed_example
 
     def maker(self, where: str) -> Callable[..., Any]:
         """What `model` or `embed` names."""

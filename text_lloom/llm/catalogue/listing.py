@@ -38,7 +38,8 @@ def availability_of(provider: Provider) -> Availability:
     if provider.keys:
         found.append(f"{next(key for key in provider.keys if _is_set(key))} is set")
     if provider.server is not None:
-        found.append(f"if its server runs at {provider.server}")
+        elsewhere = os.environ.get(provider.server_variable, "").strip()
+        found.append(f"if its server runs at {elsewhere or provider.server}")
     if provider.note:
         found.append(provider.note)
     return Availability(True, f"ready: {'; '.join(found)}" if found else "ready")
@@ -78,4 +79,4 @@ def _mark(can: bool) -> str:
 
 
 def _is_set(key: str) -> bool:
-    return bool(os.environ.get(key))
+    return bool(os.environ.get(key, "").strip())

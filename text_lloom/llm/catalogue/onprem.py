@@ -18,6 +18,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
         model=f"{_ROOM}.transformers:TransformersModel",
         embed=f"{_ROOM}.hidden_states:TransformersEmbedModel",
         example="Qwen/Qwen3-4B-Instruct-2507",
+        embed_example="intfloat/e5-small-v2",
         packages=("torch", "transformers"),
         extra="transformers",
         note="in this process; a folder or an id on the hub",

@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 _NO_KEY: Final = "EMPTY"
+_NO_SCHEME: Final = re.compile(r"@(?:[\w.-]+:\d+(?:/|\Z)|https?:/*\Z)")
 _ENDPOINT: Final = re.compile(r"(?<=\w)/(?:chat/completions|completions|responses|embeddings)\Z")
 """What people copy with an address, and we append ourselves."""
 _ADDRESS: Final = re.compile(r"(?P<name>.*)@(?P<url>https?://.+)", re.DOTALL)
@@ -223,6 +224,8 @@ def address_of(server: str, name: str, base_url: str | None) -> Address:
         if base_url is not None:
             raise InputError(f"{name!r} names an address, and base_url={base_url!r} another one; give one.")
         name, base_url = found["name"], found["url"]
+    elif _NO_SCHEME.search(name):
+        raise InputError(f"{name!r} names an address without its http://. Write 'name@http://host:8000/v1'.")
     url = base_url
     if url is None and kind.url_variable is not None:
         url = os.environ.get(kind.url_variable) or None
@@ -233,7 +236,7 @@ def address_of(server: str, name: str, base_url: str | None) -> Address:
         variable = f" or the environment variable {kind.url_variable}" if kind.url_variable else ""
         raise InputError(
             f"{kind.title} has no address that is the same for all: give it with base_url={variable}, "
-            f"or write '{name or 'name'}@http://host/v1'."
+            f"or write '{name or 'name'}@http://host{'/openai' if server == 'kserve' else ''}/v1'."
         )
     if urlsplit(url).scheme not in ("http", "https"):
         raise InputError(f"base_url={url!r} must be an address such as http://localhost:8000/v1.")

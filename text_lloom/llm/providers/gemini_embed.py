@@ -10,7 +10,7 @@ from text_lloom.llm.model import EmbedModel
 from text_lloom.llm.portal import close_with
 from text_lloom.llm.pricing import known_price
 from text_lloom.llm.providers.google_service import GoogleService
-from text_lloom.llm.returned import Embeddings
+from text_lloom.llm.returned import Embeddings, in_order
 
 __all__ = ["GeminiEmbedModel"]
 
@@ -89,9 +89,11 @@ class GeminiEmbedModel(EmbedModel):
         reply = await self.client.aio.models.embed_content(
             model=self.name, contents=contents, config=dict(self.args)
         )
-        vectors = np.asarray([found.values for found in reply.embeddings], dtype=np.float32)
+        embeddings = reply.embeddings or ()
+        rows = in_order([(None, found.values) for found in embeddings], len(texts))
+        vectors = np.asarray(rows, dtype=np.float32)
         counted = getattr(getattr(reply, "usage_metadata", None), "prompt_token_count", None)
         if not counted:
-            statistics = [getattr(found.statistics, "token_count", None) for found in reply.embeddings]
+            statistics = [getattr(found.statistics, "token_count", None) for found in embeddings]
             counted = int(sum(count or 0 for count in statistics))
         return Embeddings(vectors, counted or None)

@@ -6,6 +6,7 @@ A classifier of texts scores documents on concepts; one of tokens gives labelled
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -30,7 +31,7 @@ from text_lloom.llm.run import Run
 from text_lloom.llm.spans import Offsets, Span, read_spans
 from text_lloom.llm.tensors import Tensor, pick_output, read_outputs, text_tensor
 from text_lloom.llm.text_by_text import TextByText
-from text_lloom.llm.wire import JsonClient
+from text_lloom.llm.wire import JsonClient, NoJson
 from text_lloom.tasks import ScoreDocuments, Task
 from text_lloom.tasks.map import MAP_STEP, MapDocument
 
@@ -38,6 +39,8 @@ __all__ = ["InferenceProtocolModel"]
 
 _ACTIVATIONS = ("none", "softmax", "sigmoid")
 _UNKNOWN_MODEL = ("unknown model", "not found", "no such model", "is not ready")
+_ENDPOINT = re.compile(r"/v2(?:/models/.*)?\Z")
+"""What people copy with an address, and we append ourselves."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
 
@@ -307,9 +310,9 @@ class _Served(EmbedModel):
             body["parameters"] = self.sent_parameters
         try:
             reply = await self.client.post(f"{self.path}/infer", body)
-        except ValueError as error:
+        except NoJson as error:
             raise TransientError(
-                f"The server of model {self.label!r} sent no JSON: {str(error)[:100]}. Is {self.url} the "
+                f"The server of model {self.label!r} sent no JSON but {error.shown!r}. Is {self.url} the "
                 f"address of an inference server?"
             ) from None
         except Exception as error:
@@ -348,6 +351,8 @@ class _Served(EmbedModel):
         found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
         status = getattr(error, "status_code", None)
         lowered = str(error).lower()
+        if type(found) is ModelNotFound and "model" not in lowered:
+            return ModelNotFound(f"{found} If the name is right, the address {self.url} may not be.")
         if status == 400 and any(sign in lowered for sign in _UNKNOWN_MODEL):
             return ModelNotFound(
                 f"The server {self.url} knows no model {self.name!r}, or has not loaded it: "
@@ -367,4 +372,4 @@ def _base_url(url: str) -> str:
         )
     if urlsplit(url).username or urlsplit(url).password:
         raise InputError("url= must not hold a name or password; give api_key= or headers=.")
-    return url.rstrip("/").removesuffix("/v2")
+    return _ENDPOINT.sub("", url.rstrip("/"))

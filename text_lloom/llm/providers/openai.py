@@ -239,6 +239,9 @@ class OpenAIModel(Presets, Model):
         if schema is not None and refuses_form(message):
             return self._ways.refuse(message, schema, known)
         body = self.params if sent is None else sent
+        if body.get("temperature") == _TEMPERATURE and "temperature" in message.lower():
+            self._left_out.add("temperature")  # ours, not the user's: whatever is wrong with it
+            return True
         removable = [name for name in body if name not in _NEVER_LEFT_OUT]
         refused = refused_parameter(message, removable, named=parameter)
         if refused is None or refused in self.extra_body:

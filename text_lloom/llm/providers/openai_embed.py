@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from text_lloom.errors import BadAnswer
+from text_lloom.errors import BadAnswer, UnknownName
 from text_lloom.llm.limits import RateLimitSpec
 from text_lloom.llm.model import EmbedModel
 from text_lloom.llm.portal import close_with
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["OpenAIEmbedModel"]
+
+_FIELDS = ("dimensions", "encoding_format", "input_type", "truncate", "user")
+"""What is known to be passed on; servers have more of these, and ignore what they do not know."""
+_SETTINGS = (
+    *("api_key", "api_version", "base_url", "batch_size", "concurrency", "context_window", "cost"),
+    *("rate_limit", "server", "timeout", *_FIELDS),
+)
+_NEARLY = 0.8
 
 
 class OpenAIEmbedModel(Presets, EmbedModel):
@@ -40,6 +49,9 @@ class OpenAIEmbedModel(Presets, EmbedModel):
         concurrency: As for `Model`.
         timeout: As for `Model`.
         **args: Passed on in every call, such as `dimensions=256`.
+
+    Raises:
+        UnknownName: For a name that is nearly one of these.
     """
 
     def __init__(
@@ -58,6 +70,9 @@ class OpenAIEmbedModel(Presets, EmbedModel):
         timeout: float = 120.0,
         **args: Any,
     ) -> None:
+        for name_of_arg in args:
+            if name_of_arg not in _FIELDS and get_close_matches(name_of_arg, _SETTINGS, n=1, cutoff=_NEARLY):
+                raise UnknownName(name_of_arg, _SETTINGS, what="argument of an embedding model:")
         self._service = service = Service(server, name, api_key, base_url, api_version)
         super().__init__(
             service.name,
