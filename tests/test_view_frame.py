@@ -193,7 +193,6 @@ def test_every_control_has_a_name(open_view: OpenView) -> None:
     for tab in ("overview", "matrix"):
         page = open_view(docs=80, state={"tab": tab, "concept": "concept-0", "document": 3})
         page.locator(".lloom-pane-text").wait_for()
-        page.locator(".lloom-example .lloom-skeleton").first.wait_for(state="detached")
         page.get_by_role("button", name="Filter", exact=True).click(force=True)
         nameless = page.evaluate(
             """[...document.querySelectorAll(

@@ -8,6 +8,7 @@ import type { Store } from "../store";
 import { Action } from "./Action";
 import { LoadProblem } from "./LoadProblem";
 import { PaneBody } from "./PaneBody";
+import { Skeleton } from "./Skeleton";
 
 export function DocumentPane({ store }: { store: Store }) {
   const pane = useRef<HTMLElement>(null);
@@ -72,9 +73,7 @@ export function DocumentPane({ store }: { store: Store }) {
       {state?.status === "failed" && <LoadProblem problem={state} onRetry={() => loading?.load()} />}
       {state?.status === "loading" && (
         <div class="lloom-pane-body" aria-busy="true">
-          <span class="lloom-skeleton" />
-          <span class="lloom-skeleton" />
-          <span class="lloom-skeleton" />
+          <Skeleton lines={3} />
         </div>
       )}
       {state?.status === "ready" && (
