@@ -380,3 +380,35 @@ def test_a_date_beyond_all_calendars_is_a_filter_like_others(open_view: OpenView
     page.locator(".lloom-chip", has_text="posted: up to 1e+300").wait_for()
     page.get_by_role("button", name="Filter", exact=True).click()
     assert page.get_by_label("posted to").input_value() == ""
+
+
+def test_of_a_very_long_document_the_passage_and_the_scores_are_in_sight(open_view: OpenView) -> None:
+    page = open_view(docs=100, concepts=30, state=CONCEPT)
+    page.locator(".lloom-row .lloom-row-text").first.wait_for()
+    row = true_rows(page, 1, None)[1]
+    page.evaluate(
+        """(row) => {
+          const document = window.lloom.corpus.documents[row];
+          const filler = "The council met again and nothing was decided. ".repeat(600);
+          const passage = "This is the decisive sentence.";
+          document.text = filler + passage + filler;
+          document.judged = new Map([[1, [filler.length, filler.length + passage.length]]]);
+        }""",
+        row,
+    )
+    page.evaluate("row => window.lloom.model.set('state', { concept: 'concept-1', document: row })", row)
+    text = page.locator(".lloom-pane-text")
+    mark = text.locator("mark")
+    mark.wait_for()
+    (frame, at) = (text.bounding_box(), mark.bounding_box())
+    assert frame is not None
+    assert at is not None
+    assert frame["height"] > 300
+    assert frame["y"] <= at["y"]
+    assert at["y"] + at["height"] <= frame["y"] + frame["height"]
+    assert (page.locator(".lloom-pane-scores").bounding_box() or {})["y"] < 760
+    # The keys go on where the text was clicked, too.
+    text.click()
+    page.keyboard.press("j")
+    page.locator(".lloom-pane-id").filter(has_not_text=f"post-{row + 1:04}").wait_for()
+    assert state(page)["document"] != row

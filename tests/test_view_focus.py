@@ -210,3 +210,37 @@ def test_the_panel_is_named_by_its_tab(open_view: OpenView) -> None:
     panel = tab.get_attribute("aria-controls")
     assert panel is not None
     assert panel == page.get_by_role("tabpanel").get_attribute("id")
+
+
+def test_what_stood_beside_a_removed_filter_gets_the_focus(open_view: OpenView) -> None:
+    page = open_view(docs=100, state={**CONCEPT, "query": "bus", "slices": [1, 2]})
+    page.get_by_role("button", name="Remove filter Energy prices").press("Enter")
+    assert "Remove filter office" in focused(page)
+    page.keyboard.press("Enter")
+    assert "Remove filter “bus”" in focused(page)
+    page.keyboard.press("Enter")
+    page.locator(".lloom-chip").first.wait_for(state="detached")
+    assert page.evaluate("document.activeElement.closest('.lloom-documents-head') !== null")
+
+
+def test_a_note_that_was_not_taken_is_there_to_be_written_on(open_view: OpenView) -> None:
+    page = open_view(docs=100, state=CONCEPT, refuse="edit")
+    page.locator(".lloom-table").focus()
+    page.keyboard.press("e")
+    page.keyboard.type("only jokes")
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").wait_for()
+    page.keyboard.press("e")
+    assert page.get_by_label("Why").input_value() == "only jokes"
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("e")
+    assert page.get_by_label("Why").input_value() == ""
+
+
+def test_the_concept_that_is_looked_at_comes_first_in_a_document(open_view: OpenView) -> None:
+    page = open_view(docs=100, concepts=30, state={"concept": "concept-20", "show": "non-matches"})
+    page.locator(".lloom-row").first.click()
+    page.locator(".lloom-pane-concept").first.wait_for()
+    names = page.locator(".lloom-pane-name").all_inner_texts()
+    assert names[0] == page.locator(".lloom-detail-name").inner_text()

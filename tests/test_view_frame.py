@@ -193,7 +193,6 @@ def test_every_control_has_a_name(open_view: OpenView) -> None:
     for tab in ("overview", "matrix"):
         page = open_view(docs=80, state={"tab": tab, "concept": "concept-0", "document": 3})
         page.locator(".lloom-pane-text").wait_for()
-        page.locator(".lloom-example .lloom-skeleton").first.wait_for(state="detached")
         page.get_by_role("button", name="Filter", exact=True).click(force=True)
         nameless = page.evaluate(
             """[...document.querySelectorAll(
@@ -265,3 +264,32 @@ def test_text_runs_in_its_own_direction(open_view: OpenView) -> None:
               return at(text.length - 1) < at(0);
             }"""
         ), part
+
+
+def test_concepts_without_scores_are_listed_found_and_opened(open_view: OpenView) -> None:
+    page = open_view(docs=100, concepts=20)
+    page.evaluate(
+        """() => {
+          const { model, corpus } = window.lloom;
+          model.set("score_ids", ["concept-0"]);
+          model.set("scores", new DataView(corpus.scores.slice(0, 100).buffer));
+          model.set("concepts", model.get("concepts").map((item, at) => ({ ...item, scored: at === 0 })));
+        }"""
+    )
+    rows = page.locator(".lloom-bars button")
+    page.locator(".lloom-bar-unscored").nth(18).wait_for()
+    assert rows.count() == 1 + 1 + 1 + 19
+    page.get_by_label("Find a concept").fill("gun laws")
+    row = page.locator(".lloom-bar-unscored")
+    row.nth(1).wait_for(state="detached")
+    assert "not scored" in row.inner_text()
+    row.click()
+    assert page.locator(".lloom-detail-name").inner_text() == "Gun laws"
+    assert row.get_attribute("aria-current") == "true"
+
+
+def test_groups_without_documents_are_no_small_groups(open_view: OpenView) -> None:
+    page = open_view(docs=1, concepts=2, state=CONCEPT)
+    bars = page.locator(".lloom-slice-share")
+    shares = bars.all_inner_texts()
+    assert "*" not in "".join(share for share in shares if "–" in share)

@@ -208,4 +208,4 @@ def test_agreement_counts_the_same_labels_as_python(join: Joined) -> None:
     agreement.wait_for()
     text = agreement.text_content() or ""
     assert text.startswith("50% right (1 of 2 judged")
-    assert text.endswith(", 1 unsure, 1 outdatedfew labels")
+    assert text.endswith(", 1 unsure, 1 outdated few labels")

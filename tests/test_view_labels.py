@@ -144,7 +144,7 @@ def test_agreement_has_counts_an_interval_and_a_mark_where_it_rests_on_few(open_
         page.keyboard.press(key)
     page.wait_for_function("window.lloom.model.get('labels').length === 4")
     agreement = page.locator(".lloom-labelbar .lloom-agreement")
-    assert agreement.text_content() == "75% right (3 of 4 judged, 95% interval 30%–95%)few labels"
+    assert agreement.text_content() == "75% right (3 of 4 judged, 95% interval 30%–95%) few labels"
     many = [
         {"row": row, "concept_id": "concept-2", "verdict": "right", "note": "", "score": 1, "current": True}
         for row in range(40)

@@ -22,6 +22,7 @@ def test_a_card_shows_criterion_support_and_examples(open_view: OpenView) -> Non
     page = open_view(docs=300, state=SELECT)
     card = page.locator('[data-concept="concept-2"]')
     card.locator(".lloom-card-examples li").first.wait_for()
+    card.locator(".lloom-skeleton").first.wait_for(state="detached")
     text = card.inner_text()
     concept = trait(page, "concepts")[2]
     assert concept["criteria"] in text

@@ -16,23 +16,36 @@ export function isFocusLost(element: Element | null): boolean {
   return focused === null || focused === element?.ownerDocument.body;
 }
 
-/** When what has the focus is taken out of `root`, what stands around it gets it; returns the function that ends this. */
+const FOCUSABLE = 'button:not([tabindex="-1"]), input, select, textarea, [tabindex="0"]';
+
+/** When what has the focus is taken out of `root`, its neighbour gets it; returns the function that ends this. */
 export function keepFocus(root: HTMLElement): () => void {
-  let path: HTMLElement[] = [];
+  /** What has the focus and all around it, each with its place among its siblings. */
+  let path: { part: HTMLElement; at: number }[] = [];
   const remember = (event: FocusEvent): void => {
     const around = event.composedPath().filter((part) => part instanceof HTMLElement && root.contains(part)) as HTMLElement[];
-    path = around.filter((part, at) => at === 0 || part.hasAttribute("tabindex"));
+    path = around.map((part) => ({ part, at: part.parentElement === null ? 0 : [...part.parentElement.children].indexOf(part) }));
   };
   const forget = ({ target }: FocusEvent): void => {
     // Of what is being removed, nothing is forgotten: it is gone a moment later.
     queueMicrotask(() => {
-      if (target === path[0] && path[0]?.isConnected === true) path = [];
+      if (target === path[0]?.part && path[0]?.part.isConnected === true) path = [];
     });
   };
+  const heir = (): HTMLElement | null => {
+    for (let i = 1; i < path.length; i++) {
+      const { part } = path[i] as (typeof path)[number];
+      if (!part.isConnected) continue;
+      // It follows keys itself, or is a region: from it one goes on.
+      if (part.hasAttribute("tabindex")) return part;
+      const neighbour = part.children[Math.min(path[i - 1]?.at ?? 0, part.children.length - 1)];
+      const next = neighbour?.matches(FOCUSABLE) === true ? neighbour : (neighbour?.querySelector(FOCUSABLE) ?? part.querySelector(FOCUSABLE));
+      if (next instanceof HTMLElement) return next;
+    }
+    return null;
+  };
   const observer = new MutationObserver(() => {
-    if (path.length === 0 || path[0]?.isConnected === true || !isFocusLost(root)) return;
-    const heir = path.find((part) => part.isConnected) ?? root.querySelector<HTMLElement>("[role=tab][aria-selected=true]");
-    heir?.focus({ preventScroll: true });
+    if (path.length > 0 && path[0]?.part.isConnected === false && isFocusLost(root)) heir()?.focus({ preventScroll: true });
   });
   root.addEventListener("focusin", remember);
   root.addEventListener("focusout", forget);

@@ -42,7 +42,8 @@ export function judge(event: KeyboardEvent, { store, row, conceptId, asking, not
   return true;
 }
 
-function isTyping(target: EventTarget | null): boolean {
+/** Whether keys are typed into a field there. */
+export function isTyping(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;
   return target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName);
 }

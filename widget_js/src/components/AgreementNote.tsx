@@ -18,6 +18,7 @@ export function AgreementNote({ agreement }: { agreement: Agreement }) {
       )}
       {unsure > 0 && <span>{`, ${unsure} unsure`}</span>}
       {outdated > 0 && <span title="Judged before the score or the criterion changed">{`, ${outdated} outdated`}</span>}
+      {few && share !== null && " "}
       {few && share !== null && (
         <span class="lloom-badge" title={`Fewer than ${FEW} scores were judged: the share says little.`}>
           few labels

@@ -10,6 +10,7 @@ import type { Store } from "../store";
 import { AgreementNote } from "./AgreementNote";
 import { ConceptActions } from "./ConceptActions";
 import { ConceptEditor } from "./ConceptEditor";
+import { Skeleton } from "./Skeleton";
 
 interface Props {
   store: Store;
@@ -68,7 +69,7 @@ export function ConceptCard({ store, concept, matches, agreement, showSeed, chos
               {shown.map(({ row, text }) => (
                 <li key={row}>
                   <button type="button" class="lloom-sample" onClick={() => openDocument(store, concept, row)}>
-                    {text ?? <span class="lloom-skeleton" />}
+                    {text ?? <Skeleton />}
                   </button>
                 </li>
               ))}

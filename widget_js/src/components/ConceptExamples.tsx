@@ -5,6 +5,7 @@ import { snippetOf } from "../marks";
 import type { Concept } from "../protocol";
 import type { Store } from "../store";
 import { MarkedText } from "./MarkedText";
+import { Skeleton } from "./Skeleton";
 
 const FEW = 2;
 
@@ -29,8 +30,7 @@ export function ConceptExamples({ store, concept }: { store: Store; concept: Con
               <button type="button" class="lloom-example" onClick={() => store.update({ document: row })}>
                 {snippet === null ? (
                   <span class="lloom-example-text">
-                    <span class="lloom-skeleton" />
-                    <span class="lloom-skeleton" />
+                    <Skeleton lines={2} />
                   </span>
                 ) : (
                   <span class="lloom-example-text">

@@ -3,11 +3,12 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { useAsking } from "../asking";
 import { focusedBeside } from "../focus";
-import { judge } from "../labelling";
+import { isTyping, judge } from "../labelling";
 import type { Store } from "../store";
 import { Action } from "./Action";
 import { LoadProblem } from "./LoadProblem";
 import { PaneBody } from "./PaneBody";
+import { Skeleton } from "./Skeleton";
 
 export function DocumentPane({ store }: { store: Store }) {
   const pane = useRef<HTMLElement>(null);
@@ -47,7 +48,7 @@ export function DocumentPane({ store }: { store: Store }) {
     if (event.key === "Escape") {
       event.preventDefault();
       close();
-    } else if (event.target === event.currentTarget && (event.key === "j" || event.key === "k")) {
+    } else if ((event.key === "j" || event.key === "k") && !isTyping(event.target) && !event.ctrlKey && !event.metaKey && !event.altKey) {
       event.preventDefault();
       go(at + (event.key === "j" ? 1 : -1));
     } else if (judge(event, { store, row, conceptId: marked, asking: labelling, note: () => setNoting(true) })) {
@@ -72,9 +73,7 @@ export function DocumentPane({ store }: { store: Store }) {
       {state?.status === "failed" && <LoadProblem problem={state} onRetry={() => loading?.load()} />}
       {state?.status === "loading" && (
         <div class="lloom-pane-body" aria-busy="true">
-          <span class="lloom-skeleton" />
-          <span class="lloom-skeleton" />
-          <span class="lloom-skeleton" />
+          <Skeleton lines={3} />
         </div>
       )}
       {state?.status === "ready" && (

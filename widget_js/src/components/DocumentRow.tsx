@@ -8,6 +8,7 @@ import type { Store } from "../store";
 import { DocumentCells } from "./DocumentCells";
 import { LabelSign } from "./LabelSign";
 import { ScoreDot } from "./ScoreDot";
+import { Skeleton } from "./Skeleton";
 
 interface Props {
   id: string;
@@ -54,9 +55,7 @@ export function DocumentRow({ id, store, row, position, top, page, columns, besi
       </div>
       {page === undefined ? (
         <div role="gridcell" class="lloom-cell-text" aria-busy="true">
-          <span class="lloom-skeleton" />
-          <span class="lloom-skeleton" />
-          <span class="lloom-unseen">Loading</span>
+          <Skeleton lines={2} />
         </div>
       ) : (
         <DocumentCells store={store} page={page} columns={columns} beside={beside} />

@@ -28,7 +28,7 @@ export function LabelBar({ store, row, conceptId, asking, noting, onNoting }: Pr
           <LabelControls store={store} row={row} conceptId={conceptId} asking={asking} noting={noting} onNoting={onNoting} />
         </>
       )}
-      {row === null && store.editable.value && (
+      {row === null && store.editable.value && store.documents.selection.value.rows.length > 0 && (
         <span class="lloom-note">
           Judge the scores: <kbd>j</kbd> <kbd>k</kbd> next and previous document, <kbd>y</kbd> right, <kbd>n</kbd> wrong,{" "}
           <kbd>u</kbd> unsure, <kbd>e</kbd> note.

@@ -31,15 +31,22 @@ export function LabelControls({ store, row, conceptId, asking, noting: open, onN
     };
   }, [open]);
   const kept = label?.note ?? "";
-  // What is being written stays, whatever arrives meanwhile.
+  // What is being written stays, whatever arrives meanwhile; so does what the kernel has not taken.
+  const unsaved = useRef<{ score: string; note: string } | null>(null);
+  const score = `${row} ${conceptId}`;
   useLayoutEffect(() => {
-    if (!open) setNote(kept);
-  }, [open, kept, row, conceptId]);
+    if (!open) setNote(unsaved.current?.score === score ? unsaved.current.note : kept);
+  }, [open, kept, score]);
   if (!store.editable.value) return label === null ? null : <Told verdict={label.verdict} note={label.note} />;
   const keep = (): void => {
     // Closed before the answer: the keys that follow are meant for the list. What fails can be tried again.
+    const written = { score, note };
+    unsaved.current = written;
     setOpen(false);
-    void asking.ask(() => annotate(store, row, conceptId, note));
+    void asking.ask(async () => {
+      await annotate(store, row, conceptId, note);
+      if (unsaved.current === written) unsaved.current = null;
+    });
   };
   return (
     <div class="lloom-labels">

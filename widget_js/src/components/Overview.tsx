@@ -7,6 +7,7 @@ import type { Store } from "../store";
 import { Empty } from "./Empty";
 import { OverviewBar } from "./OverviewBar";
 import { RowSortControl } from "./RowSortControl";
+import { UnscoredRow } from "./UnscoredRow";
 
 /** From this many concepts on they can be searched. */
 const MANY = 12;
@@ -17,8 +18,10 @@ export function Overview({ store }: { store: Store }) {
   const { concept, slice } = store.state.value;
   const { n_docs } = store.about.value;
   const wanted = query.trim().toLowerCase();
-  const shown = wanted === "" ? rows : rows.filter((row) => `${row.name} ${row.criteria}`.toLowerCase().includes(wanted));
-  const unscored = store.concepts.value.filter((item) => store.placeOf(item.id) === null);
+  const isWanted = ({ name, criteria }: { name: string; criteria: string }): boolean =>
+    `${name} ${criteria}`.toLowerCase().includes(wanted);
+  const shown = rows.filter(isWanted);
+  const unscored = store.concepts.value.filter((item) => store.placeOf(item.id) === null && isWanted(item));
   if (store.concepts.value.length === 0) {
     return (
       <Empty title="No concepts yet">
@@ -31,12 +34,12 @@ export function Overview({ store }: { store: Store }) {
     <section class="lloom-overview" aria-label="Concepts by prevalence">
       <div class="lloom-panel-head">
         <p class="lloom-note">
-          {counted(rows.filter((row) => row.place >= 0).length, "concept")} in {counted(n_docs, "document")}
+          {counted(store.concepts.value.length, "concept")} in {counted(n_docs, "document")}
         </p>
         <span class="lloom-spring" />
         <RowSortControl store={store} />
       </div>
-      {rows.length > MANY && (
+      {store.concepts.value.length > MANY && (
         <input
           class="lloom-input lloom-find-concept"
           type="search"
@@ -69,18 +72,16 @@ export function Overview({ store }: { store: Store }) {
             onOpen={() => store.show(row.id)}
           />
         ))}
+        {unscored.map((item) => (
+          <UnscoredRow key={item.id} concept={item} current={concept === item.id} onOpen={() => store.show(item.id)} />
+        ))}
       </ul>
-      {shown.length === 0 && wanted !== "" && <Empty title={`No concept has “${query.trim()}” in its name or criteria`} />}
+      {shown.length + unscored.length === 0 && wanted !== "" && <Empty title={`No concept has “${query.trim()}” in its name or criteria`} />}
       {rows.length === 0 && (
         <Empty title="Nothing is scored yet">
           {counted(store.concepts.value.length, "concept")} found. Score documents with <code>await l.score()</code> to see how
           common they are.
         </Empty>
-      )}
-      {unscored.length > 0 && rows.length > 0 && (
-        <p class="lloom-note lloom-unscored">
-          Not scored: {unscored.map(({ name }) => name).join(", ")}
-        </p>
       )}
     </section>
   );

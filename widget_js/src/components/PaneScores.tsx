@@ -2,7 +2,7 @@
 
 import type { Asking } from "../asking";
 import { score as written } from "../format";
-import type { FullDocument } from "../protocol";
+import type { DocumentScore, FullDocument } from "../protocol";
 import type { Store } from "../store";
 import { LabelControls } from "./LabelControls";
 import { LabelSign } from "./LabelSign";
@@ -21,8 +21,10 @@ interface Props {
 }
 
 export function PaneScores({ store, full, marked, onMark, asking, noting, onNoting }: Props) {
-  const { threshold } = store.state.value;
-  const scores = [...full.scores].sort((a, b) => (b.score ?? -1) - (a.score ?? -1));
+  const { threshold, concept } = store.state.value;
+  // The concept that is looked at comes first, then the others as far as they match.
+  const order = (item: DocumentScore): number => (item.concept_id === concept ? 2 : (item.score ?? -1));
+  const scores = [...full.scores].sort((a, b) => order(b) - order(a));
   if (scores.length === 0) return null;
   return (
     <section class="lloom-pane-scores" aria-label="Scores">

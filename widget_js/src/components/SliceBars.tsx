@@ -29,7 +29,7 @@ export function SliceBars({ store, row }: { store: Store; row: ConceptRow }) {
       </figcaption>
       <ul class="lloom-slice-bars">
         {bars.map(({ label, slice, matches, scored, low, high }) => {
-          const small = scored < SMALL;
+          const small = scored > 0 && scored < SMALL;
           const words = `${label}: ${count(matches)} of ${counted(scored, "document")}, ${percent(matches, scored)}`;
           const between = scored === 0 ? "" : `; 95% interval ${percent(low, 1)} to ${percent(high, 1)}`;
           return (
