@@ -278,10 +278,9 @@ class _Asking(Generic[A]):
         turns = Turns()
         for position, task in enumerate(self.tasks):
             await turns.give_way()
-            fitted = fit_task(task, self.model)
+            fitted, prompt = fit_task(task, self.model)
             if fitted is not task:
                 self._note_cut([task])
-            prompt = fitted.prompt()
             by_prompt.setdefault(prompt, _Question(fitted, prompt, [])).positions.append(position)
         return sorted(by_prompt.values(), key=lambda question: -len(question.prompt))
 
