@@ -482,8 +482,8 @@ async def test_a_known_window_cuts_the_document_and_never_the_instructions(windo
 
 def test_a_task_that_fits_is_left_alone() -> None:
     task = questions(1)[0]
-    assert fit_task(task, FunctionModel(echo)) is task
-    assert fit_task(task, FunctionModel(echo, context_window=4000)) is task
+    assert fit_task(task, FunctionModel(echo)) == (task, task.prompt())
+    assert fit_task(task, FunctionModel(echo, context_window=4000)).task is task
 
 
 # --- cancelling ----------------------------------------------------------------------------------------

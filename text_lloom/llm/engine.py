@@ -37,6 +37,7 @@ from text_lloom.llm.retry import FATAL, FATAL_IN_A_ROW
 from text_lloom.llm.returned import Completion
 from text_lloom.llm.run import Failure, Run
 from text_lloom.llm.spending import check_allowed
+from text_lloom.llm.turns import Turns
 from text_lloom.llm.usage import Attempt
 from text_lloom.tasks import Task
 from text_lloom.tasks.base import CUT_OFF
@@ -48,7 +49,6 @@ Answerer: TypeAlias = Model | Solver | Fallbacks
 
 _BREAKER = 8
 _SOLVE_CHUNK = 512
-_TURN_SECONDS = 0.02
 _OF_THE_DOCUMENT = (AnswerRefused, ContextOverflow)
 """Errors that say something about one document, and nothing about the next."""
 
@@ -276,15 +276,12 @@ class _Asking(Generic[A]):
         Those of tens of thousands of documents take seconds, in which other steps have their turns, too.
         """
         by_prompt: dict[str, _Question[A]] = {}
-        turn_ends = time.perf_counter() + _TURN_SECONDS
+        turns = Turns()
         for position, task in enumerate(self.tasks):
-            if time.perf_counter() > turn_ends:
-                await asyncio.sleep(0)
-                turn_ends = time.perf_counter() + _TURN_SECONDS
-            fitted = fit_task(task, self.model)
+            await turns.give_way()
+            fitted, prompt = fit_task(task, self.model)
             if fitted is not task:
                 self._note_cut([task])
-            prompt = fitted.prompt()
             by_prompt.setdefault(prompt, _Question(fitted, prompt, [])).positions.append(position)
         return sorted(by_prompt.values(), key=lambda question: -len(question.prompt))
 

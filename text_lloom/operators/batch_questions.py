@@ -55,11 +55,12 @@ class BatchQuestions:
         found: dict[str, BatchQuestion] = {}
         cut: dict[Hashable, None] = {}
         for task in tasks:
-            fitted = cast("ScoreDocuments", fit_task(task, self._model))
+            fitted, prompt = fit_task(task, self._model)
             if fitted is not task:
                 cut |= dict.fromkeys(task.doc_ids)
-            key = request_key(self._model, self._request(fitted))
-            found.setdefault(key, BatchQuestion(key, fitted)).tasks.append(task)
+            asked = cast("ScoreDocuments", fitted)
+            key = request_key(self._model, self._request(asked, prompt))
+            found.setdefault(key, BatchQuestion(key, asked)).tasks.append(task)
         if cut:
             noted = self._run.cut.setdefault(_STEP, [])
             known = set(noted)
@@ -100,5 +101,5 @@ class BatchQuestions:
         highlights = sent[0].asked.get_highlights
         return BatchRecord(job, self.asker, highlights, tuple(concepts), requests, expected)
 
-    def _request(self, task: ScoreDocuments) -> ModelRequest:
-        return request_for(self._model, task, self.settings)
+    def _request(self, task: ScoreDocuments, prompt: str | None = None) -> ModelRequest:
+        return request_for(self._model, task, self.settings, prompt=prompt)

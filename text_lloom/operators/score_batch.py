@@ -30,6 +30,7 @@ from text_lloom.llm.batches import (
 from text_lloom.llm.providers.openai import OpenAIModel
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import check_allowed
+from text_lloom.llm.turns import Turns
 from text_lloom.llm.usage import Attempt
 from text_lloom.operators.batch_answers import BatchReader, KnownTexts, Reading, parsed_scores
 from text_lloom.operators.batch_book import BatchBook, BatchCost, BatchRecord
@@ -196,7 +197,11 @@ class BatchScoring:
 
     async def _send(self, tasks: Sequence[ScoreDocuments], table: ScoreTable) -> None:
         asked = await asyncio.to_thread(self._questions.gathered, tasks)
-        questions = {q.key: q for q in asked if not self._answer_from_store(q, table)}
+        questions, turns = dict[str, BatchQuestion](), Turns()
+        for question in asked:
+            await turns.give_way()
+            if not self._answer_from_store(question, table):
+                questions[question.key] = question
         due = list(questions.values())
         if due:
             self._out_of_budget = self._budget.no_room
