@@ -31,12 +31,13 @@ from text_lloom.errors import (
     PermanentError,
     TransientError,
 )
-from text_lloom.llm import Fallbacks, Model, OpenAIModel, RetryPolicy
+from text_lloom.llm import Completion, Fallbacks, Model, OpenAIModel, RetryPolicy
 from text_lloom.llm.asked import ModelRequest, as_messages
 from text_lloom.llm.batches import BatchEndpoint, BatchFile, BatchLine
 from text_lloom.llm.budget import Budget, TokenBudget
 from text_lloom.llm.portal import run_async
 from text_lloom.llm.posing import request_for
+from text_lloom.llm.providers.openai_formats import read_completion
 from text_lloom.llm.run import Run
 from text_lloom.llm.spending import allow_paid_calls
 from text_lloom.llm.wire import HttpError
@@ -493,6 +494,19 @@ async def test_bad_answers_and_errors_are_failures_and_asked_again(sessions: Ses
     again = await score(l, mode="live", concepts_per_call=1)
     assert again["score"].notna().all()
     assert sessions.requests("chat") == len(failures)
+
+
+async def test_an_error_inside_a_reply_is_a_failure_of_its_documents(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(body: object) -> Completion:
+        return read_completion({"error": {"code": 502, "message": "Upstream is away."}})
+
+    monkeypatch.setattr("text_lloom.operators.batch_answers.read_completion", read)
+    l = sessions.new()  # noqa: E741
+    with pytest.warns(UserWarning, match="Upstream is away"):
+        await score(l)
+    assert set(l.failures()["kind"]) == {"TransientError"}
 
 
 async def test_an_expired_batch_gives_what_it_has(sessions: Sessions) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from text_lloom.errors import InputError, StepFailed
-from text_lloom.llm import Embeddings, EmbedModel, RetryPolicy
+from text_lloom.llm import Embeddings, EmbedModel, LocalEmbedModel, LocalModel, RetryPolicy
 from text_lloom.llm.embedding import embed_all
 from text_lloom.llm.journal import open_journal
 from text_lloom.llm.portal import run_async
@@ -300,3 +301,11 @@ async def test_progress_is_told_per_batch() -> None:
     run.progress = Told()
     await embed_all(EmbedModel("m", None, one_text, batch_size=3, cost=0), TEXTS, run=run)
     assert events == [("cluster", 2), 1, 1, "finish"]
+
+
+async def test_texts_that_are_all_alike_are_embedded_without_a_warning() -> None:
+    texts = [f"The bus {n} is late again and nobody says why it is so." for n in range(6)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = await run_async(embed_all(LocalEmbedModel(LocalModel(texts)), texts, run=quick()))
+    assert np.isfinite(found).all()

@@ -270,7 +270,7 @@ async def test_a_model_that_never_replies_in_time_is_a_failure_that_says_so() ->
     model = Model("slow", None, call, cost=0, timeout=0.02)
     (failure,) = await ask_all(model, questions(1), run=quick(policy={"attempts": 2}))
     assert isinstance(failure, Failure)
-    assert failure.reason == "Model 'slow' did not reply within 0.02 seconds."
+    assert failure.reason.startswith("Model 'slow' did not reply within 0.02 seconds.")
     assert failure.attempts == 2
 
 

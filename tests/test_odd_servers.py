@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import time
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from tests.wire_servers.scripted import Events, Page, Said, ScriptedServer, completion, piece, scripted
 from text_lloom.errors import (
+    AuthenticationFailed,
     BadAnswer,
     CallbackFailed,
     ModelNotFound,
@@ -292,6 +294,25 @@ async def test_an_address_without_its_end_is_what_to_look_at(server: ScriptedSer
     embedder = OpenAIEmbedModel("vectors-1", "sk-some-key", server.url, cost=0)
     with pytest.raises(StepFailed, match=r"may not be: most end with /v1\."):
         await run_async(embed_all(embedder, ["a late bus"], run=Run(policy=QUICK)))
+
+
+async def test_a_gateway_that_got_no_key_says_why(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-openais-own-key")
+    server.reply = lambda _: (401, {"error": {"message": "No such key."}})
+    with pytest.raises(AuthenticationFailed, match=r"No key was sent to http.*give it with api_key="):
+        await ask(model(server, api_key=None))
+    with pytest.raises(AuthenticationFailed) as told:
+        await ask(model(server))
+    assert "No key was sent" not in str(told.value)
+
+
+async def test_a_slow_server_says_what_would_help(server: ScriptedServer) -> None:
+    asked = model(server, timeout=0.05)
+    server.reply = lambda _: time.sleep(0.2) or completion("Late.")  # type: ignore[func-returns-value]
+    with pytest.raises(TransientError, match=r"within 0\.05 seconds.*larger timeout="):
+        await ask(asked)
 
 
 async def test_a_name_that_is_unknown_says_nothing_of_the_address(server: ScriptedServer) -> None:

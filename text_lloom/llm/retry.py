@@ -161,7 +161,10 @@ def as_model_error(
     if status is not None:
         return _from_status(status, error, text, model)
     if isinstance(error, TimeoutError):
-        return TransientError(f"Model {model!r} did not reply within {timeout:g} seconds.")
+        return TransientError(
+            f"Model {model!r} did not reply within {timeout:g} seconds. If it is merely slow, give it a "
+            f"larger timeout=."
+        )
     if isinstance(error, _MISTAKES):
         return PermanentError(f"The call function of model {model!r} raised {text}.")
     name = f"{type(error).__module__}.{type(error).__name__}".lower()

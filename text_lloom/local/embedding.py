@@ -116,8 +116,9 @@ class Embedder:
         dimensions = min(_DIMENSIONS, filled - 1, matrix.shape[1] - 1)
         if dimensions < 2:
             return None
-        # On matrices this narrow several BLAS threads mostly wait for each other.
-        with threadpool_limits(1):
+        # On matrices this narrow several BLAS threads mostly wait for each other. Texts that are all alike
+        # have no variance, of which each column would have a share.
+        with threadpool_limits(1), np.errstate(invalid="ignore"):
             return TruncatedSVD(dimensions, n_iter=4, random_state=0).fit(matrix)
 
     def _project(self, rows: Sequence[dict[str, float]]) -> NDArray[np.float32]:

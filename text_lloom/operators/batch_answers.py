@@ -163,12 +163,7 @@ class BatchReader:
             return Reading(key, None, None, None, self.failures(key, untried))
         model, error = self._model, None
         if result.status >= 400:
-            error = as_model_error(
-                HttpError(result.status, result.reason, {}),
-                model=model.label,
-                timeout=model.timeout,
-                redact=model.redact,
-            )
+            error = self._understood(HttpError(result.status, result.reason, {}))
             if isinstance(error, PermanentError):
                 # Live calls learn what a server refuses by trying; so does the next batch.
                 model.adapt(result.reason, {}, answer_format)
@@ -176,13 +171,17 @@ class BatchReader:
         tokens = _tokens(result.body)
         try:
             completion = read_completion(result.body)
-        except ModelError as refused:
-            return self._failed(key, "", refused, tokens)
+        except (ModelError, HttpError) as refused:
+            return self._failed(key, "", self._understood(refused), tokens)
         try:
             found = self._found(key, completion)
         except BadAnswer as bad:
             return self._failed(key, completion.text, bad, tokens)
         return Reading(key, completion, self._row(key, completion.text, "answer", tokens), found, [])
+
+    def _understood(self, error: Exception) -> ModelError:
+        model = self._model
+        return as_model_error(error, model=model.label, timeout=model.timeout, redact=model.redact)
 
     def _found(self, key: str, completion: Completion) -> list[Found]:
         """The judgements in a reply, as far as they are about this session.

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from text_lloom.errors import InputError, ModelSetupError, UnknownName
 
 __all__ = [
+    "NO_KEY",
     "SERVERS",
     "Address",
     "AzureAddress",
@@ -24,7 +25,8 @@ __all__ = [
     "server_named",
 ]
 
-_NO_KEY: Final = "EMPTY"
+NO_KEY: Final = "EMPTY"
+"""What is sent where there is no key; servers of one's own take anything."""
 _NO_SCHEME: Final = re.compile(r"@(?:[\w.-]+:\d+(?:/|\Z)|https?:/*\Z)")
 _ENDPOINT: Final = re.compile(r"(?<=\w)/(?:chat/completions|completions|responses|embeddings)\Z")
 """What people copy with an address, and we append ourselves."""
@@ -260,8 +262,8 @@ def key_for(server: str, api_key: str | None, address: Address) -> str | None:
     kind = server_named(server)
     found = next((key for name in kind.key_variables if (key := os.environ.get(name, "").strip())), None)
     if address.given and not _is_at(urlsplit(address.url).hostname or "", kind):
-        return _NO_KEY
-    return found or (_NO_KEY if kind.own else None)
+        return NO_KEY
+    return found or (NO_KEY if kind.own else None)
 
 
 def missing_key(server: str) -> ModelSetupError:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from text_lloom.errors import ModelError, ModelNotFound, PermanentError, TransientError
+from text_lloom.errors import AuthenticationFailed, ModelError, ModelNotFound, PermanentError, TransientError
 from text_lloom.llm.pricing import known_context_window, known_price
-from text_lloom.llm.providers.compatible import address_of, azure_address, key_for, missing_key, server_named
+from text_lloom.llm.providers.compatible import (
+    NO_KEY,
+    address_of,
+    azure_address,
+    key_for,
+    missing_key,
+    server_named,
+)
 from text_lloom.llm.wire import JsonClient
 
 __all__ = ["Service"]
@@ -45,6 +52,11 @@ class Service:
             found: The error, as it is raised.
             error: What it was made of.
         """
+        if type(found) is AuthenticationFailed and self.key == NO_KEY:
+            return AuthenticationFailed(
+                f"{found} No key was sent to {self.url}: give it with api_key=, since a key of the "
+                f"environment goes to its own provider only."
+            )
         if not self.kind.own and not (self.given and self.server == "openai"):
             return found
         status = getattr(error, "status_code", None)
