@@ -298,3 +298,22 @@ def test_a_concept_is_edited_where_its_documents_are_read(open_view: OpenView) -
     detail.get_by_role("button", name="Save", exact=True).click()
     page.get_by_role("heading", name="Buses and trains").wait_for()
     assert edits(page)[0]["action"] == "rename"
+
+
+def test_an_edit_takes_back_nothing_that_was_changed_elsewhere(open_view: OpenView) -> None:
+    page = open_view(docs=100, state=SELECT)
+    editor = start_editing(page, 1)
+    editor.get_by_label("Criterion").fill("Is it about trains?")
+    page.evaluate(
+        """() => {
+          const { model } = window.lloom;
+          const rename = (item) => (item.id === "concept-1" ? { ...item, name: "Trains" } : item);
+          model.set("concepts", model.get("concepts").map(rename));
+        }"""
+    )
+    page.wait_for_function("document.querySelector('.lloom-editor input').value === 'Trains'")
+    editor.get_by_role("button", name="Save", exact=True).click()
+    editor.wait_for(state="detached")
+    assert edits(page) == [
+        {"action": "criteria", "concept_id": "concept-1", "criteria": "Is it about trains?"}
+    ]

@@ -19,7 +19,15 @@ interface Props {
 }
 
 export function ConceptEditor({ store, concept, onDone }: Props) {
-  const [draft, setDraft] = useState<Draft>({ name: concept.name, criteria: concept.criteria });
+  const [typed, setTyped] = useState<Partial<Draft>>({});
+  // What was not typed here follows the concept, which may be changed elsewhere meanwhile.
+  const draft: Draft = { name: concept.name, criteria: concept.criteria, ...typed };
+  const setDraft = ({ name, criteria }: Draft): void =>
+    setTyped({
+      ...typed,
+      ...(name === draft.name ? {} : { name }),
+      ...(criteria === draft.criteria ? {} : { criteria }),
+    });
   const asking = useAsking();
   const renamed = draft.name.trim() !== concept.name;
   const restated = draft.criteria.trim() !== concept.criteria;
