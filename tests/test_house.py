@@ -242,18 +242,6 @@ def test_the_readme_opens_with_the_demo_and_the_tests() -> None:
     assert tests in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
-def test_no_text_is_left_half_merged() -> None:
-    marks = re.compile(r"^(<{7}|>{7}|\|{7}) ", re.MULTILINE)
-    for folder, pattern in (
-        ("text_lloom", "*.py"),
-        ("tests", "*.py"),
-        ("docs", "*.md"),
-        ("widget_js/src", "*.ts*"),
-    ):
-        for path in (ROOT / folder).rglob(pattern):
-            assert not marks.search(path.read_text(encoding="utf-8")), path
-
-
 def test_links_of_the_documentation_lead_somewhere() -> None:
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text(encoding="utf-8")):

@@ -117,3 +117,24 @@ def test_figures_add_up_over_many_looks() -> None:
         run.ledger.add(attempt("map"))
         state = meter.state()
         assert (state.requests, state.tokens, state.usd) == (n, 15 * n, 0.25 * n)
+
+
+def test_steps_that_begin_in_one_second_each_have_their_time(
+    comments: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("text_lloom.session.time.strftime", lambda _: "2026-11-25-12-00-00")
+    session = wb.lloom(comments, "text", "doc_id", "local", "local", "local", "local", cache=False)
+    gate = asyncio.Event()
+
+    async def step(name: str) -> None:
+        with session._timed(name):
+            await gate.wait()
+
+    async def both() -> None:
+        steps = [asyncio.create_task(step("map")) for _ in range(2)]
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(*steps)
+
+    asyncio.run(both())
+    assert list(session.time) == [("map", "2026-11-25-12-00-00"), ("map", "2026-11-25-12-00-00+")]

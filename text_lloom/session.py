@@ -171,12 +171,12 @@ class Session:
     def _timed(self, step: str) -> Iterator[None]:
         """Record what a step takes, and say what went wrong in it, even when it is cut short."""
         key = (step, time.strftime("%Y-%m-%d-%H-%M-%S"))
-        while key in self.time:
-            key = (step, f"{key[1]}+")
         began, rows, failed = time.perf_counter(), len(self.ledger), list(self._run.failures)
         try:
             yield
         finally:
+            while key in self.time:  # of a step that began in the same second, and may have run beside
+                key = (step, f"{key[1]}+")
             self.time[key] = time.perf_counter() - began
             self.cost[key] = self.ledger.totals(since=rows).usd
             self._warn(step, failed)
