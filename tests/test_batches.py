@@ -291,6 +291,37 @@ def test_files_are_parted_at_the_providers_limits() -> None:
     assert BatchFile(most_bytes=10).add(line), "a line that is too long is for the provider to refuse"
 
 
+@pytest.mark.parametrize("cache", [True, False], ids=["cache", "no-cache"])
+@pytest.mark.parametrize("wait", [True, False], ids=["waiting", "later"])
+async def test_two_scorings_at_once_send_each_question_once(
+    sessions: Sessions, cache: bool, wait: bool
+) -> None:
+    expected = await score(sessions.new(cache=False), mode="live")
+    l = sessions.new(cache=cache)  # noqa: E741
+    both = await asyncio.gather(score(l, wait=wait), score(l, wait=wait))
+    if not wait:
+        both = [await score(l)]
+    assert sessions.requests() == len({entry.prompt_hash for entry in sessions.log()}) > 0
+    assert l.ledger.totals(step="score").requests == sessions.requests()
+    assert len(l.batch_jobs) == 1
+    for found in both:
+        pd.testing.assert_frame_equal(scored(found), scored(expected))
+
+
+@pytest.mark.parametrize("cache", [True, False], ids=["cache", "no-cache"])
+async def test_a_scoring_of_other_documents_beside_one_of_the_sessions_own(
+    sessions: Sessions, cache: bool
+) -> None:
+    l = sessions.new(cache=cache, budget=0.5)  # noqa: E741
+    own, other = await asyncio.gather(score(l), score(l, df=sessions.df.head(4)))
+    assert own["score"].notna().all()
+    assert other["score"].notna().all()
+    assert l._run.budget is not None
+    assert l._run.budget.spent == pytest.approx(l.ledger.totals().usd)
+    once = len({entry.prompt_hash for entry in sessions.log()})
+    assert sessions.requests() == once + (0 if cache else 4), "without a cache, another table is asked for"
+
+
 async def test_many_requests_go_in_several_batches(sessions: Sessions) -> None:
     l = sessions.new(cache=False)  # noqa: E741
     concepts = list(l.concepts.values())

@@ -6,6 +6,7 @@ or made anew from the same documents and concepts, finds the batches that answer
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -134,6 +135,10 @@ class BatchBook:
         self.folder = folder
         self.reserved: dict[str, BatchCost] = {}
         """By file id, what is set aside in this session's budgets."""
+        self.sending = asyncio.Lock()
+        """Held while questions are sent: who comes next sees what is under way by then."""
+        self.tables: dict[str, object] = {}
+        """By file id, the table that gets the answers of a batch that was sent since the session began."""
         self._under_way: dict[str, BatchRecord] = {}
         self._ended: dict[str, BatchJob] = {}
 
@@ -157,6 +162,10 @@ class BatchBook:
             if record.asker == asker and record.job.file_id not in self._ended:
                 found.setdefault(record.job.file_id, record)
         return sorted(found.values(), key=lambda record: (record.job.created, record.job.file_id))
+
+    def has_ended(self, record: BatchRecord) -> bool:
+        """Whether the answers of a batch were fetched in this session, or there will be none."""
+        return record.job.file_id in self._ended
 
     def own(self, asker: str) -> list[BatchRecord]:
         """The batches that this session has sent or taken over, and whose answers were not fetched yet."""
@@ -186,6 +195,7 @@ class BatchBook:
     def close(self, record: BatchRecord, state: str) -> None:
         """The answers of a batch were fetched, or there will be none."""
         self._under_way.pop(record.job.file_id, None)
+        self.tables.pop(record.job.file_id, None)
         self._ended[record.job.file_id] = record.job._replace(state=state)
         path = self._path(record)
         if path is not None:

@@ -109,6 +109,8 @@ class BatchScoring:
                 self._under_way[record.job.file_id] = record
                 self.waiting |= pairs
         self._not_in_store: set[str] = set()
+        self._beside: dict[str, list[BatchQuestion]] = {}
+        """By file id of a batch that the session has sent meanwhile: questions that it asks already."""
         self._answered: list[ScoreDocuments] = []
         self._out_of_budget: BudgetReached | None = None
 
@@ -142,7 +144,8 @@ class BatchScoring:
             self._book.keep(record)
             self._budget.reserve(record)
         try:
-            await self._send(tasks, table)
+            async with self._book.sending:
+                await self._send(tasks, table)
             await self._collect(table, wait=wait, longest=poll_seconds)
         except (asyncio.CancelledError, ModelError):
             self._say_how_to_go_on("Stopped.")
@@ -200,7 +203,7 @@ class BatchScoring:
         questions, turns = dict[str, BatchQuestion](), Turns()
         for question in asked:
             await turns.give_way()
-            if not self._answer_from_store(question, table):
+            if not (self._answer_from_store(question, table) or self._is_asked_beside(question, table)):
                 questions[question.key] = question
         due = list(questions.values())
         if due:
@@ -221,11 +224,11 @@ class BatchScoring:
                         break
                     reserved[line.key] = cost
                     if not file.add(line):
-                        await self._send_file(file, questions, reserved)
+                        await self._send_file(file, questions, reserved, table)
                         file = self._new_file()
                         file.add(line)
             if len(file):
-                await self._send_file(file, questions, reserved)
+                await self._send_file(file, questions, reserved, table)
         finally:
             self._budget.book(total_cost(reserved.values()), BatchCost())
 
@@ -246,11 +249,30 @@ class BatchScoring:
         self._run.ledger.add(Attempt(_STEP, self._model.label, time.time(), 0.0, 0, 0, 0.0, "cached"))
         return True
 
+    def _is_asked_beside(self, question: BatchQuestion, table: ScoreTable) -> bool:
+        """Whether another scoring of the session has sent the question since this one was planned.
+
+        Its answer must get here, too: by the same table, or by the replies that are kept.
+        """
+        for record in self._book.own(self._questions.asker):
+            file_id = record.job.file_id
+            gets_here = self._store is not None or self._book.tables.get(file_id) is table
+            if gets_here and question.key in record.requests:
+                self._under_way.setdefault(file_id, record)
+                self._not_in_store.add(file_id)
+                self._beside.setdefault(file_id, []).append(question)
+                return True
+        return False
+
     def _new_file(self) -> BatchFile:
         return BatchFile(most_requests=self._most_requests, most_bytes=self._most_bytes)
 
     async def _send_file(
-        self, file: BatchFile, questions: dict[str, BatchQuestion], reserved: dict[str, BatchCost]
+        self,
+        file: BatchFile,
+        questions: dict[str, BatchQuestion],
+        reserved: dict[str, BatchCost],
+        table: ScoreTable,
     ) -> None:
         """Send a file, and have it answered; takes over what is reserved for its requests."""
         file_id = await self._endpoint.upload(file.content)
@@ -258,6 +280,7 @@ class BatchScoring:
         record = self._questions.record(file_id, [questions[key] for key in file.keys], expected)
         # Written down before it is created: should this process end in between, the batch is looked for.
         self._book.keep(record)
+        self._book.tables[file_id] = table
         self._under_way[file_id] = record
         self._not_in_store.add(file_id)
         for key in file.keys:
@@ -306,6 +329,8 @@ class BatchScoring:
 
     async def _look(self, record: BatchRecord, table: ScoreTable) -> int:
         """Look at a batch, and fetch it if it has ended; gives how many of its requests are done."""
+        if self._was_fetched_beside(record, table):
+            return record.job.requests
         if self._put_from_store(record, table):
             return record.job.requests
         try:
@@ -326,6 +351,8 @@ class BatchScoring:
         reader = BatchReader(self._model, self._known, record)
         readings = await asyncio.to_thread(reader.read_all, results, reason)
         await self._keep_replies(readings)
+        if self._was_fetched_beside(record, table):
+            return record.job.requests
         # Nothing is awaited from here on: a batch is either booked and closed, or neither.
         self._put(record, readings, table, state=status.state)
         return record.job.requests
@@ -339,6 +366,15 @@ class BatchScoring:
             return BatchStatus("", "failed", 0, None, None, str(error))
         self._book.keep(self._noted(record, status))
         return status
+
+    def _was_fetched_beside(self, record: BatchRecord, table: ScoreTable) -> bool:
+        """Whether another scoring of the session has booked and closed a batch in the meantime."""
+        if not self._book.has_ended(record):
+            return False
+        self._under_way.pop(record.job.file_id, None)
+        for question in self._beside.pop(record.job.file_id, ()):
+            self._answer_from_store(question, table)  # it may have filled another table
+        return True
 
     def _put_from_store(self, record: BatchRecord, table: ScoreTable) -> bool:
         """Whether all answers of a batch were fetched before, by another session."""
