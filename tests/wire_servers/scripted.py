@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from aiohttp import web
+
+from tests.wire_servers.serving import serving
 
 __all__ = ["Events", "Page", "Said", "ScriptedServer", "completion", "piece", "scripted"]
 
@@ -93,26 +93,5 @@ def piece(text: str | None = None, reason: str | None = None) -> dict[str, Any]:
 def scripted(reply: Callable[[dict[str, Any]], Said]) -> Iterator[ScriptedServer]:
     """A server on a thread of its own, which ends with the block."""
     server = ScriptedServer(reply)
-    loop = asyncio.new_event_loop()
-    ready, stop = threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", server.respond)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        ready.set()
-        await stop.wait()
-        await runner.cleanup()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
-    thread.start()
-    assert ready.wait(10)
-    try:
+    with serving(server.respond) as server.url:
         yield server
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
-        loop.close()

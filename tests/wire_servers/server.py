@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +16,7 @@ from tests.fake_provider.answers import answer
 from tests.fake_provider.embeddings import embed
 from tests.fake_provider.prompts import understand
 from tests.fake_provider.protocol import conform, tokens_of
+from tests.wire_servers.serving import serving
 
 __all__ = [
     "KEY",
@@ -290,29 +289,5 @@ def _example(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
 def running(dialect: Dialect) -> Iterator[WireServer]:
     """A server on a thread of its own, which ends with the block."""
     server = WireServer(dialect)
-    loop = asyncio.new_event_loop()
-    ready = threading.Event()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        app = web.Application(client_max_size=64 * 1024 * 1024)
-        app.router.add_route("*", "/{path:.*}", server.respond)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
-        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        ready.set()
-        await stop.wait()
-        await runner.cleanup()
-
-    thread = threading.Thread(
-        target=lambda: loop.run_until_complete(serve()), name="wire-server", daemon=True
-    )
-    thread.start()
-    assert ready.wait(10)
-    try:
+    with serving(server.respond) as server.url:
         yield server
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
-        loop.close()

@@ -1,6 +1,5 @@
 /** What travels between the view and its data: traits, the state, messages (docs/view-protocol.md). */
 
-export const PROTOCOL = 1;
 /** The code of a document that has no score on a concept. */
 export const NOT_SCORED = 255;
 /** The code of a document that lies in no slice. */

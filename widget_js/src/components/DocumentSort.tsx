@@ -2,6 +2,7 @@
 
 import { OUTLIERS } from "../state";
 import type { Store } from "../store";
+import { FlipButton } from "./FlipButton";
 
 /** Whether large values come first when something is newly sorted by. */
 export const fromAbove = (by: string): boolean => by === "score";
@@ -37,15 +38,7 @@ export function DocumentSort({ store }: { store: Store }) {
           ))}
         </select>
       </label>
-      <button
-        type="button"
-        class="lloom-button lloom-button--quiet lloom-flip"
-        aria-label={descending ? "Sorted descending; sort ascending" : "Sorted ascending; sort descending"}
-        title={descending ? "Descending" : "Ascending"}
-        onClick={() => store.update({ doc_sort: { by, descending: !descending } })}
-      >
-        {descending ? "↓" : "↑"}
-      </button>
+      <FlipButton descending={descending} onFlip={() => store.update({ doc_sort: { by, descending: !descending } })} />
     </div>
   );
 }

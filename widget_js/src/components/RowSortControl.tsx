@@ -2,6 +2,7 @@
 
 import type { RowSort } from "../protocol";
 import type { Store } from "../store";
+import { FlipButton } from "./FlipButton";
 
 export function RowSortControl({ store }: { store: Store }) {
   const sort = store.state.value.row_sort;
@@ -35,15 +36,7 @@ export function RowSortControl({ store }: { store: Store }) {
           )}
         </select>
       </label>
-      <button
-        type="button"
-        class="lloom-button lloom-button--quiet lloom-flip"
-        aria-label={sort.descending ? "Sorted descending; sort ascending" : "Sorted ascending; sort descending"}
-        title={sort.descending ? "Descending" : "Ascending"}
-        onClick={flip}
-      >
-        {sort.descending ? "↓" : "↑"}
-      </button>
+      <FlipButton descending={sort.descending} onFlip={flip} />
     </div>
   );
 }
