@@ -22,10 +22,10 @@ from tests.fake_provider.fixtures import FakeProvider, running_fake_provider
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
 from text_lloom.llm import OpenAIModel
-from text_lloom.llm.engine import ask_all
-from text_lloom.llm.journal import open_journal
-from text_lloom.llm.portal import run_sync
-from text_lloom.llm.run import Run
+from text_lloom.llm.ask import ask_all
+from text_lloom.llm.cache import open_journal
+from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.runtime.event_loop import run_sync
 from text_lloom.tasks import ScoreDocuments
 
 _SENTENCE = "The bus was late again and nobody could tell us why, so I walked home in the rain. "

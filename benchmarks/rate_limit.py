@@ -20,10 +20,10 @@ from tests.fake_provider.fixtures import FakeProvider, running_fake_provider
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
 from text_lloom.llm import OpenAIModel
-from text_lloom.llm.engine import ask_all
-from text_lloom.llm.portal import run_sync
-from text_lloom.llm.posing import request_for
-from text_lloom.llm.run import Run
+from text_lloom.llm.ask import ask_all
+from text_lloom.llm.dispatch.request_builder import build_task_request
+from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.runtime.event_loop import run_sync
 from text_lloom.tasks import ScoreDocuments
 
 _SLACK = 0.002
@@ -84,7 +84,7 @@ async def _sleeping_batches(
 ) -> None:
     async def one(position: int, task: ScoreDocuments) -> None:
         await asyncio.sleep(position // n * seconds)
-        task.parse((await model.complete(request_for(model, task))).text)
+        task.parse((await model.complete(build_task_request(model, task))).text)
 
     await asyncio.gather(*(one(position, task) for position, task in enumerate(tasks)))
 

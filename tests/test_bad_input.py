@@ -34,7 +34,7 @@ from text_lloom.errors import (
     UnknownName,
 )
 from text_lloom.llm import Completion, OpenAIEmbedModel, OpenAIModel
-from text_lloom.llm.spending import allow_paid_calls
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
 from text_lloom.testing import FunctionModel, HashEmbedModel, TaskModel
 
 TEXTS = [
@@ -727,7 +727,7 @@ def test_declining_sends_nothing_and_keeps_everything(
     recorder: Recorder, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, reply: str
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("text_lloom.consent.is_interactive", lambda: True)
+    monkeypatch.setattr("text_lloom.session.spend.is_interactive", lambda: True)
     monkeypatch.setattr("builtins.input", lambda question="": asked.append(question) or reply)
     session = recorder.session(frame)
     assert session.sync.gen() is None

@@ -32,20 +32,20 @@ from text_lloom.errors import (
     TransientError,
 )
 from text_lloom.llm import Completion, Fallbacks, Model, OpenAIModel, RetryPolicy
-from text_lloom.llm.asked import ModelRequest, as_messages
 from text_lloom.llm.batches import BatchEndpoint, BatchFile, BatchLine
-from text_lloom.llm.budget import Budget, TokenBudget
-from text_lloom.llm.portal import run_async
-from text_lloom.llm.posing import request_for
+from text_lloom.llm.control.budget import Budget, TokenBudget
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
+from text_lloom.llm.dispatch.request_builder import build_task_request
+from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.messages import ModelRequest, as_messages
 from text_lloom.llm.providers.openai_formats import read_completion
-from text_lloom.llm.run import Run
-from text_lloom.llm.spending import allow_paid_calls
-from text_lloom.llm.wire import HttpError
+from text_lloom.llm.runtime.event_loop import run_async
+from text_lloom.llm.runtime.http import HttpError
 from text_lloom.operators.batch_book import BatchBook
 from text_lloom.operators.score import plan_scoring
 from text_lloom.operators.score_batch import BatchScoring
 from text_lloom.scores import ScoreTable
-from text_lloom.scoring import batches_of
+from text_lloom.session.score import batches_of
 
 PRICE = (0.15 / 1_000_000, 0.6 / 1_000_000)
 CRITERIA = {
@@ -166,7 +166,7 @@ async def test_requests_are_sent_as_they_are_live(
     assert {line["method"] for line in lines} == {"POST"}
     assert len({line["custom_id"] for line in lines}) == len(lines)
     tasks = plan_scoring(list(l.corpus), list(l.concepts.values()))
-    bodies = [model.request_body(request_for(model, task)) for task in tasks]
+    bodies = [model.request_body(build_task_request(model, task)) for task in tasks]
     assert [line["body"] for line in lines] == bodies
     assert bodies[0]["response_format"]["json_schema"]["strict"] is True
     assert bodies[0]["max_tokens"] == 900
@@ -724,7 +724,7 @@ async def test_the_user_is_asked_once_and_can_decline(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers, asked = ["n", "y"], []
-    monkeypatch.setattr("text_lloom.consent.is_interactive", lambda: True)
+    monkeypatch.setattr("text_lloom.session.spend.is_interactive", lambda: True)
     monkeypatch.setattr(
         "builtins.input", lambda question="": asked.append(question) or answers[len(asked) - 1]
     )

@@ -19,7 +19,7 @@ import pytest
 from tests.test_portal import LoopBoundClient
 from text_lloom.errors import LloomError
 from text_lloom.llm import Completion, Model, RetryPolicy
-from text_lloom.llm.blocking import CallRunner, TimeLimit, time_limit
+from text_lloom.llm.runtime.blocking import CallRunner, TimeLimit, time_limit
 
 PROMPTS = [f"Comment {n}: the 40 bus was {n} minutes late." for n in range(30)]
 

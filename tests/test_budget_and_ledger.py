@@ -13,12 +13,12 @@ import pytest
 
 from text_lloom.errors import AnswerRefused, AuthenticationFailed, BudgetReached, InputError, StepFailed
 from text_lloom.llm import Attempt, Completion, Ledger, Model, OpenAIModel, RetryPolicy, track_costs
-from text_lloom.llm.budget import Budget, TokenBudget
-from text_lloom.llm.embedding import embed_all
-from text_lloom.llm.engine import ask_all
-from text_lloom.llm.journal import Journal
-from text_lloom.llm.run import Failure, Run
-from text_lloom.llm.spending import allow_paid_calls
+from text_lloom.llm.ask import ask_all
+from text_lloom.llm.cache import Journal
+from text_lloom.llm.control.budget import Budget, TokenBudget
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
+from text_lloom.llm.dispatch.step_state import Failure, Run
+from text_lloom.llm.embed import embed_all
 from text_lloom.tasks import SummarizeDocument
 from text_lloom.testing import FunctionModel, HashEmbedModel, ScriptedModel
 

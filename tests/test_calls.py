@@ -36,12 +36,12 @@ from text_lloom.llm import (
     RetryPolicy,
     track_costs,
 )
-from text_lloom.llm.asked import as_messages
-from text_lloom.llm.engine import ask_all
-from text_lloom.llm.portal import run_async
-from text_lloom.llm.posing import StepSettings, pose
-from text_lloom.llm.run import Run
-from text_lloom.llm.spending import allow_paid_calls
+from text_lloom.llm.ask import ask_all
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
+from text_lloom.llm.dispatch.request_builder import StepSettings, build_request
+from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.messages import as_messages
+from text_lloom.llm.runtime.event_loop import run_async
 from text_lloom.tasks import SummarizeDocument
 from text_lloom.testing import FunctionModel, ScriptedModel
 
@@ -551,7 +551,7 @@ async def test_values_that_no_provider_takes_are_refused_before_anything_is_sent
 
 async def test_none_leaves_a_parameter_out() -> None:
     model = OpenAIModel("m", "sk-some-key", "http://127.0.0.1:9/v1", temperature=0.2, top_p=0.9)
-    posed = pose(model, as_messages("late"), settings=StepSettings({"temperature": None}))
+    posed = build_request(model, as_messages("late"), settings=StepSettings({"temperature": None}))
     assert model.request_body(posed) == {"model": "m", "messages": list(posed.messages), "top_p": 0.9}
     mine, seen = remembering(temperature=0.2)
     await mine.call("late", temperature=None, cache=False)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from tests.fake_provider.fixtures import FakeProvider
 from text_lloom.cli import app
-from text_lloom.llm.spending import allow_paid_calls
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
 
 WRITTEN = ["codebook.json", "concepts.csv", "report.html", "scores.csv", "scores.parquet", "session.lloom"]
 SUBJECTS = [
@@ -427,7 +427,7 @@ def test_declining_at_the_terminal_writes_nothing(
     paid_calls: None,
 ) -> None:
     monkeypatch.setenv("LLOOM_API_KEY", fake_provider.api_key)
-    monkeypatch.setattr("text_lloom.consent.is_interactive", lambda: True)
+    monkeypatch.setattr("text_lloom.session.spend.is_interactive", lambda: True)
     monkeypatch.setattr("builtins.input", lambda _="": "n")
     result = lloom(
         "run", posts_csv, "--text-col", "text", "--model", "openai:m", "--base-url", fake_provider.base_url,

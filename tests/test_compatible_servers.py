@@ -14,10 +14,10 @@ from tests.wire_servers.openai_wire import OpenAIWire
 from tests.wire_servers.server import KEY, Fault, WireServer, running
 from text_lloom.errors import InputError, LloomError, ModelSetupError, UnknownName
 from text_lloom.llm import Completion, Model, OpenAIEmbedModel, OpenAIModel
-from text_lloom.llm.catalogue import embedder_from, model_from
-from text_lloom.llm.portal import run_async
-from text_lloom.llm.providers.compatible import SERVERS
 from text_lloom.llm.providers.openai_formats import read_completion
+from text_lloom.llm.providers.registry import embedder_from, model_from
+from text_lloom.llm.providers.servers import SERVERS
+from text_lloom.llm.runtime.event_loop import run_async
 
 OWN = [name for name, server in SERVERS.items() if server.own]
 PAID = [name for name, server in SERVERS.items() if not server.own and server.url]

@@ -24,7 +24,7 @@ from tests.fake_provider.answers import answer
 from tests.fake_provider.fixtures import FakeProvider
 from tests.fake_provider.prompts import understand
 from text_lloom.llm import Completion, EmbedModel, Model, ModelRequest
-from text_lloom.llm.spending import allow_paid_calls
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
 from text_lloom.testing import HashEmbedModel
 
 KEY = "AIza-0123456789abcdef"

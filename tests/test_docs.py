@@ -15,9 +15,8 @@ import pandas as pd
 import pytest
 
 from tests.fake_provider.fixtures import FakeProvider
-from text_lloom.llm.catalogue import PROVIDERS
-from text_lloom.llm.catalogue.listing import capability_table
-from text_lloom.llm.spending import allow_paid_calls
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
+from text_lloom.llm.providers.registry import PROVIDERS, capability_table
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)

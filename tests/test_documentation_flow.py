@@ -20,13 +20,13 @@ import text_lloom.concept_induction as ci
 import text_lloom.workbench as wb
 from tests.fake_provider.fixtures import FakeProvider
 from text_lloom.concept import Concept
-from text_lloom.editing import plan_add, plan_edit
 from text_lloom.errors import InputError
-from text_lloom.generation import plan_gen, plan_gen_auto, plan_select_auto
 from text_lloom.llm import EmbedModel, Model, OpenAIEmbedModel, OpenAIModel
-from text_lloom.llm.spending import allow_paid_calls
-from text_lloom.questions import plan_map
-from text_lloom.scoring import plan_cancel_batches, plan_resume, plan_retry, plan_score
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
+from text_lloom.session.edit import plan_add, plan_edit
+from text_lloom.session.generate import plan_gen, plan_gen_auto, plan_select_auto
+from text_lloom.session.map import plan_map
+from text_lloom.session.score import plan_cancel_batches, plan_resume, plan_retry, plan_score
 from text_lloom.testing import HashEmbedModel
 
 SCORE_COLUMNS = [
@@ -83,7 +83,7 @@ def questions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(question)
         return "y"
 
-    monkeypatch.setattr("text_lloom.consent.is_interactive", lambda: True)
+    monkeypatch.setattr("text_lloom.session.spend.is_interactive", lambda: True)
     monkeypatch.setattr("builtins.input", reply)
     return asked
 

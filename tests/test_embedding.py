@@ -14,11 +14,10 @@ import pytest
 
 from text_lloom.errors import InputError, StepFailed
 from text_lloom.llm import Embeddings, EmbedModel, LocalEmbedModel, LocalModel, RetryPolicy
-from text_lloom.llm.embedding import embed_all
-from text_lloom.llm.journal import open_journal
-from text_lloom.llm.portal import run_async
-from text_lloom.llm.run import Run
-from text_lloom.llm.vectors import kept_vectors
+from text_lloom.llm.cache import open_journal
+from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.embed import embed_all, kept_vectors
+from text_lloom.llm.runtime.event_loop import run_async
 from text_lloom.testing import HashEmbedModel
 
 TEXTS = [

@@ -14,8 +14,8 @@ import pytest
 from text_lloom import workbench as wb
 from text_lloom.errors import BudgetReached, StepFailed
 from text_lloom.llm import RetryPolicy
-from text_lloom.llm.spending import allow_paid_calls
-from text_lloom.scoring_book import ScoringForm
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
+from text_lloom.session.scorings import ScoringForm
 from text_lloom.testing import FunctionModel
 
 ONCE = RetryPolicy(attempts=1, re_asks=0)

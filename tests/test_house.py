@@ -48,8 +48,7 @@ FLOORS = [
     {"llm", "local"},
     {"operators"},
     {"analysis", "storage", "widget"},
-    {"session", "accounts", "consent", "generation", "progress", "questions", "scoring", "scoring_book"},
-    {"editing", "saving", "view_host", "viewing"},
+    {"session"},
     {"workbench", "concept_induction", "testing"},
     {"cli"},
 ]

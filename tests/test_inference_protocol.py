@@ -30,13 +30,12 @@ from text_lloom.errors import (
     TransientError,
 )
 from text_lloom.llm import Failure, Fallbacks, InferenceProtocolModel, LocalModel, RetryPolicy
-from text_lloom.llm.engine import ask_all
-from text_lloom.llm.journal import open_journal
-from text_lloom.llm.portal import run_async
-from text_lloom.llm.run import Run
-from text_lloom.llm.spans import Span, read_spans
-from text_lloom.llm.spending import allow_paid_calls
-from text_lloom.llm.tensors import read_outputs
+from text_lloom.llm.ask import ask_all
+from text_lloom.llm.cache import open_journal
+from text_lloom.llm.classifiers.outputs import Span, read_outputs, read_spans
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
+from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.runtime.event_loop import run_async
 from text_lloom.operators.score import plan_scoring
 from text_lloom.scores import Judgement
 from text_lloom.tasks import Scored, SummarizeConcept

@@ -23,10 +23,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from text_lloom.errors import FileProblem, InputError
-from text_lloom.llm.journal import Journal, open_journal
-from text_lloom.llm.journal import keeper as keeper_room
-from text_lloom.llm.journal import schema as schema_room
-from text_lloom.llm.returned import Completion
+from text_lloom.llm.cache import Journal, open_journal
+from text_lloom.llm.cache import file as schema_room
+from text_lloom.llm.cache import writer as keeper_room
+from text_lloom.llm.completion import Completion
 
 REPLY = Completion('{"answer": "A", "quote": "the 40 bus is late — 遅い"}', 812, 64, "stop", 0.0003)
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=200)
@@ -683,7 +683,7 @@ def test_what_was_kept_can_be_read_where_nothing_can_be_written(tmp_path: Path) 
     journal.close()
     program = f"""
 import resource, signal, tempfile, warnings
-from text_lloom.llm.journal import Journal
+from text_lloom.llm.cache import Journal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 with warnings.catch_warnings(record=True) as told:

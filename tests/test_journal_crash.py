@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from text_lloom.llm.journal import Journal
-from text_lloom.llm.returned import Completion
+from text_lloom.llm.cache import Journal
+from text_lloom.llm.completion import Completion
 
 WRITER = """
 import asyncio, sys
-from text_lloom.llm.journal import Journal
-from text_lloom.llm.returned import Completion
+from text_lloom.llm.cache import Journal
+from text_lloom.llm.completion import Completion
 
 async def main():
     journal = Journal(sys.argv[1])
@@ -158,8 +158,8 @@ def test_a_file_locked_by_another_process_is_waited_for(tmp_path: Path) -> None:
 def test_a_disk_that_really_refuses_costs_no_reply(tmp_path: Path) -> None:
     program = """
 import asyncio, resource, sys, warnings
-from text_lloom.llm.journal import Journal
-from text_lloom.llm.returned import Completion
+from text_lloom.llm.cache import Journal
+from text_lloom.llm.completion import Completion
 journal = Journal(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
 async def main():

@@ -41,7 +41,7 @@ def share_of_alike(places: np.ndarray, subjects: pd.Series) -> float:
 
 @pytest.mark.parametrize("most_read", [20_000, 10], ids=["read", "by-words"])
 def test_documents_about_the_same_lie_together(most_read: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("text_lloom.editing._MOST_READ", most_read)
+    monkeypatch.setattr("text_lloom.session.edit._MOST_READ", most_read)
     documents = frame()
     layouts = [wb.lloom(documents, "text", **LOCAL).map_layout() for _ in range(2)]
     pd.testing.assert_frame_equal(*layouts)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tests.virtual_time import in_virtual_time
 from text_lloom.errors import InputError
-from text_lloom.llm.gate import Gate
-from text_lloom.llm.limits import Limiter, RateLimit, Window, parse_rate_limit
+from text_lloom.llm.control.concurrency import AdaptiveConcurrency
+from text_lloom.llm.control.rate_limits import Limiter, RateLimit, Window, parse_rate_limit
 
 
 def now() -> float:
@@ -339,7 +339,7 @@ def test_the_status_says_what_is_left_and_when_more_is_free() -> None:
 # --- the gate ------------------------------------------------------------------------------------------
 
 
-async def _hold(gate: Gate, seconds: float) -> None:
+async def _hold(gate: AdaptiveConcurrency, seconds: float) -> None:
     async with gate:
         await asyncio.sleep(seconds)
         gate.succeeded()
@@ -349,14 +349,14 @@ async def _hold(gate: Gate, seconds: float) -> None:
 def test_a_fixed_gate_never_admits_more(concurrency: int) -> None:
     peaks = []
 
-    async def one(gate: Gate) -> None:
+    async def one(gate: AdaptiveConcurrency) -> None:
         async with gate:
             peaks.append(gate.in_flight)
             await asyncio.sleep(1)
             gate.succeeded()
 
     async def main() -> float:
-        gate = Gate(concurrency)
+        gate = AdaptiveConcurrency(concurrency)
         began = now()
         await asyncio.gather(*(one(gate) for _ in range(7)))
         return now() - began
@@ -368,7 +368,7 @@ def test_a_fixed_gate_never_admits_more(concurrency: int) -> None:
 
 def test_the_gate_grows_while_it_is_full() -> None:
     async def main() -> tuple[int, int]:
-        gate = Gate(ceiling=200)
+        gate = AdaptiveConcurrency(ceiling=200)
         before = gate.limit
         await asyncio.gather(*(_hold(gate, 1) for _ in range(1000)))
         return before, gate.limit
@@ -379,7 +379,7 @@ def test_the_gate_grows_while_it_is_full() -> None:
 
 def test_the_gate_does_not_grow_when_it_is_not_needed() -> None:
     async def main() -> tuple[int, int]:
-        gate = Gate()
+        gate = AdaptiveConcurrency()
         before = gate.limit
         for _ in range(300):
             await asyncio.gather(*(_hold(gate, 1) for _ in range(3)))
@@ -391,7 +391,7 @@ def test_the_gate_does_not_grow_when_it_is_not_needed() -> None:
 
 def test_overload_cuts_once_per_episode_and_growth_is_slow_afterwards() -> None:
     async def main() -> None:
-        gate = Gate()
+        gate = AdaptiveConcurrency()
         before = gate.limit
         for _ in range(20):
             gate.overloaded(2.0)
@@ -410,7 +410,7 @@ def test_overload_cuts_once_per_episode_and_growth_is_slow_afterwards() -> None:
 
 def test_a_fixed_gate_is_not_cut() -> None:
     async def main() -> int:
-        gate = Gate(4)
+        gate = AdaptiveConcurrency(4)
         gate.overloaded(1.0)
         return gate.limit
 
@@ -419,7 +419,7 @@ def test_a_fixed_gate_is_not_cut() -> None:
 
 def test_cancelling_at_the_gate_loses_no_place() -> None:
     async def main() -> None:
-        gate = Gate(1)
+        gate = AdaptiveConcurrency(1)
         tasks = [asyncio.create_task(_hold(gate, 1)) for _ in range(6)]
         await asyncio.sleep(0.5)
         tasks[1].cancel()  # waits
@@ -452,7 +452,7 @@ def test_the_ceiling_of_adaptation_can_be_set() -> None:
     assert parse_rate_limit({"ceiling": 12}) == RateLimit((), None, 12)
 
     async def main() -> int:
-        return Gate(ceiling=12).limit
+        return AdaptiveConcurrency(ceiling=12).limit
 
     assert in_virtual_time(main()) == 12
     with pytest.raises(InputError, match="ceiling"):

@@ -35,10 +35,10 @@ from text_lloom.llm import (
     TransformersEmbedModel,
     TransformersModel,
 )
-from text_lloom.llm.catalogue import embedder_from, model_from
-from text_lloom.llm.embedding import embed_all
-from text_lloom.llm.journal import open_journal
-from text_lloom.llm.run import Run
+from text_lloom.llm.cache import open_journal
+from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.embed import embed_all
+from text_lloom.llm.providers.registry import embedder_from, model_from
 from text_lloom.operators.cluster import cluster_vectors
 from text_lloom.testing import HashEmbedModel
 

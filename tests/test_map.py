@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, RootModel
 import text_lloom.workbench as wb
 from text_lloom.errors import BudgetReached, InputError, LloomError, PromptError, UnknownName
 from text_lloom.llm import Completion, Model, RetryPolicy, Solver
-from text_lloom.llm.spending import allow_paid_calls
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
 from text_lloom.tasks import MapDocument, Task
 from text_lloom.testing import FunctionModel
 

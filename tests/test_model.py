@@ -17,9 +17,9 @@ import pytest
 
 from text_lloom.errors import BadAnswer, InputError, ModelSetupError
 from text_lloom.llm import Completion, EmbedModel, Model, ModelRequest, OpenAIEmbedModel, OpenAIModel
-from text_lloom.llm.budget import Budget
-from text_lloom.llm.run import Run
-from text_lloom.llm.spending import allow_paid_calls
+from text_lloom.llm.control.budget import Budget
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
+from text_lloom.llm.dispatch.step_state import Run
 
 KEY = "sk-proj-9fQ2LmVx7RtY4WbZ"
 
@@ -292,7 +292,7 @@ async def test_a_traceback_from_a_call_function_has_no_key() -> None:
         raise RuntimeError(f"401 for url https://api.example.com/v1?key={model.api_key}")
 
     from text_lloom.llm import RetryPolicy
-    from text_lloom.llm.engine import ask_all
+    from text_lloom.llm.ask import ask_all
     from text_lloom.tasks import SummarizeDocument
 
     run = Run(policy=RetryPolicy(attempts=2, base=0.001), budget=Budget(1))

@@ -13,9 +13,15 @@ import text_lloom.workbench as wb
 from text_lloom.cli import app
 from text_lloom.errors import InputError, MissingPackage, ModelNotFound, UnknownName
 from text_lloom.llm import Fallbacks, LocalEmbedModel, LocalModel, Model, OpenAIEmbedModel, OpenAIModel
-from text_lloom.llm.catalogue import PROVIDERS, Provider, embedder_from, model_from
-from text_lloom.llm.catalogue.entry import Capabilities
-from text_lloom.llm.catalogue.listing import availability_of, capability_table
+from text_lloom.llm.providers.registry import (
+    PROVIDERS,
+    Capabilities,
+    Provider,
+    availability_of,
+    capability_table,
+    embedder_from,
+    model_from,
+)
 
 
 def test_a_string_stands_for_a_model_of_every_operator(comments: pd.DataFrame) -> None:
@@ -139,7 +145,7 @@ def with_missing_package(monkeypatch: pytest.MonkeyPatch) -> Provider:
         keys=("ELSEWHERE_API_KEY",),
         example="some-model",
     )
-    monkeypatch.setattr("text_lloom.llm.catalogue.PROVIDERS", (*PROVIDERS, provider))
+    monkeypatch.setattr("text_lloom.llm.providers.registry.PROVIDERS", (*PROVIDERS, provider))
     return provider
 
 

@@ -23,10 +23,10 @@ from text_lloom.errors import (
     UnknownName,
 )
 from text_lloom.llm import OpenAIEmbedModel, OpenAIModel, RetryPolicy
-from text_lloom.llm.embedding import embed_all
-from text_lloom.llm.portal import run_async
+from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.embed import embed_all
 from text_lloom.llm.providers.openai_formats import strict_schema
-from text_lloom.llm.run import Run
+from text_lloom.llm.runtime.event_loop import run_async
 from text_lloom.tasks.form import form_of
 
 QUICK = RetryPolicy(attempts=2, rate_limited=1, base=0.001, longest=0.002)

@@ -13,10 +13,10 @@ import pytest
 from tests.fake_provider.fixtures import FakeProvider, fake_provider, fake_provider_process
 from text_lloom.errors import AuthenticationFailed, ModelNotFound, ModelSetupError, StepFailed
 from text_lloom.llm import Completion, Failure, OpenAIEmbedModel, OpenAIModel, RetryPolicy
-from text_lloom.llm.embedding import embed_all
-from text_lloom.llm.engine import ask_all
-from text_lloom.llm.portal import run_async
-from text_lloom.llm.run import Run
+from text_lloom.llm.ask import ask_all
+from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.embed import embed_all
+from text_lloom.llm.runtime.event_loop import run_async
 from text_lloom.tasks import SummarizeDocument
 
 __all__ = ["fake_provider", "fake_provider_process"]

@@ -14,12 +14,12 @@ import pytest
 from tests.virtual_time import in_virtual_time
 from text_lloom.errors import AuthenticationFailed, ModelNotFound, ModelUnavailable, StepFailed
 from text_lloom.llm import Failure, Model, RetryPolicy
-from text_lloom.llm.asked import as_messages
-from text_lloom.llm.calling import Calling, call_all
-from text_lloom.llm.engine import ask_all
-from text_lloom.llm.fallback import Fallbacks
-from text_lloom.llm.posing import StepSettings
-from text_lloom.llm.run import Run
+from text_lloom.llm.ask import ask_all
+from text_lloom.llm.composite import Fallbacks
+from text_lloom.llm.dispatch.calling import Calling, call_all
+from text_lloom.llm.dispatch.request_builder import StepSettings
+from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.messages import as_messages
 from text_lloom.tasks import SummarizeDocument
 from text_lloom.testing import FunctionModel
 

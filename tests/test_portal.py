@@ -15,8 +15,8 @@ import pytest
 
 from text_lloom.errors import TransientError
 from text_lloom.llm import Completion, Model, ModelRequest
-from text_lloom.llm.asked import as_messages
-from text_lloom.llm.portal import run_async, run_sync
+from text_lloom.llm.messages import as_messages
+from text_lloom.llm.runtime.event_loop import run_async, run_sync
 
 asking = contextvars.ContextVar("asking", default="nobody")
 

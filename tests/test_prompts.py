@@ -13,8 +13,8 @@ import pytest
 
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
-from text_lloom.llm.asked import ModelRequest, as_messages
-from text_lloom.llm.posing import re_asked
+from text_lloom.llm.dispatch.request_builder import with_feedback
+from text_lloom.llm.messages import ModelRequest, as_messages
 from text_lloom.tasks import (
     Candidate,
     FilterQuotes,
@@ -94,7 +94,7 @@ def test_prompt_holds_the_documents_unmangled_and_no_field_is_left(name: str) ->
 
 
 def test_a_second_try_shows_the_model_its_error() -> None:
-    again = re_asked(
+    again = with_feedback(
         ModelRequest(as_messages("The question.")), ("no idea", "Expected a JSON object.")
     ).prompt
     assert again.startswith("The question.")

@@ -27,12 +27,12 @@ from text_lloom.errors import (
     TransientError,
 )
 from text_lloom.llm import Completion, Failure, Model, ModelRequest, RetryPolicy
-from text_lloom.llm.asked import as_messages
-from text_lloom.llm.embedding import embed_all
-from text_lloom.llm.engine import ask_all
-from text_lloom.llm.portal import run_async
-from text_lloom.llm.posing import StepSettings, pose
-from text_lloom.llm.run import Run
+from text_lloom.llm.ask import ask_all
+from text_lloom.llm.dispatch.request_builder import StepSettings, build_request
+from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.embed import embed_all
+from text_lloom.llm.messages import as_messages
+from text_lloom.llm.runtime.event_loop import run_async
 from text_lloom.tasks import SummarizeDocument
 
 __all__ = ["stand"]
@@ -59,7 +59,7 @@ FOLLOWING = {"label": "B", "found": [{"quote": "words", "n": 0}]}
 def asked(model: Model, prompt: object = QUESTION, **fields: Any) -> ModelRequest:
     """A request as the engine makes it, with the model's parameters and system message."""
     params = fields.pop("params", {})
-    posed = pose(model, as_messages(prompt), settings=StepSettings(params))
+    posed = build_request(model, as_messages(prompt), settings=StepSettings(params))
     return replace(posed, **fields)
 
 

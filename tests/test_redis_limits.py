@@ -23,15 +23,16 @@ from typing import Any, NamedTuple
 import pytest
 
 from text_lloom.errors import InputError, LloomError, MissingPackage, ModelUnavailable
-from text_lloom.llm import Model, redis_limits
-from text_lloom.llm.asked import as_messages
-from text_lloom.llm.calling import Calling, call_all
-from text_lloom.llm.engine import ask_all
-from text_lloom.llm.limits import Window
+from text_lloom.llm import Model
+from text_lloom.llm.ask import ask_all
+from text_lloom.llm.control import redis_limiter as redis_limits
+from text_lloom.llm.control.rate_limits import Window
+from text_lloom.llm.control.redis_limiter import SharedLimiter, shared_limiter
+from text_lloom.llm.dispatch.calling import Calling, call_all
+from text_lloom.llm.dispatch.request_builder import StepSettings
+from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.messages import as_messages
 from text_lloom.llm.model import limiter_of
-from text_lloom.llm.posing import StepSettings
-from text_lloom.llm.redis_limits import SharedLimiter, shared_limiter
-from text_lloom.llm.run import Run
 from text_lloom.tasks import SummarizeDocument
 from text_lloom.testing import FunctionModel
 

@@ -25,7 +25,7 @@ from text_lloom.errors import (
     RateLimited,
     TransientError,
 )
-from text_lloom.llm.retry import RetryPolicy, as_model_error
+from text_lloom.llm.control.retry import RetryPolicy, as_model_error
 from text_lloom.testing import FunctionModel
 
 KEY = "sk-proj-Zx81kqLmN0pQrStU"

@@ -41,11 +41,11 @@ from text_lloom.llm import (
     LiteLLMModel,
     Model,
 )
-from text_lloom.llm.catalogue import embedder_from, model_from
-from text_lloom.llm.limits import Window
-from text_lloom.llm.portal import run_async
-from text_lloom.llm.providers.litellm_config import deployments_of
-from text_lloom.llm.spending import allow_paid_calls
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
+from text_lloom.llm.control.rate_limits import Window
+from text_lloom.llm.providers.litellm import deployments_of
+from text_lloom.llm.providers.registry import embedder_from, model_from
+from text_lloom.llm.runtime.event_loop import run_async
 
 
 async def ask(model: Model, prompt: object = QUESTION, **fields: Any) -> Completion:

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from text_lloom.concept import Codebook, Concept
 from text_lloom.corpus import Corpus
 from text_lloom.errors import FileProblem, InputError
-from text_lloom.llm.run import Failure
-from text_lloom.llm.usage import Attempt
+from text_lloom.llm.control.usage import Attempt
+from text_lloom.llm.dispatch.step_state import Failure
 from text_lloom.quotes import QuoteMatch
 from text_lloom.scores import Judgement, ScoreTable
 from text_lloom.storage.columns import frame_from_table, frame_to_table

@@ -11,9 +11,9 @@ import pytest
 from tests.test_going_on import judge
 from text_lloom import workbench as wb
 from text_lloom.llm import Model, RetryPolicy
-from text_lloom.llm.run import Failure, Run
-from text_lloom.llm.usage import Attempt
-from text_lloom.progress import Meter, StepProgress, StepState
+from text_lloom.llm.control.usage import Attempt
+from text_lloom.llm.dispatch.step_state import Failure, Run
+from text_lloom.session.progress import Meter, ProgressState, StepProgress
 
 ONCE = RetryPolicy(attempts=1, re_asks=0)
 MAP = "Which bus line is meant?"
@@ -67,7 +67,7 @@ def attempt(step: str, *, usd: float = 0.25) -> Attempt:
 def test_each_step_moves_its_own_bar() -> None:
     run = Run()
     progress = StepProgress(lambda: run)
-    ended: list[StepState] = []
+    ended: list[ProgressState] = []
 
     async def step(name: str, total: int, begun: asyncio.Event, other: asyncio.Event) -> None:
         progress.start(name, total)
@@ -122,7 +122,7 @@ def test_figures_add_up_over_many_looks() -> None:
 def test_steps_that_begin_in_one_second_each_have_their_time(
     comments: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("text_lloom.session.time.strftime", lambda _: "2026-11-25-12-00-00")
+    monkeypatch.setattr("text_lloom.session.state.time.strftime", lambda _: "2026-11-25-12-00-00")
     session = wb.lloom(comments, "text", "doc_id", "local", "local", "local", "local", cache=False)
     gate = asyncio.Event()
 

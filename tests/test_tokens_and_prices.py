@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from text_lloom.errors import InputError
-from text_lloom.llm.pricing import Price, dollars, known_context_window, known_price, parse_cost
-from text_lloom.llm.tokens import _counter, count_tokens, is_exact
+from text_lloom.llm.control.prices import Price, dollars, known_context_window, known_price, parse_cost
+from text_lloom.llm.control.tokens import _counter, count_tokens, is_exact
 
 ENGLISH = (
     "The council wants to double the parking fees on Market Street. Shop owners fear that customers will "

@@ -29,10 +29,10 @@ from text_lloom.errors import (
     UnknownName,
 )
 from text_lloom.llm import Completion, Failure, Message, ModelRequest, RetryPolicy, TransformersModel
-from text_lloom.llm.engine import ask_all
-from text_lloom.llm.journal import open_journal
-from text_lloom.llm.portal import run_async
-from text_lloom.llm.run import Run
+from text_lloom.llm.ask import ask_all
+from text_lloom.llm.cache import open_journal
+from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.runtime.event_loop import run_async
 from text_lloom.operators.score import plan_scoring
 from text_lloom.tasks import (
     Candidate,
@@ -165,8 +165,8 @@ async def test_a_batch_that_does_not_fit_into_memory_is_split(
 ) -> None:
     import torch
 
-    from text_lloom.llm import generating
-    from text_lloom.llm.providers import transformers as provider
+    from text_lloom.llm.on_device.base import generation as generating
+    from text_lloom.llm.on_device.base import transformers as provider
 
     sizes: list[int] = []
     room = 2

@@ -25,7 +25,7 @@ from text_lloom.llm import (
     RetryPolicy,
     track_costs,
 )
-from text_lloom.llm.spending import allow_paid_calls
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
 from text_lloom.testing import FunctionModel, HashEmbedModel, ScriptedModel
 
 QUICK = RetryPolicy(base=0.001, longest=0.002)
@@ -320,7 +320,7 @@ def test_a_terminal_that_is_gone_ends_nothing(
         def write(self, _: str) -> int:
             raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr("text_lloom.progress._LOG_SECONDS", 0.01)
+    monkeypatch.setattr("text_lloom.session.progress._LOG_SECONDS", 0.01)
     monkeypatch.setattr(sys, "stderr", Gone())
     model = FunctionModel(lambda prompt: (time.sleep(0.02), judge(prompt))[1], concurrency=1)
     session = scoring_session(comments, model)

@@ -18,8 +18,8 @@ import text_lloom.workbench as wb
 from tests.test_view_messages import ask
 from tests.view_session import LOCAL, NAN, documents, opened, put
 from text_lloom.errors import LloomError
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
 from text_lloom.llm.model import Model
-from text_lloom.llm.spending import allow_paid_calls
 
 PATIENCE = 30.0
 

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from text_lloom.concept import Codebook, Concept
 from text_lloom.corpus import Corpus, Document
 from text_lloom.errors import ColumnNotFound, InputError
-from text_lloom.llm.embedding import embed_all
-from text_lloom.llm.engine import Answerer
+from text_lloom.llm.composite import Answerer
+from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.embed import embed_all
 from text_lloom.llm.model import Embedder
-from text_lloom.llm.portal import run_async
-from text_lloom.llm.run import Run
+from text_lloom.llm.runtime.event_loop import run_async
 from text_lloom.operators.asking import check_prompt
 from text_lloom.operators.cluster import ClusterMethod, cluster_vectors
 from text_lloom.operators.distill import distill_bullets, distill_quotes

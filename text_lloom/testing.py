@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
-from text_lloom.llm.asked import ModelRequest
+from text_lloom.llm.completion import Completion, Embeddings
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
+from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import EmbedModel, Model, Solver
-from text_lloom.llm.returned import Completion, Embeddings
-from text_lloom.llm.spending import allow_paid_calls
 from text_lloom.tasks import Task
 
 __all__ = ["FunctionModel", "HashEmbedModel", "ScriptedModel", "TaskModel", "refuse_paid_calls"]

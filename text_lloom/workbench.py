@@ -17,30 +17,14 @@ from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
-from text_lloom.accounts import (
-    Summary,
-    failures_frame,
-    limit_tokens,
-    limit_usd,
-    summary_lines,
-    summary_of,
-)
 from text_lloom.corpus import Corpus
-from text_lloom.editing import plan_add, plan_edit
 from text_lloom.errors import InputError
-from text_lloom.generation import (
-    estimate_generation,
-    parameters_for,
-    plan_gen,
-    plan_gen_auto,
-    plan_select_auto,
-)
 from text_lloom.llm.batches import BatchJob
-from text_lloom.llm.defaults import EmbedSpec, ModelSpec, resolve_models
-from text_lloom.llm.numeric import whole_number
-from text_lloom.llm.portal import run_async, run_sync
-from text_lloom.llm.rates import RATE_COLUMNS, rate_status
-from text_lloom.llm.retry import RetryPolicy
+from text_lloom.llm.control.rate_status import RATE_COLUMNS, rate_status
+from text_lloom.llm.control.retry import RetryPolicy
+from text_lloom.llm.default_models import EmbedSpec, ModelSpec, resolve_models
+from text_lloom.llm.options import whole_number
+from text_lloom.llm.runtime.event_loop import run_async, run_sync
 from text_lloom.operators.asking import (
     GEN_STEPS,
     Prompt,
@@ -54,9 +38,17 @@ from text_lloom.operators.estimate import Estimate
 from text_lloom.operators.evaluate import Coverage, known_concepts, match_concepts
 from text_lloom.operators.parameters import suggest_parameters
 from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring
-from text_lloom.questions import plan_map
-from text_lloom.saving import state_of, take_over
-from text_lloom.scoring import (
+from text_lloom.session.edit import plan_add, plan_edit
+from text_lloom.session.generate import (
+    estimate_generation,
+    parameters_for,
+    plan_gen,
+    plan_gen_auto,
+    plan_select_auto,
+)
+from text_lloom.session.map import plan_map
+from text_lloom.session.save import state_of, take_over
+from text_lloom.session.score import (
     estimate_scoring,
     is_batch,
     plan_cancel_batches,
@@ -65,8 +57,16 @@ from text_lloom.scoring import (
     plan_score,
     stand_ins,
 )
+from text_lloom.session.spend import (
+    Summary,
+    failures_frame,
+    limit_tokens,
+    limit_usd,
+    summary_lines,
+    summary_of,
+)
+from text_lloom.session.view import Viewing
 from text_lloom.tasks.map import Quote
-from text_lloom.viewing import Viewing
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 import numpy as np
 
 from text_lloom.errors import ColumnNotFound, InputError
-from text_lloom.llm.numeric import whole_number
+from text_lloom.llm.options import whole_number
 
 if TYPE_CHECKING:
     import pandas as pd

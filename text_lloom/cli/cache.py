@@ -12,7 +12,7 @@ from text_lloom.cli.options import Yes
 from text_lloom.errors import InputError
 
 if TYPE_CHECKING:
-    from text_lloom.llm.journal import Journal
+    from text_lloom.llm.cache import Journal
 
 __all__ = ["clear", "export", "info"]
 
@@ -54,7 +54,7 @@ def export(path: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file 
 
 
 def _journal() -> Journal:
-    from text_lloom.llm.journal import open_journal
+    from text_lloom.llm.cache import open_journal
 
     journal = open_journal()
     if journal is None:

@@ -39,8 +39,8 @@ def chosen_models(
     Raises:
         InputError: When an option cannot be read, or does not go with the others.
     """
-    from text_lloom.llm.catalogue import embedder_from, model_from
     from text_lloom.llm.providers.openai import DEFAULT_MODELS
+    from text_lloom.llm.providers.registry import embedder_from, model_from
 
     provider = _checked_spec("--model", model)
     embed_provider = None if embed_model is None else _checked_spec("--embed-model", embed_model)
@@ -66,7 +66,7 @@ def chosen_models(
 
 def _checked_spec(option: str, spec: str) -> str:
     """The provider that an option names; the command line uses a paid model only when one is named."""
-    from text_lloom.llm.catalogue import provider_of
+    from text_lloom.llm.providers.registry import provider_of
 
     prefix, _, name = spec.partition(":")
     if ":" not in spec and prefix != "local":

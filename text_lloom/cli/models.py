@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from text_lloom.llm.pricing import Price
+    from text_lloom.llm.control.prices import Price
 
 __all__ = ["models"]
 
 
 def models() -> None:
     """List the models that this machine can use."""
-    from text_lloom.llm.catalogue import PROVIDERS
-    from text_lloom.llm.catalogue.listing import availability_of
     from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIModel
     from text_lloom.llm.providers.openai_embed import OpenAIEmbedModel
+    from text_lloom.llm.providers.registry import PROVIDERS, availability_of
 
     width = max(len(provider.prefix) for provider in PROVIDERS) + len(":<name>")
     found = [(provider, availability_of(provider)) for provider in PROVIDERS]

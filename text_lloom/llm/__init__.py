@@ -10,36 +10,37 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from text_lloom.llm import calling, journal  # noqa: F401 - now, so that a first call does not wait
-from text_lloom.llm.asked import Message, ModelRequest
-from text_lloom.llm.catalogue import embedder_from, model_from
-from text_lloom.llm.costs import GLOBAL_COSTS, CostTracker, track_costs
-from text_lloom.llm.fallback import Fallbacks
-from text_lloom.llm.limits import RateLimit, RateStatus
+from text_lloom.llm import cache  # noqa: F401 - now, so that a first call does not wait
+from text_lloom.llm.completion import Completion, Embeddings
+from text_lloom.llm.composite import Fallbacks
+from text_lloom.llm.control.rate_limits import RateLimit, RateStatus
+from text_lloom.llm.control.retry import RetryPolicy
+from text_lloom.llm.control.usage import GLOBAL_COSTS, Attempt, CostTracker, Ledger, Totals, track_costs
+from text_lloom.llm.dispatch import calling  # noqa: F401
+from text_lloom.llm.dispatch.step_state import Failure
+from text_lloom.llm.messages import Message, ModelRequest
 from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
 from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIModel
 from text_lloom.llm.providers.openai_embed import OpenAIEmbedModel
-from text_lloom.llm.retry import RetryPolicy
-from text_lloom.llm.returned import Completion, Embeddings
-from text_lloom.llm.run import Failure
-from text_lloom.llm.usage import Attempt, Ledger, Totals
+from text_lloom.llm.providers.registry import embedder_from, model_from
 
 if TYPE_CHECKING:
-    from text_lloom.llm.classifier import Classifier
-    from text_lloom.llm.hybrid import HybridEmbedModel
+    from text_lloom.llm.classifiers.classifier import Classifier
+    from text_lloom.llm.classifiers.inference_protocol import InferenceProtocolModel
+    from text_lloom.llm.composite import HybridEmbedModel
+    from text_lloom.llm.on_device.embeddings import (
+        Model2VecEmbedModel,
+        SentenceTransformerEmbedModel,
+        SparseEmbedModel,
+        TransformersEmbedModel,
+    )
+    from text_lloom.llm.on_device.llamacpp import LlamaCppModel
+    from text_lloom.llm.on_device.transformers import TransformersModel
     from text_lloom.llm.providers.anthropic import AnthropicModel
     from text_lloom.llm.providers.anyllm import AnyEmbedModel, AnyModel
-    from text_lloom.llm.providers.gemini import GeminiModel
-    from text_lloom.llm.providers.gemini_embed import GeminiEmbedModel
-    from text_lloom.llm.providers.hidden_states import TransformersEmbedModel
-    from text_lloom.llm.providers.inference_protocol import InferenceProtocolModel
+    from text_lloom.llm.providers.gemini import GeminiEmbedModel, GeminiModel
     from text_lloom.llm.providers.litellm import LiteLLMEmbedModel, LiteLLMModel
-    from text_lloom.llm.providers.llamacpp import LlamaCppModel
-    from text_lloom.llm.providers.model2vec import Model2VecEmbedModel
-    from text_lloom.llm.providers.sentence_transformers import SentenceTransformerEmbedModel
-    from text_lloom.llm.providers.sparse import SparseEmbedModel
-    from text_lloom.llm.providers.transformers import TransformersModel
 
 __all__ = [
     "DEFAULT_MODELS",
@@ -90,19 +91,19 @@ _WHERE: Final = {
     "AnthropicModel": "text_lloom.llm.providers.anthropic",
     "AnyEmbedModel": "text_lloom.llm.providers.anyllm",
     "AnyModel": "text_lloom.llm.providers.anyllm",
-    "Classifier": "text_lloom.llm.classifier",
-    "GeminiEmbedModel": "text_lloom.llm.providers.gemini_embed",
+    "Classifier": "text_lloom.llm.classifiers.classifier",
+    "GeminiEmbedModel": "text_lloom.llm.providers.gemini",
     "GeminiModel": "text_lloom.llm.providers.gemini",
-    "HybridEmbedModel": "text_lloom.llm.hybrid",
-    "InferenceProtocolModel": "text_lloom.llm.providers.inference_protocol",
+    "HybridEmbedModel": "text_lloom.llm.composite",
+    "InferenceProtocolModel": "text_lloom.llm.classifiers.inference_protocol",
     "LiteLLMEmbedModel": "text_lloom.llm.providers.litellm",
     "LiteLLMModel": "text_lloom.llm.providers.litellm",
-    "LlamaCppModel": "text_lloom.llm.providers.llamacpp",
-    "Model2VecEmbedModel": "text_lloom.llm.providers.model2vec",
-    "SentenceTransformerEmbedModel": "text_lloom.llm.providers.sentence_transformers",
-    "SparseEmbedModel": "text_lloom.llm.providers.sparse",
-    "TransformersEmbedModel": "text_lloom.llm.providers.hidden_states",
-    "TransformersModel": "text_lloom.llm.providers.transformers",
+    "LlamaCppModel": "text_lloom.llm.on_device.llamacpp",
+    "Model2VecEmbedModel": "text_lloom.llm.on_device.embeddings",
+    "SentenceTransformerEmbedModel": "text_lloom.llm.on_device.embeddings",
+    "SparseEmbedModel": "text_lloom.llm.on_device.embeddings",
+    "TransformersEmbedModel": "text_lloom.llm.on_device.embeddings",
+    "TransformersModel": "text_lloom.llm.on_device.transformers",
 }
 """Rooms that are entered only when one of their models is used."""
 

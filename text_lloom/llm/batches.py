@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from text_lloom.errors import InputError, ModelNotFound, PermanentError, RateLimited, TransientError
-from text_lloom.llm.asked import ModelRequest
+from text_lloom.llm.control.retry import RetryPolicy, as_model_error
+from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.providers.openai import OpenAIModel
-from text_lloom.llm.retry import RetryPolicy, as_model_error
 
 __all__ = [
     "BATCH_PRICE",

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
 from text_lloom.errors import InputError, UnknownName
-from text_lloom.llm.defaults import Models
-from text_lloom.llm.engine import Answerer
+from text_lloom.llm.composite import Answerer, single_models
+from text_lloom.llm.default_models import Models
+from text_lloom.llm.dispatch.request_builder import NO_SETTINGS, StepSettings
 from text_lloom.llm.model import Model
-from text_lloom.llm.params import COMMON_PARAMS, as_params
-from text_lloom.llm.parts import single_models
-from text_lloom.llm.posing import NO_SETTINGS, StepSettings
+from text_lloom.llm.options import COMMON_PARAMS, as_params
 from text_lloom.tasks import (
     Candidate,
     FilterQuotes,

@@ -10,13 +10,13 @@ from text_lloom.concept import Concept
 from text_lloom.corpus import Document
 from text_lloom.errors import BadAnswer, LloomError, ModelError, PermanentError, TransientError
 from text_lloom.llm.batches import BATCH_PRICE, BatchResult
+from text_lloom.llm.completion import Completion
+from text_lloom.llm.control.retry import as_model_error
+from text_lloom.llm.control.usage import Attempt, Outcome
+from text_lloom.llm.dispatch.step_state import Failure
 from text_lloom.llm.providers.openai import OpenAIModel
 from text_lloom.llm.providers.openai_formats import read_completion
-from text_lloom.llm.retry import as_model_error
-from text_lloom.llm.returned import Completion
-from text_lloom.llm.run import Failure
-from text_lloom.llm.usage import Attempt, Outcome
-from text_lloom.llm.wire import HttpError
+from text_lloom.llm.runtime.http import HttpError
 from text_lloom.operators.batch_book import Asked, AskedConcept, BatchRecord, text_hash
 from text_lloom.scores import Judgement
 from text_lloom.tasks import Scored, ScoreDocuments

@@ -19,8 +19,8 @@ from typing import Any, Final, NamedTuple
 
 from text_lloom.errors import FileProblem
 from text_lloom.llm.batches import BatchJob
+from text_lloom.llm.dispatch.request_builder import NO_SETTINGS, StepSettings
 from text_lloom.llm.model import Model
-from text_lloom.llm.posing import NO_SETTINGS, StepSettings
 
 __all__ = ["Asked", "AskedConcept", "BatchBook", "BatchCost", "BatchRecord", "asker_of", "text_hash"]
 

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterable
 
 from text_lloom.errors import BudgetReached
-from text_lloom.llm.run import Run
+from text_lloom.llm.dispatch.step_state import Run
 from text_lloom.operators.batch_book import BatchBook, BatchCost, BatchRecord
 
 __all__ = ["BatchBudget", "total_cost"]

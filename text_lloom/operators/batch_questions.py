@@ -7,12 +7,12 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from text_lloom.llm.asked import ModelRequest
 from text_lloom.llm.batches import BATCH_PRICE, BatchEndpoint, BatchJob, BatchLine
-from text_lloom.llm.fit import fit_task
-from text_lloom.llm.posing import NO_SETTINGS, request_for, request_key
+from text_lloom.llm.dispatch.request_builder import NO_SETTINGS, build_task_request, request_key
+from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.dispatch.truncate import fit_task
+from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.providers.openai import OpenAIModel
-from text_lloom.llm.run import Run
 from text_lloom.operators.batch_book import Asked, AskedConcept, BatchCost, BatchRecord, asker_of, text_hash
 from text_lloom.tasks import ScoreDocuments
 
@@ -102,4 +102,4 @@ class BatchQuestions:
         return BatchRecord(job, self.asker, highlights, tuple(concepts), requests, expected)
 
     def _request(self, task: ScoreDocuments, prompt: str | None = None) -> ModelRequest:
-        return request_for(self._model, task, self.settings, prompt=prompt)
+        return build_task_request(self._model, task, self.settings, prompt=prompt)

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from text_lloom.corpus import Document
 from text_lloom.errors import StepFailed
-from text_lloom.llm.engine import Answerer, ask_all
-from text_lloom.llm.run import Failure, Run
+from text_lloom.llm.ask import ask_all
+from text_lloom.llm.composite import Answerer
+from text_lloom.llm.dispatch.step_state import Failure, Run
 from text_lloom.tasks import FilterQuotes, SummarizeDocument, Task, Template
 
 __all__ = ["distill_bullets", "distill_quotes", "raise_if_none"]

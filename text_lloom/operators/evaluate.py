@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from text_lloom.concept import Concept
 from text_lloom.errors import InputError, StepFailed
-from text_lloom.llm.engine import Answerer, ask_all
-from text_lloom.llm.run import Failure, Run
+from text_lloom.llm.ask import ask_all
+from text_lloom.llm.composite import Answerer
+from text_lloom.llm.dispatch.step_state import Failure, Run
 from text_lloom.tasks import Candidate, MatchConcepts
 
 __all__ = ["Coverage", "known_concepts", "match_concepts"]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, RootModel
 
 from text_lloom.corpus import Corpus
 from text_lloom.errors import InputError, PromptError, UnknownName
-from text_lloom.llm.run import Failure
+from text_lloom.llm.dispatch.step_state import Failure
 from text_lloom.tasks.base import Template
 from text_lloom.tasks.form import Form, form_of
 from text_lloom.tasks.map import MAP_STEP, MAP_TEMPLATE, MapDocument

@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from statistics import median
 
 from text_lloom.errors import InputError, UnknownName
-from text_lloom.llm.numeric import whole_number
-from text_lloom.llm.params import COMMON_PARAMS
+from text_lloom.llm.options import COMMON_PARAMS, whole_number
 
 __all__ = ["GenParameters", "suggest_parameters"]
 

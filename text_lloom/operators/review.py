@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from text_lloom.concept import Codebook, Concept
-from text_lloom.llm.embedding import embed_all
-from text_lloom.llm.engine import Answerer, ask_all
+from text_lloom.llm.ask import ask_all
+from text_lloom.llm.composite import Answerer
+from text_lloom.llm.dispatch.step_state import Failure, Run
+from text_lloom.llm.embed import embed_all
 from text_lloom.llm.model import Embedder
-from text_lloom.llm.run import Failure, Run
 from text_lloom.tasks import Candidate, MergeGroup, Removal, ReviewMerge, ReviewRemove, SelectConcepts
 
 if TYPE_CHECKING:

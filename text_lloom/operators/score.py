@@ -9,9 +9,10 @@ import numpy as np
 
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
-from text_lloom.llm.engine import Answerer, ask_all
-from text_lloom.llm.numeric import whole_number
-from text_lloom.llm.run import Failure, Run
+from text_lloom.llm.ask import ask_all
+from text_lloom.llm.composite import Answerer
+from text_lloom.llm.dispatch.step_state import Failure, Run
+from text_lloom.llm.options import whole_number
 from text_lloom.quotes import locate_quote
 from text_lloom.scores import ScoreTable
 from text_lloom.tasks import Scored, ScoreDocuments, SummarizeConcept

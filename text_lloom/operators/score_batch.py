@@ -27,11 +27,11 @@ from text_lloom.llm.batches import (
     BatchJob,
     BatchStatus,
 )
+from text_lloom.llm.control.paid_call_guard import check_allowed
+from text_lloom.llm.control.usage import Attempt
+from text_lloom.llm.dispatch.step_state import Run
 from text_lloom.llm.providers.openai import OpenAIModel
-from text_lloom.llm.run import Run
-from text_lloom.llm.spending import check_allowed
-from text_lloom.llm.turns import Turns
-from text_lloom.llm.usage import Attempt
+from text_lloom.llm.runtime.event_loop import Cooperative
 from text_lloom.operators.batch_answers import BatchReader, KnownTexts, Reading, parsed_scores
 from text_lloom.operators.batch_book import BatchBook, BatchCost, BatchRecord
 from text_lloom.operators.batch_budget import BatchBudget, total_cost
@@ -200,9 +200,9 @@ class BatchScoring:
 
     async def _send(self, tasks: Sequence[ScoreDocuments], table: ScoreTable) -> None:
         asked = await asyncio.to_thread(self._questions.gathered, tasks)
-        questions, turns = dict[str, BatchQuestion](), Turns()
+        questions, turns = dict[str, BatchQuestion](), Cooperative()
         for question in asked:
-            await turns.give_way()
+            await turns.maybe_yield()
             if not (self._answer_from_store(question, table) or self._is_asked_beside(question, table)):
                 questions[question.key] = question
         due = list(questions.values())

@@ -6,8 +6,9 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from text_lloom.concept import Codebook, Concept
-from text_lloom.llm.engine import Answerer, ask_all
-from text_lloom.llm.run import Failure, Run
+from text_lloom.llm.ask import ask_all
+from text_lloom.llm.composite import Answerer
+from text_lloom.llm.dispatch.step_state import Failure, Run
 from text_lloom.operators.distill import raise_if_none
 from text_lloom.operators.plan import plan_requests
 from text_lloom.tasks import Candidate, Item, SynthesizeConcepts, Template

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from text_lloom.llm.usage import Attempt
+from text_lloom.llm.control.usage import Attempt
 from text_lloom.quotes import QuoteMatch
 from text_lloom.scores import ScoreColumn, ScoreTable
 from text_lloom.storage.columns import METADATA_KEY, strings, strings_from

@@ -13,8 +13,8 @@ from text_lloom.concept import Codebook
 from text_lloom.corpus import Corpus
 from text_lloom.errors import FileProblem, InputError
 from text_lloom.labels import VERDICTS, Label
-from text_lloom.llm.run import Failure
-from text_lloom.llm.usage import Attempt
+from text_lloom.llm.control.usage import Attempt
+from text_lloom.llm.dispatch.step_state import Failure
 from text_lloom.scores import ScoreTable
 from text_lloom.storage.archive import (
     MOST_BYTES,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from text_lloom.corpus import Corpus
-from text_lloom.llm.numeric import whole_number
+from text_lloom.llm.options import whole_number
 from text_lloom.quotes import QuoteMatch
 from text_lloom.storage.files import written_whole
 from text_lloom.widget.columns import ID_RANKS, TEXT_RANKS

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from text_lloom.errors import AnswerRefused, PermanentError, TransientError
-from text_lloom.llm.asked import ModelRequest
-from text_lloom.llm.limits import RateLimitSpec
-from text_lloom.llm.portal import close_with
-from text_lloom.llm.pricing import known_context_window, known_price
+from text_lloom.llm.completion import Completion
+from text_lloom.llm.control.prices import known_context_window, known_price
+from text_lloom.llm.control.rate_limits import RateLimitSpec
+from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.providers.sdk import SdkModel, checked_url, imported, key_from, no_key
-from text_lloom.llm.returned import Completion
+from text_lloom.llm.runtime.event_loop import close_with
 
 __all__ = ["AnthropicModel"]
 

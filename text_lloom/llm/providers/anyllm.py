@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from text_lloom.errors import InputError, ModelSetupError
-from text_lloom.llm.asked import ModelRequest
-from text_lloom.llm.limits import RateLimitSpec
+from text_lloom.llm.completion import Completion, Embeddings, in_order
+from text_lloom.llm.control.prices import known_context_window, known_price
+from text_lloom.llm.control.rate_limits import RateLimitSpec
+from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import EmbedModel
-from text_lloom.llm.portal import close_with
-from text_lloom.llm.pricing import known_context_window, known_price
 from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS, read_completion
 from text_lloom.llm.providers.sdk import SdkModel, imported, key_from, listed_at
-from text_lloom.llm.returned import Completion, Embeddings, in_order
+from text_lloom.llm.runtime.event_loop import close_with
 
 __all__ = ["AnyEmbedModel", "AnyModel"]
 

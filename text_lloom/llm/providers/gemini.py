@@ -1,4 +1,4 @@
-"""Google's Gemini models, through the package `google-genai`: the Developer API and Vertex AI."""
+"""Where Google's models are asked, and as whom: the Developer API or Vertex AI."""
 
 from __future__ import annotations
 
@@ -6,16 +6,69 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from text_lloom.errors import AnswerRefused, TransientError
-from text_lloom.llm.asked import ModelRequest
-from text_lloom.llm.limits import RateLimitSpec
-from text_lloom.llm.portal import close_with
-from text_lloom.llm.pricing import known_context_window, known_price
-from text_lloom.llm.providers.google_service import GoogleService
-from text_lloom.llm.providers.sdk import SdkModel
-from text_lloom.llm.returned import Completion
+from text_lloom.errors import AnswerRefused, ModelSetupError, TransientError
+from text_lloom.llm.completion import Completion, Embeddings, in_order
+from text_lloom.llm.control.prices import known_context_window, known_price
+from text_lloom.llm.control.rate_limits import RateLimitSpec
+from text_lloom.llm.messages import ModelRequest
+from text_lloom.llm.model import EmbedModel
+from text_lloom.llm.providers.sdk import SdkModel, checked_url, imported, key_from, no_key
+from text_lloom.llm.runtime.event_loop import close_with
 
-__all__ = ["GeminiModel"]
+__all__ = ["GeminiEmbedModel", "GeminiModel", "GoogleService"]
+
+_KEYS: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
+
+
+@dataclass(frozen=True)
+class GoogleService:
+    """Where Google's models are asked, and as whom."""
+
+    vertex: bool
+    project: str | None
+    location: str | None
+    credentials: object = field(repr=False)
+    base_url: str | None
+
+    def __post_init__(self) -> None:
+        checked_url(self.base_url)
+
+    def key(self, api_key: str | None) -> str | None:
+        """The key to send: the one given, or for the Developer API that of the environment."""
+        return key_from(_KEYS, api_key, given_url=self.vertex or self.base_url is not None)
+
+    @property
+    def provider_key(self) -> str:
+        """Identifies the service."""
+        where = f"{self.project or ''}/{self.location or ''}" if self.vertex else ""
+        return f"{'vertex' if self.vertex else 'gemini'}:{where}{self.base_url or ''}"
+
+    def client(self, api_key: str | None, timeout: float, *, purpose: str) -> Any:
+        """A client that leaves trying again to us.
+
+        Raises:
+            MissingPackage: Without the package.
+            ModelSetupError: When it finds no key or no credentials.
+        """
+        genai = imported("google.genai", extra="gemini", purpose=purpose)
+        if not self.vertex and not api_key and self.base_url is None:
+            raise no_key("Gemini", _KEYS[0])
+        options: dict[str, Any] = {"timeout": round(1000 * timeout), "retry_options": {"attempts": 1}}
+        if self.base_url is not None:
+            options["base_url"] = self.base_url
+        settings: dict[str, Any] = {"vertexai": self.vertex, "http_options": options}
+        if self.vertex and not api_key:
+            settings |= {"project": self.project, "location": self.location, "credentials": self.credentials}
+        else:
+            settings["api_key"] = api_key or "EMPTY"
+        try:
+            return genai.Client(**settings)
+        except Exception as error:
+            raise ModelSetupError(
+                f"Google's client could not be made: {type(error).__name__}: {error}. Vertex AI needs "
+                f"project=, location= and credentials (`gcloud auth application-default login`), or api_key=."
+            ) from None
+
 
 _SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
 _NAMES: Final = {
@@ -250,3 +303,87 @@ def _thinking(model: str, effort: str) -> Mapping[str, object]:
     if model.startswith(("gemini-1", "gemini-2")) or effort == "none":
         return {"thinking_budget": _BUDGETS.get(effort, -1)}
     return {"thinking_level": effort.upper()}
+
+
+class GeminiEmbedModel(EmbedModel):
+    """An embedding model of Google, at its Developer API or at Vertex AI.
+
+    Args:
+        name: Name of the model.
+        api_key: As for `GeminiModel`.
+        base_url: Address of another server that speaks Google's protocol.
+        batch_size: The largest number of texts in one call.
+        rate_limit: As for `Model`.
+        cost: USD per token; from the price list when not given and known.
+        context_window: In tokens; longer texts are cut.
+        dimensions: Length of the vectors; the model's own when not given.
+        task_type: What the vectors are for, such as `"CLUSTERING"`, for models that ask for it.
+        vertex: Ask Vertex AI.
+        project: As for `GeminiModel`.
+        location: As for `GeminiModel`.
+        credentials: As for `GeminiModel`.
+        concurrency: As for `Model`.
+        timeout: As for `Model`.
+    """
+
+    def __init__(
+        self,
+        name: str = "gemini-embedding-001",
+        api_key: str | None = None,
+        base_url: str | None = None,
+        batch_size: int = 100,
+        rate_limit: RateLimitSpec = None,
+        cost: object = None,
+        context_window: int | None = 2048,
+        *,
+        dimensions: int | None = None,
+        task_type: str | None = None,
+        vertex: bool = False,
+        project: str | None = None,
+        location: str | None = None,
+        credentials: object = None,
+        concurrency: int | None = 4,
+        timeout: float = 120.0,
+    ) -> None:
+        listed = base_url is None
+        self._service = GoogleService(vertex, project, location, credentials, base_url)
+        config = {"output_dimensionality": dimensions, "task_type": task_type}
+        super().__init__(
+            name,
+            None,
+            None,
+            self._service.key(api_key),
+            batch_size,
+            rate_limit,
+            cost if cost is not None or not listed else known_price(name, "google"),
+            context_window,
+            concurrency=concurrency,
+            timeout=timeout,
+            **{field: value for field, value in config.items() if value is not None},
+        )
+        self.base_url = base_url
+
+    @property
+    def provider_key(self) -> str:
+        return self._service.provider_key
+
+    def _set_up(self) -> Any:
+        client = self._service.client(self.api_key, self.timeout, purpose="GeminiEmbedModel")
+        close_with(self, client.aio.aclose)
+        return client
+
+    async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
+        import numpy as np
+
+        contents = [{"role": "user", "parts": [{"text": text}]} for text in texts]
+        reply = await self.client.aio.models.embed_content(
+            model=self.name, contents=contents, config=dict(self.args)
+        )
+        embeddings = reply.embeddings or ()
+        rows = in_order([(None, found.values) for found in embeddings], len(texts))
+        vectors = np.asarray(rows, dtype=np.float32)
+        counted = getattr(getattr(reply, "usage_metadata", None), "prompt_token_count", None)
+        if not counted:
+            statistics = [getattr(found.statistics, "token_count", None) for found in embeddings]
+            counted = int(sum(count or 0 for count in statistics))
+        return Embeddings(vectors, counted or None)

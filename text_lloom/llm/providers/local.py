@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from text_lloom.llm.completion import Embeddings
 from text_lloom.llm.model import Embedder, Solver
-from text_lloom.llm.returned import Embeddings
 from text_lloom.tasks import MapDocument, Task
 
 if TYPE_CHECKING:

@@ -9,16 +9,15 @@ from dataclasses import replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from text_lloom.errors import FormRefused, InputError, ModelError, PermanentError, UnknownName
-from text_lloom.llm.asked import ModelRequest
-from text_lloom.llm.limits import RateLimitSpec
+from text_lloom.llm.completion import Completion
+from text_lloom.llm.control.capability_probe import Ways, refused_parameter, refuses_form, refuses_many
+from text_lloom.llm.control.rate_limits import RateLimitSpec
+from text_lloom.llm.control.retry import as_model_error
+from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import Model, limiter_of
-from text_lloom.llm.portal import close_with
 from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS
-from text_lloom.llm.providers.openai_service import Service
-from text_lloom.llm.providers.presets import Presets
-from text_lloom.llm.providers.refusals import Ways, refused_parameter, refuses_form, refuses_many
-from text_lloom.llm.retry import as_model_error
-from text_lloom.llm.returned import Completion
+from text_lloom.llm.providers.servers import Presets, Service
+from text_lloom.llm.runtime.event_loop import close_with
 
 __all__ = ["DEFAULT_MODELS", "DefaultModels", "Endpoint", "OpenAIModel"]
 

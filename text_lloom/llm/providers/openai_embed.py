@@ -8,15 +8,14 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from text_lloom.errors import BadAnswer, UnknownName
-from text_lloom.llm.limits import RateLimitSpec
+from text_lloom.llm.completion import Embeddings, in_order
+from text_lloom.llm.control.rate_limits import RateLimitSpec
+from text_lloom.llm.control.retry import as_model_error
 from text_lloom.llm.model import EmbedModel
-from text_lloom.llm.portal import close_with
 from text_lloom.llm.providers.openai import DEFAULT_MODELS
-from text_lloom.llm.providers.openai_service import Service
-from text_lloom.llm.providers.presets import Presets
-from text_lloom.llm.retry import as_model_error
-from text_lloom.llm.returned import Embeddings, in_order
-from text_lloom.llm.wire import stated_error
+from text_lloom.llm.providers.servers import Presets, Service
+from text_lloom.llm.runtime.event_loop import close_with
+from text_lloom.llm.runtime.http import stated_error
 
 if TYPE_CHECKING:
     import numpy as np

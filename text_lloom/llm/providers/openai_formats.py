@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from text_lloom.errors import AnswerRefused, PermanentError, TransientError
-from text_lloom.llm.asked import ModelRequest
-from text_lloom.llm.numeric import finite_number
-from text_lloom.llm.returned import Completion
-from text_lloom.llm.wire import stated_error
+from text_lloom.llm.completion import Completion
+from text_lloom.llm.messages import ModelRequest
+from text_lloom.llm.options import finite_number
+from text_lloom.llm.runtime.http import stated_error
 
 __all__ = ["ANSWER_FORMATS", "FORMATS", "Format", "Pieces", "read_completion", "strict_schema"]
 

@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from text_lloom.errors import FormRefused, InputError, MissingPackage, ModelSetupError, PermanentError
-from text_lloom.llm.asked import ModelRequest
-from text_lloom.llm.limits import RateLimitSpec
+from text_lloom.llm.completion import Completion
+from text_lloom.llm.control.capability_probe import Ways, refused_parameter, refuses_form
+from text_lloom.llm.control.rate_limits import RateLimitSpec
+from text_lloom.llm.control.retry import as_model_error
+from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import Model
-from text_lloom.llm.providers.refusals import Ways, refused_parameter, refuses_form
-from text_lloom.llm.retry import as_model_error
-from text_lloom.llm.returned import Completion
 
 __all__ = ["SdkModel", "checked_url", "imported", "key_from", "listed_at", "no_key"]
 

@@ -1,0 +1,73 @@
+"""What identifies a call function, a request and a vector in the cache."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import types
+
+__all__ = ["identity_of", "surroundings_of"]
+
+_PLAIN = (str, bytes, int, float, bool, types.NoneType)
+_EMPTY = types.CellType()
+
+
+def identity_of(fn: object) -> str:
+    """What tells a call function from others: its name, its bound arguments and what it does.
+
+    Alike in every process, and different after the function was changed.
+    """
+    if isinstance(fn, functools.partial):
+        bound = [*fn.args, *(value for pair in sorted(fn.keywords.items()) for value in pair)]
+        return f"{identity_of(fn.func)}{[_described(value, contents=True) for value in bound]!r}"
+    if isinstance(fn, types.MethodType):
+        return identity_of(fn.__func__)
+    named = fn if hasattr(fn, "__qualname__") else type(fn)
+    code = getattr(fn, "__code__", None) or getattr(getattr(fn, "__call__", None), "__code__", None)  # noqa: B004
+    digest = ""
+    if type(code) is types.CodeType:  # that of a mock says it is one
+        digest = hashlib.sha256(_instructions(code)).hexdigest()[:16]
+    return f"{named.__module__}.{named.__qualname__}:{digest}"
+
+
+def _instructions(code: types.CodeType) -> bytes:
+    """What a function does, without the file and the lines where it stands."""
+    constants = [_constant(part) for part in code.co_consts]
+    return b"|".join([code.co_code, *constants, *(name.encode() for name in code.co_names)])
+
+
+def surroundings_of(fn: object) -> list[object]:
+    """What a function takes from around it: what its maker was called with, and its defaults.
+
+    Plain values by themselves, functions by what they do, others by their type: what is in a client or in
+    a counter differs from process to process.
+    """
+    if isinstance(fn, functools.partial):
+        return surroundings_of(fn.func)
+    fn = getattr(fn, "__func__", fn)
+    cells = getattr(fn, "__closure__", None) or ()
+    around = [_described(cell.cell_contents) for cell in cells if cell != _EMPTY]
+    defaults = getattr(fn, "__defaults__", None) or ()
+    keyword_defaults = getattr(fn, "__kwdefaults__", None) or {}
+    named = [value for pair in sorted(keyword_defaults.items()) for value in pair]
+    return [*around, *(_described(value, contents=True) for value in [*defaults, *named])]
+
+
+def _described(value: object, *, contents: bool = False) -> object:
+    """A value as it can be told from others in every process, of a container perhaps its contents."""
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
+        return identity_of(value)
+    if contents and isinstance(value, (list, tuple)):
+        return [_described(part, contents=True) for part in value]
+    if contents and isinstance(value, dict):
+        return sorted([repr(key), repr(_described(part, contents=True))] for key, part in value.items())
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _constant(value: object) -> bytes:
+    if isinstance(value, types.CodeType):
+        return _instructions(value)
+    ordered = sorted(map(repr, value)) if isinstance(value, frozenset) else value
+    return repr(ordered).encode("utf-8", "replace")

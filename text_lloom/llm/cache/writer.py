@@ -1,0 +1,479 @@
+"""The thread that writes the journal, and the rows it holds while the file cannot be used."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from text_lloom.llm.cache.file import (
+    EntryId,
+    JournalFile,
+    NotAJournal,
+    ReplyRow,
+    Row,
+    as_text,
+    entry_id,
+    is_corrupt,
+)
+
+__all__ = ["Keeper", "Writer"]
+
+_MOST_AT_ONCE = 4096
+_GATHER_SECONDS = 0.01
+_WRITES_UNGATHERED = 50
+_PRUNE_EVERY_BYTES = 64_000_000
+_FLUSH_SECONDS = 30.0
+
+
+@dataclass(slots=True, eq=False)
+class _Writing:
+    """Rows on their way to the disk, and who waits for them."""
+
+    rows: Sequence[Row]
+    loop: asyncio.AbstractEventLoop
+    written: asyncio.Future[None]
+
+
+class _Nudge:
+    """Has the thread write down what was used."""
+
+
+class _Stop:
+    """Ends the thread."""
+
+
+_Work: TypeAlias = _Writing | threading.Event | _Nudge | _Stop
+_Works: TypeAlias = "queue.SimpleQueue[_Work]"
+
+
+class Writer:
+    """Queues rows and has a thread write them.
+
+    Args:
+        keeper: Does the writing.
+        prune: Removes what is past the limits, a little per step.
+    """
+
+    def __init__(self, keeper: Keeper, prune: Callable[[], Iterator[int]]) -> None:
+        self._keeper, self._prune = keeper, prune
+        self.abandon()
+
+    def abandon(self) -> None:
+        """In a forked child, and at first: nothing queued, no thread."""
+        self._lock = threading.Lock()
+        self._works: _Works | None = None
+        self._thread: threading.Thread | None = None
+        self._pending: dict[str, _Writing] = {}
+        self._since_pruned = _PRUNE_EVERY_BYTES
+
+    async def write(self, rows: Sequence[Row]) -> None:
+        """Write rows; returns once they are written. They are written even if this call is cancelled."""
+        loop = asyncio.get_running_loop()
+        writing = _Writing(rows, loop, loop.create_future())
+        if not self._queue(writing):
+            self._write([writing])
+        await writing.written
+
+    async def settle(self, key: str) -> bool:
+        """Wait until a reply that is on its way to the disk can be read; whether there was one."""
+        if key not in self._pending:
+            return False
+        await self.write(())
+        return True
+
+    def nudge(self) -> None:
+        """Have what was used written down soon."""
+        self._queue(_Nudge())
+
+    def flush(self) -> None:
+        """Wait until all that is queued is written."""
+        done = threading.Event()
+        if self._works is not None and self._queue(done):
+            done.wait(_FLUSH_SECONDS)
+        else:
+            self._keeper.keep(at_once=True)
+
+    def close(self) -> None:
+        """Write all that is queued and end the thread; it starts again when there is more to write."""
+        with self._lock:
+            works, thread = self._works, self._thread
+            self._works = self._thread = None
+            self._since_pruned = _PRUNE_EVERY_BYTES
+            if works is not None:
+                works.put(_Stop())
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_FLUSH_SECONDS)
+
+    def _queue(self, work: _Work) -> bool:
+        """Hand work to the thread; `False` when there can be none, as while the interpreter shuts down."""
+        with self._lock:
+            if self._works is None:
+                works: _Works = queue.SimpleQueue()
+                thread = threading.Thread(target=self._run, args=(works,), name="lloom-journal", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    return False
+                self._works, self._thread = works, thread
+            if isinstance(work, _Writing):
+                for row in work.rows:
+                    if isinstance(row, ReplyRow):
+                        self._pending[as_text(row.key)] = work
+            self._works.put(work)
+        return True
+
+    def _run(self, works: _Works) -> None:
+        last_write = 0.0
+        gather_after = 0
+        while True:
+            waiting = [works.get()]
+            gather_after = max(0, gather_after - 1)
+            gathers = (
+                isinstance(waiting[0], _Writing)
+                and not gather_after
+                and time.monotonic() - last_write < _GATHER_SECONDS
+            )
+            if gathers:
+                time.sleep(_GATHER_SECONDS)
+                # Whoever puts one reply after the other gains nothing by waiting.
+                if works.empty():
+                    gather_after = _WRITES_UNGATHERED
+            with contextlib.suppress(queue.Empty):
+                while len(waiting) < _MOST_AT_ONCE:
+                    waiting.append(works.get_nowait())
+            writings = [work for work in waiting if isinstance(work, _Writing)]
+            if writings:
+                self._write(writings)
+                last_write = time.monotonic()
+            if len(writings) < len(waiting):
+                self._keeper.keep(at_once=True)
+            for work in waiting:
+                if isinstance(work, threading.Event):
+                    work.set()
+            if any(isinstance(work, _Stop) for work in waiting):
+                return
+            if self._since_pruned >= _PRUNE_EVERY_BYTES:
+                self._since_pruned = 0
+                self._prune_between(works)
+
+    def _prune_between(self, works: _Works) -> None:
+        """Prune, but let whoever waits for a write go first."""
+        for _ in self._prune():
+            if not works.empty():
+                self._since_pruned = _PRUNE_EVERY_BYTES
+                return
+
+    def _write(self, writings: Sequence[_Writing]) -> None:
+        rows = [row for writing in writings for row in writing.rows]
+        try:
+            self._keeper.keep(rows)
+        finally:
+            with self._lock:
+                for writing in writings:
+                    for row in writing.rows:
+                        if isinstance(row, ReplyRow):
+                            key = as_text(row.key)
+                            if self._pending.get(key) is writing:
+                                del self._pending[key]
+            self._since_pruned += sum(row.size for row in rows)
+            by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+            for writing in writings:
+                by_loop.setdefault(writing.loop, []).append(writing.written)
+            for loop, futures in by_loop.items():
+                with contextlib.suppress(RuntimeError):  # the loop may have been closed meanwhile
+                    loop.call_soon_threadsafe(_resolve, futures)
+
+
+def _resolve(futures: Sequence[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+
+
+T = TypeVar("T")
+
+_DAY = 86_400.0
+_RETRY_SECONDS = 10.0
+_UNSAVED_BYTES = 256_000_000
+_PRUNE_TO = 0.9
+_PAUSE_SECONDS = 5.0
+_USES_PER_WRITE = 1000
+
+# What SQLite says to a value that it cannot take, such as a number of more than 64 bits.
+_UNSTORABLE = (OverflowError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+
+
+class Keeper:
+    """A journal file as all threads of a process use it.
+
+    Args:
+        path: The file; made with its folder if there is none.
+
+    Attributes:
+        unsaved: Rows that could not be written.
+        problem: The last trouble with the file, `None` if there was none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.unsaved: dict[EntryId, Row] = {}
+        self.problem: str | None = None
+        self._warned: set[str] = set()
+        self._unsaved_bytes = 0
+        self._file: JournalFile | None = None
+        self._readable: JournalFile | None = None
+        self._retry_at = 0.0
+        self._used: set[EntryId] = set()
+        self._paused: list[threading.RLock] = []
+        # Whoever takes both takes the lock of writing first.
+        self.write_lock = threading.RLock()
+        self.read_lock = threading.RLock()
+
+    def pause(self) -> None:
+        """Wait for the reads and writes under way, and allow no further ones until `resume`."""
+        self._paused = [
+            lock for lock in (self.write_lock, self.read_lock) if lock.acquire(timeout=_PAUSE_SECONDS)
+        ]
+
+    def resume(self) -> None:
+        """Allow reads and writes again."""
+        for lock in reversed(self._paused):
+            lock.release()
+        self._paused = []
+
+    def abandon(self) -> JournalFile | None:
+        """In a forked child: start anew with a connection and locks of its own; gives the inherited file."""
+        file, self._file = self._file, None
+        self._readable = None
+        self._used, self._paused = set(), []
+        self.write_lock, self.read_lock = threading.RLock(), threading.RLock()
+        return file
+
+    def file(self) -> JournalFile | None:
+        """The open file, `None` while it cannot be used."""
+        with self.write_lock:
+            return self._opened()
+
+    def read(self, reading: Callable[[JournalFile], T]) -> T | None:
+        """Read from the file; `None` when that does not work."""
+        if self._file is None:
+            self.file()
+        try:
+            with self.read_lock:
+                file = self._file or self._readable
+                return None if file is None else reading(file)
+        except sqlite3.Error as error:
+            problem = error
+        with self.write_lock:
+            if file is self._readable:
+                self._let_go_of_readable()
+                self._tell(problem)
+            elif file is self._file:
+                if is_corrupt(problem):
+                    self._set_aside(problem)
+                else:
+                    self._tell(problem)
+        return None
+
+    def use(self, entry: EntryId, last_used: float) -> bool:
+        """Note that an entry was used, if that was last noted over a day ago; whether to write it down."""
+        if time.time() - last_used < _DAY:
+            return False
+        self._used.add(entry)
+        return len(self._used) % _USES_PER_WRITE == 0
+
+    def keep(self, rows: Iterable[Row] = (), *, at_once: bool = False) -> None:
+        """Write rows and what was used, or hold the rows in memory when that does not work.
+
+        Args:
+            rows: Replies and vectors.
+            at_once: Try to write what is held in memory even if that failed a moment ago.
+        """
+        rows = list(rows)
+        with self.write_lock:
+            if at_once:
+                self._retry_at = min(self._retry_at, time.monotonic())
+            file = self._opened()
+            if file is None or (self.unsaved and time.monotonic() < self._retry_at):
+                self._hold(rows)
+                return
+            try:
+                self._write(file, rows)
+            except _UNSTORABLE:
+                self._write_each(file, rows)
+            except sqlite3.Error as error:
+                if is_corrupt(error) and (file := self._set_aside(error)) is not None:
+                    with contextlib.suppress(sqlite3.Error):
+                        self._write(file, rows)
+                        return
+                self._hold(rows)
+                self._put_off(error)
+
+    def prune_some(
+        self, *, max_bytes: int, max_age_days: float, target: int | None
+    ) -> tuple[int, int | None]:
+        """Remove up to 500 entries that are past the limits.
+
+        Args:
+            max_bytes: Past this size, the longest unused go, until a tenth of it is free.
+            max_age_days: What was not used for so long goes.
+            target: The second result of the call before, `None` at first.
+
+        Returns:
+            How many were removed, and the target for the next call.
+        """
+        with self.write_lock:
+            file = self._opened()
+            if file is None:
+                return 0, target
+            try:
+                if target is None and file.size() > max_bytes:
+                    target = int(_PRUNE_TO * max_bytes)
+                removed = file.prune(
+                    last_used_before=time.time() - max_age_days * _DAY,
+                    to_bytes=max_bytes if target is None else target,
+                )
+            except sqlite3.Error as error:
+                if is_corrupt(error):
+                    self._set_aside(error)
+                return 0, target
+            return removed, target
+
+    def forget(self, matches: Callable[[Row], bool]) -> int:
+        """Drop rows that are held in memory; gives how many."""
+        with self.write_lock:
+            dropped = [entry for entry, row in self.unsaved.items() if matches(row)]
+            for entry in dropped:
+                self._unsaved_bytes -= self.unsaved.pop(entry).size
+            return len(dropped)
+
+    def close(self) -> None:
+        """Write what is left, and let go of the file."""
+        if self._used or self.unsaved:
+            self.keep(at_once=True)
+        with self.write_lock, self.read_lock:
+            file, self._file = self._file, None
+            self._retry_at = 0.0
+            self._let_go_of_readable()
+            if file is not None:
+                file.close()
+
+    def _opened(self) -> JournalFile | None:
+        """The file, opened if need be. Needs the lock of writing."""
+        if self._file is not None:
+            if self._file.is_in_place():
+                return self._file
+            with self.read_lock:
+                self._file.close()
+                self._file = None
+                self._retry_at = 0.0
+        if time.monotonic() < self._retry_at:
+            return None
+        try:
+            self._file, aside = JournalFile.open(self.path)
+        except (sqlite3.Error, OSError) as error:
+            self._open_for_reading()
+            self._put_off(error)
+        except NotAJournal as error:
+            self._retry_at = float("inf")
+            self._tell(error)
+        else:
+            self._let_go_of_readable()
+            if aside is not None:
+                self._tell_of_damage(aside)
+        return self._file
+
+    def _open_for_reading(self) -> None:
+        """What was kept before is there even if nothing can be added, as on a full or a read-only disk."""
+        if self._readable is None:
+            with contextlib.suppress(sqlite3.Error, OSError, NotAJournal), self.read_lock:
+                self._readable = JournalFile(self.path, read_only=True)
+
+    def _let_go_of_readable(self) -> None:
+        with self.read_lock:
+            readable, self._readable = self._readable, None
+            if readable is not None:
+                readable.close()
+
+    def _write(self, file: JournalFile, rows: list[Row]) -> None:
+        used = list(self._used)
+        if not (rows or used or self.unsaved):
+            return
+        file.write([*self.unsaved.values(), *rows], used)
+        self._used.difference_update(used)
+        self.unsaved.clear()
+        self._unsaved_bytes = 0
+
+    def _write_each(self, file: JournalFile, rows: list[Row]) -> None:
+        """Write rows one by one, so that one that SQLite cannot take does not stop the others."""
+        rows = [*self.unsaved.values(), *rows]
+        self.unsaved.clear()
+        self._unsaved_bytes = 0
+        for row in rows:
+            try:
+                file.write([row])
+            except _UNSTORABLE as error:
+                self._tell(error)
+            except sqlite3.Error as error:
+                self._hold([row])
+                self._put_off(error)
+
+    def _hold(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            entry = entry_id(row)
+            if entry in self.unsaved:
+                self._unsaved_bytes -= self.unsaved.pop(entry).size
+            self.unsaved[entry] = row
+            self._unsaved_bytes += row.size
+        while self._unsaved_bytes > _UNSAVED_BYTES:
+            self._unsaved_bytes -= self.unsaved.pop(next(iter(self.unsaved))).size
+
+    def _put_off(self, error: sqlite3.Error | OSError) -> None:
+        self._retry_at = time.monotonic() + _RETRY_SECONDS
+        self._tell(error)
+
+    def _set_aside(self, error: sqlite3.Error) -> JournalFile | None:
+        """Put a damaged file out of the way and start a new one. Needs the lock of writing."""
+        file = self._file
+        if file is None:
+            return None
+        with self.read_lock:
+            self._file = None
+            try:
+                aside = file.set_aside()
+            except OSError:
+                self._put_off(error)
+                return None
+        if aside is not None:
+            self._tell_of_damage(aside)
+        return self._opened()
+
+    def _tell(self, problem: Exception) -> None:
+        if isinstance(problem, NotAJournal):
+            consequence = "It is left alone, and replies of this run are held in memory only"
+        else:
+            consequence = "Replies are held in memory until they can be written"
+        self.problem = f"The journal {self.path} cannot be used: {problem}. {consequence}."
+        self._warn(str(problem), self.problem)
+
+    def _tell_of_damage(self, aside: Path) -> None:
+        self.problem = (
+            f"The journal {self.path} was damaged. It was renamed to {aside.name}, and a new one was started."
+        )
+        self._warn(aside.name, self.problem)
+
+    def _warn(self, kind: str, text: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            # A filter that turns warnings into errors must not stop the writer.
+            with contextlib.suppress(UserWarning):
+                warnings.warn(text, UserWarning, stacklevel=2)

@@ -1,0 +1,1 @@
+"""Classifiers as score models."""

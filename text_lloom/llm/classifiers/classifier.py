@@ -1,0 +1,243 @@
+"""Text classifiers as score models: the probability of a class becomes the score of a concept."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from text_lloom.concept import Concept
+from text_lloom.errors import InputError, StepFailed, UnknownName
+from text_lloom.llm.classifiers.batch_classify import BatchClassify
+from text_lloom.llm.classifiers.outputs import ClassName
+from text_lloom.llm.dispatch.step_state import Failure, Run
+from text_lloom.llm.embed import embed_batch, keep_vectors, kept_vectors
+from text_lloom.llm.model import EmbedModel, Solver
+from text_lloom.llm.options import finite_number
+from text_lloom.llm.runtime.event_loop import run_sync
+from text_lloom.scores import ANSWER_SCORES, Judgement
+from text_lloom.tasks import Scored, ScoreDocuments, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["STEPS", "Classifier", "Labels"]
+
+Labels: TypeAlias = Mapping[str, ClassName] | Sequence[str]
+OnAnswer: TypeAlias = Callable[[int, Any], None]
+
+STEPS: Final[tuple[float, ...]] = (0.8, 0.6, 0.4, 0.2)
+"""The probabilities from which on a document scores 1, .75, .5 and .25, which are the answers A to D."""
+
+_SCORES = tuple(ANSWER_SCORES.values())
+
+
+class Classifier(Solver):
+    """Base of the models that answer `ScoreDocuments` by a classifier, and nothing else.
+
+    Distinct texts are classified once, in batches, with the limits, retries, kept results and ledger rows of
+    any other model. A batch that the server refuses is halved until it is known which text is at fault.
+
+    Args:
+        name: Name of the model.
+        labels: Which class of the model stands for which concept: concept name or id → the index of the
+            class or its name; or a list of concept names in the order of the model's classes. `None` for
+            a model that scores nothing.
+        steps: From which probability on a document scores 1, .75, .5 and .25; falling, at most 1.
+
+    Raises:
+        InputError: When labels or steps cannot be used.
+    """
+
+    keeps_results = True
+
+    def __init__(self, name: str, *, labels: Labels | None, steps: Sequence[float] = STEPS) -> None:
+        self.name = name
+        self.labels = {} if labels is None else _labels(labels)
+        self.steps = _checked_steps(steps)
+        self.columns: tuple[ClassName, ...] = tuple(dict.fromkeys(self.labels.values()))
+
+    @property
+    @abstractmethod
+    def probabilities(self) -> EmbedModel:
+        """Gives, for a text, the probabilities of the classes in `columns`."""
+
+    def can_solve(self, task_type: type[Task[Any]]) -> bool:
+        return issubclass(task_type, ScoreDocuments)
+
+    def can_answer(self, task: Task[Any]) -> bool:
+        if not self.can_solve(type(task)):
+            return False
+        concepts = task.concepts if isinstance(task, ScoreDocuments) else ()
+        return all(concept.id in self.labels or concept.name in self.labels for concept in concepts)
+
+    def solve(self, tasks: Sequence[Task[Any]]) -> list[object]:
+        """One answer per task, outside any session; raises the error of the first that has none."""
+        run = Run()
+        answers = run_sync(self.answer(tasks, run=run))
+        failed = next((answer for answer in answers if isinstance(answer, Failure)), None)
+        if failed is not None:
+            raise StepFailed(f"score: {failed.reason}")
+        return answers
+
+    def class_of(self, concept: Concept) -> ClassName:
+        """The class that stands for a concept.
+
+        Raises:
+            InputError: When `labels` names none.
+        """
+        for known in (concept.id, concept.name):
+            if known in self.labels:
+                return self.labels[known]
+        if not self.labels:
+            raise InputError(
+                f"Model {self.label!r} cannot score: say which of its classes stands for which concept, with "
+                f"labels={{{concept.name!r}: …}}."
+            )
+        raise InputError(
+            f"Model {self.label!r} has no class for the concept {concept.name!r} (id {concept.id!r}). Give "
+            f"one in labels={{{concept.name!r}: …}}; it has classes for "
+            f"{', '.join(map(repr, self.labels))}."
+        )
+
+    def check_concepts(self, concepts: Sequence[Concept]) -> None:
+        """Refuse concepts that no class stands for, before anything is sent.
+
+        Raises:
+            InputError: Names the concept and those that have a class.
+        """
+        for concept in concepts:
+            self.class_of(concept)
+
+    def score(self, probability: float) -> float:
+        """The score that a probability stands for: 1, .75, .5, .25 or 0."""
+        passed = sum(probability < step for step in self.steps)
+        return _SCORES[passed]
+
+    async def answer(
+        self, tasks: Sequence[Task[Any]], *, run: Run, on_answer: OnAnswer | None = None
+    ) -> list[Any]:
+        """The answer to each task, in order, or its failure.
+
+        Args:
+            tasks: The questions; all must be `ScoreDocuments`.
+            run: Ledger, budget, kept results and so on.
+            on_answer: Called with the position and the answer as soon as there is one.
+
+        Raises:
+            InputError: When a task is of another kind, or a concept has no class.
+            PermanentError: When every further request would meet the same error.
+            StepFailed: When the first batches all failed.
+        """
+        asked = [_checked(task, self) for task in tasks]
+        for concept in {concept.id: concept for task in asked for concept in task.concepts}.values():
+            self.class_of(concept)
+        answering = BatchClassify(_Scoring(self), asked, run, on_answer)
+        answers = await answering.all()
+        _warn_of_silence(self, list(answering.results.values()), sent=answering.sent)
+        return answers
+
+    def judge(self, concept: Concept, row: NDArray[np.float32]) -> Judgement:
+        """The judgement that the probabilities of a text give on a concept."""
+        named = self.class_of(concept)
+        probability = float(row[self.columns.index(named)])
+        return Judgement(self.score(probability), f"p = {probability:.3g} for class {named!r}")
+
+
+class _Scoring:
+    """Reads the probabilities of texts, and answers `ScoreDocuments` by them."""
+
+    def __init__(self, model: Classifier) -> None:
+        self._model = model
+
+    @property
+    def service(self) -> EmbedModel:
+        return self._model.probabilities
+
+    def blank(self) -> NDArray[np.float32]:
+        import numpy as np
+
+        return np.zeros(len(self._model.columns), np.float32)
+
+    async def kept(self, texts: Sequence[str], run: Run) -> dict[str, NDArray[np.float32]]:
+        return await kept_vectors(self.service, texts, run)
+
+    async def read(
+        self, batch: list[str], run: Run, step: str, on_attempt: Callable[[], object]
+    ) -> list[NDArray[np.float32]]:
+        rows = await embed_batch(self.service, batch, run, step, on_attempt=on_attempt)
+        await keep_vectors(self.service, batch, rows, run, step)
+        return list(rows)
+
+    def answer(self, task: ScoreDocuments, found: Sequence[NDArray[np.float32]]) -> list[Scored]:
+        return [
+            Scored(document.id, concept.id, self._model.judge(concept, row))
+            for document, row in zip(task.documents, found, strict=True)
+            for concept in task.concepts
+        ]
+
+
+_ENOUGH_TO_TELL = 20
+
+
+def _warn_of_silence(model: Classifier, rows: Sequence[object], *, sent: int) -> None:
+    """Warn when classes that are named by the user never came up, as a misspelt one never will."""
+    import numpy as np
+
+    found = [row for row in rows if isinstance(row, np.ndarray)]
+    if sent < _ENOUGH_TO_TELL or not found or any(row.any() for row in found):
+        return
+    warnings.warn(
+        f"score: model {model.label!r} gave none of the classes in labels= to any of {sent} texts: "
+        f"{', '.join(map(repr, model.columns[:20]))}. Are they written as the model writes them?",
+        stacklevel=2,
+    )
+
+
+def _checked(task: Task[Any], model: Classifier) -> ScoreDocuments:
+    if not isinstance(task, ScoreDocuments):
+        raise InputError(
+            f"Model {model.label!r} is a classifier: it can be score_model only, and cannot answer the step "
+            f"{task.step!r}. Use a language model or 'local' there."
+        )
+    return task
+
+
+def _labels(labels: object) -> dict[str, ClassName]:
+    if isinstance(labels, Mapping):
+        wrong = [
+            value for value in labels.values() if isinstance(value, bool) or not isinstance(value, (str, int))
+        ]
+        if wrong or not all(isinstance(key, str) for key in labels):
+            raise InputError(
+                f"labels={labels!r}: expected concept names (or ids) and, for each, the index or the name of "
+                f"a class of the model."
+            )
+        found = dict(labels)
+    elif isinstance(labels, Sequence) and not isinstance(labels, str):
+        found = {name: index for index, name in enumerate(labels) if isinstance(name, str)}
+        if len(found) != len(labels):
+            raise InputError(f"labels={labels!r}: expected distinct concept names, in the model's order.")
+    else:
+        raise InputError(
+            f"labels={labels!r}: expected a mapping such as {{'Late buses': 1}}, or a list of concept names "
+            f"in the order of the model's classes."
+        )
+    if not found:
+        raise InputError("labels= is empty: it must say which class of the model stands for which concept.")
+    return found
+
+
+def _checked_steps(steps: object) -> tuple[float, ...]:
+    if isinstance(steps, str):
+        raise UnknownName(steps, ["(0.8, 0.6, 0.4, 0.2)"], what="steps")
+    numbers = [finite_number(step) for step in steps] if isinstance(steps, Sequence) else []
+    found = [number for number in numbers if number is not None and 0 < number <= 1]
+    if len(found) != len(_SCORES) - 1 or len(numbers) != len(found) or sorted(found, reverse=True) != found:
+        raise InputError(
+            f"steps={steps!r} must be {len(_SCORES) - 1} falling probabilities, from which on a document "
+            f"scores 1, .75, .5 and .25, such as {STEPS}."
+        )
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""What bounds and counts requests: limits, concurrency, budget, retry, usage, prices, tokens."""

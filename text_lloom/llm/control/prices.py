@@ -1,0 +1,98 @@
+"""Prices and context windows of models, from the `genai-prices` snapshot; nothing is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import NamedTuple
+
+from text_lloom.errors import InputError
+from text_lloom.llm.options import finite_number
+
+__all__ = ["Price", "dollars", "known_context_window", "known_price", "nearest_model", "parse_cost"]
+
+_PROBE_TOKENS = 1000
+_ROUNDING = 1e-9
+_FOUR_DIGITS = 0.001
+"""US dollars below which four digits say too little."""
+
+
+class Price(NamedTuple):
+    """US dollars per token of input and of output."""
+
+    input: float
+    output: float
+
+    def of(self, in_tokens: int, out_tokens: int) -> float:
+        """US dollars for that many tokens."""
+        return in_tokens * self.input + out_tokens * self.output
+
+
+def dollars(usd: float) -> str:
+    """An amount for people: whole cents as such, others with the digits that tell them from nothing."""
+    if abs(round(usd, 2) - usd) < _ROUNDING:
+        return f"${usd:,.2f}"
+    return f"${usd:,.4f}" if usd >= _FOUR_DIGITS else f"${usd:,.6f}"
+
+
+def parse_cost(cost: object) -> Price | None:
+    """A price from what a user may write.
+
+    Args:
+        cost: `(input, output)` in USD per token as a tuple or list, one number for both directions, a
+            `Price`, or `None` for unknown.
+
+    Raises:
+        InputError: For anything else, or for negative prices.
+    """
+    if cost is None:
+        return None
+    if finite_number(cost) is not None:
+        cost = (cost, cost)
+    if isinstance(cost, Sequence) and not isinstance(cost, str) and 1 <= len(cost) <= 2:
+        numbers = [number for part in cost if (number := finite_number(part)) is not None and number >= 0]
+        if len(numbers) == len(cost):
+            return Price(numbers[0], numbers[-1])
+    raise InputError(
+        f"cost={cost!r}: expected (input, output) in USD per token, such as (0.15 / 1_000_000, "
+        f"0.6 / 1_000_000), or one number for both."
+    )
+
+
+@lru_cache(maxsize=512)
+def known_price(model: str, provider: str | None = None) -> Price | None:
+    """The list price of a model, or `None` when the snapshot does not know it."""
+    from genai_prices import Usage, calc_price
+
+    def usd(usage: Usage) -> float:
+        return float(calc_price(usage, model_ref=model, provider_id=provider).total_price)
+
+    try:
+        return Price(
+            usd(Usage(input_tokens=_PROBE_TOKENS)) / _PROBE_TOKENS,
+            usd(Usage(output_tokens=_PROBE_TOKENS)) / _PROBE_TOKENS,
+        )
+    except LookupError:
+        return None
+
+
+@lru_cache(maxsize=512)
+def known_context_window(model: str, provider: str | None = None) -> int | None:
+    """The context window of a model in tokens, or `None` when the snapshot does not know it."""
+    from genai_prices import Usage, calc_price
+
+    try:
+        return calc_price(Usage(input_tokens=1), model_ref=model, provider_id=provider).model.context_window
+    except LookupError:
+        return None
+
+
+@lru_cache(maxsize=512)
+def nearest_model(model: str) -> str | None:
+    """The name in the snapshot that is nearest to that of a model, `None` when none is near."""
+    from genai_prices import data_snapshot
+
+    names = {entry.id for provider in data_snapshot.get_snapshot().providers for entry in provider.models}
+    close = get_close_matches(model, sorted(names - {model}), n=1, cutoff=0.85)
+    return close[0] if close else None

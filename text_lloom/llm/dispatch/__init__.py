@@ -1,0 +1,1 @@
+"""The one dispatcher: work in, answers or failures out, in order."""

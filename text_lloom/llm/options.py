@@ -1,0 +1,152 @@
+"""Options of models: generation parameters, numbers as users write them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from text_lloom.errors import InputError
+
+__all__ = [
+    "COMMON_PARAMS",
+    "as_params",
+    "check_values",
+    "finite_number",
+    "positive_seconds",
+    "whole_number",
+    "with_params",
+]
+
+
+def finite_number(value: object) -> float | None:
+    """The number, or `None` for anything that is no finite number."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def whole_number(value: object, *, what: str, least: int = 1) -> int:
+    """A whole number of at least `least`, as Python's `int`; also of one that is written as 3.0.
+
+    Raises:
+        InputError: When it is something else; names `what`.
+    """
+    number: int | None = None
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        number = int(value)
+    elif (real := finite_number(value)) is not None and real.is_integer():
+        number = int(real)
+    if number is None or number < least:
+        raise InputError(f"{what}={value!r} must be a whole number of at least {least}.")
+    return number
+
+
+def positive_seconds(value: object, *, what: str) -> float:
+    """A time above 0, as Python's `float`.
+
+    Raises:
+        InputError: When it is something else; names `what`.
+    """
+    seconds = finite_number(value)
+    if seconds is None or seconds <= 0:
+        raise InputError(f"{what}={value!r} must be a positive number of seconds.")
+    return seconds
+
+
+COMMON_PARAMS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "temperature": "how varied replies are; 0 is the least",
+        "top_p": "sample among the likeliest tokens that together have this probability",
+        "top_k": "sample among this many of the likeliest tokens",
+        "max_tokens": "longest reply, in tokens",
+        "stop": "texts that end a reply",
+        "seed": "seed of sampling, where the provider has one",
+        "presence_penalty": "above 0: fewer tokens that have occurred",
+        "frequency_penalty": "above 0: fewer tokens that have occurred often",
+        "reasoning_effort": "how long a reasoning model may think",
+    }
+)
+"""Parameters that providers share under one name, with what they do."""
+
+
+def check_values(given: Mapping[str, object]) -> None:
+    """Refuse values that no provider takes, before any is asked; `None` leaves a parameter out.
+
+    Raises:
+        InputError: Says what the value must be.
+    """
+    for name, value in given.items():
+        wanted = _WANTED.get(name)
+        if value is not None and wanted is not None and not wanted.fits(value):
+            raise InputError(f"{name}={value!r} must be {wanted.text}.")
+
+
+def _number(low: float, high: float = math.inf) -> Callable[[object], bool]:
+    def fits(value: object) -> bool:
+        number = finite_number(value)
+        return number is not None and low <= number <= high
+
+    return fits
+
+
+def _whole(low: float) -> Callable[[object], bool]:
+    def fits(value: object) -> bool:
+        number = finite_number(value)
+        return number is not None and number.is_integer() and number >= low
+
+    return fits
+
+
+def _are_texts(value: object) -> bool:
+    texts = [value] if isinstance(value, str) else value
+    return isinstance(texts, (list, tuple)) and all(isinstance(text, str) and text for text in texts)
+
+
+class _Values(NamedTuple):
+    """Which values a parameter can have, and the words for it."""
+
+    fits: Callable[[object], bool]
+    text: str
+
+
+_WANTED: Final[Mapping[str, _Values]] = {
+    "temperature": _Values(_number(0), "a number of at least 0"),
+    "top_p": _Values(_number(0, 1), "a number from 0 to 1"),
+    "top_k": _Values(_whole(-1), "a whole number"),
+    "max_tokens": _Values(_whole(1), "a whole number of at least 1"),
+    "stop": _Values(_are_texts, "a text or a list of texts, none of them empty"),
+    "seed": _Values(_whole(-math.inf), "a whole number"),
+    "presence_penalty": _Values(_number(-math.inf), "a number"),
+    "frequency_penalty": _Values(_number(-math.inf), "a number"),
+    "reasoning_effort": _Values(lambda value: isinstance(value, str), "a word, such as 'low'"),
+}
+
+
+def as_params(given: object, *, what: str = "params") -> dict[str, Any]:
+    """Parameters as a user gives them.
+
+    Raises:
+        InputError: When they are no names and values.
+    """
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise InputError(f"{what}={given!r}: expected names and values, such as {{'temperature': 0.3}}.")
+    return dict(given)
+
+
+def with_params(args: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments, with those that were given together as `params={…}`.
+
+    Raises:
+        InputError: When one is given in both ways.
+    """
+    given = args.pop("params", None)
+    if given is None:
+        return args
+    together = as_params(given)
+    if twice := sorted(set(args) & set(together)):
+        raise InputError(f"The parameter {twice[0]!r} is given twice, by itself and in params.")
+    return args | together

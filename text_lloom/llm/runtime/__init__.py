@@ -1,0 +1,1 @@
+"""How calls run: the event-loop thread, blocking functions, HTTP."""

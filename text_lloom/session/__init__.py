@@ -1,0 +1,1 @@
+"""A session: its state, and its steps."""

@@ -1,0 +1,217 @@
+"""What a session took and may spend: consent, budgets, the sums of its ledger."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from text_lloom.errors import InputError
+from text_lloom.llm.composite import single_models
+from text_lloom.llm.control.budget import Budget, TokenBudget
+from text_lloom.llm.control.prices import dollars
+from text_lloom.llm.control.usage import Attempt, Ledger, total, with_lost
+from text_lloom.llm.default_models import Models
+from text_lloom.llm.dispatch.step_state import Failure, Run
+from text_lloom.llm.model import EmbedModel, Model
+from text_lloom.operators.estimate import Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Summary",
+    "declined",
+    "failures_frame",
+    "is_interactive",
+    "limit_tokens",
+    "limit_usd",
+    "may_spend",
+    "summary_lines",
+    "summary_of",
+]
+
+
+def may_spend(
+    estimate: Estimate,
+    *,
+    what: str,
+    budget: Budget | None,
+    token_budget: TokenBudget | None = None,
+    confirm: bool | None,
+) -> bool:
+    """Whether a paid step may start.
+
+    Free steps always may. With a budget the step goes ahead and is stopped before it passes the budget.
+    Otherwise the user is asked once if there is someone to ask, and warned if there is not.
+
+    Args:
+        estimate: What the step will cost.
+        what: The step in words, such as `"generation"`.
+        budget: The session's budget in US dollars.
+        token_budget: The session's budget in tokens.
+        confirm: `False` never asks, `True` asks whenever the step is not free, `None` as above.
+
+    Raises:
+        InputError: When there is a budget in USD but none in tokens, and a model's price is unknown.
+    """
+    if estimate.is_free:
+        return True
+    if (budget is not None or token_budget is not None) and confirm is not True:
+        if estimate.unpriced and token_budget is None:
+            raise InputError(
+                f"The price of {', '.join(estimate.unpriced)} is unknown, so budget= cannot be kept. Pass "
+                f"token_budget= (tokens), or tell the model its price: cost=(USD per input token, USD per "
+                f"output token), cost=0 if it is free."
+            )
+        for left, needed in ((budget, estimate.usd_high), (token_budget, estimate.tokens)):
+            if left is not None and needed > left.remaining:
+                warnings.warn(
+                    f"{estimate.describe()}, but {left.shown(left.remaining)} of the budget is left. "
+                    f"{what.capitalize()} stops before the budget is passed and keeps what is done.",
+                    stacklevel=3,
+                )
+        return True
+    if confirm is False:
+        return True
+    if confirm or is_interactive():
+        print(estimate.describe(verbose=True))
+        return input(f"Proceed with {what}? (y/n): ").strip().lower() in ("y", "yes")
+    warnings.warn(
+        f"{estimate.describe()} for {what}. Pass budget= (in USD) to set a limit, or confirm=False to go "
+        f"without this warning.",
+        stacklevel=3,
+    )
+    return True
+
+
+async def declined() -> None:
+    """The work of a step that the user declined: none."""
+
+
+def is_interactive() -> bool:
+    """Whether someone is there to answer a question: a terminal, or a notebook that allows input."""
+    shell = sys.modules.get("IPython")
+    if shell is not None and (ipython := shell.get_ipython()) is not None:
+        kernel = getattr(ipython, "kernel", None)
+        return bool(getattr(kernel, "_allow_stdin", True))
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+class Summary(NamedTuple):
+    """What a session took so far.
+
+    Attributes:
+        total_time: Seconds of all steps.
+        total_cost: US dollars, as far as prices are known.
+        total_tokens: Tokens of prompts and replies.
+        in_tokens: Tokens of prompts.
+        out_tokens: Tokens of replies.
+        unpriced: Requests whose price is unknown.
+    """
+
+    total_time: float
+    total_cost: float
+    total_tokens: int
+    in_tokens: int
+    out_tokens: int
+    unpriced: int
+
+
+def summary_of(ledger: Ledger, seconds: Iterable[float]) -> Summary:
+    """The sums of a ledger, and of the seconds that steps took."""
+    totals = ledger.totals()
+    return Summary(
+        sum(seconds),
+        totals.usd,
+        totals.in_tokens + totals.out_tokens,
+        totals.in_tokens,
+        totals.out_tokens,
+        totals.unpriced,
+    )
+
+
+def summary_lines(
+    ledger: Ledger, step_seconds: Mapping[tuple[str, str], float], *, verbose: bool = True
+) -> list[str]:
+    """What a session took, in words.
+
+    Args:
+        ledger: Its attempts.
+        step_seconds: Step and time → seconds.
+        verbose: With a line per step.
+    """
+    figures = summary_of(ledger, step_seconds.values())
+    lines = [f"Total time: {figures.total_time:.2f} sec ({figures.total_time / 60:.2f} min)"]
+    if verbose:
+        lines += [f"    {key}: {seconds:.2f} sec" for key, seconds in step_seconds.items()]
+    unknown = f" + {figures.unpriced} requests of unknown price" if figures.unpriced else ""
+    lines.append(f"Total cost: {dollars(figures.total_cost)}{unknown}")
+    if verbose:
+        for step in dict.fromkeys(attempt.step for attempt in ledger.attempts):
+            t = ledger.totals(step=step)
+            lines.append(
+                f"    {step}: ${t.usd:,.4f}, {t.requests} requests, "
+                f"{t.in_tokens:,} tokens in, {t.out_tokens:,} out"
+            )
+    lines.append(f"Tokens: total={figures.total_tokens}, in={figures.in_tokens}, out={figures.out_tokens}")
+    models = dict.fromkeys(f"{a.model}" for a in ledger.attempts)
+    lines.append(f"Models: {', '.join(models) or 'none asked yet'}")
+    return lines
+
+
+def limit_usd(run: Run, usd: float | None, models: Models) -> None:
+    """Set the budget in US dollars, `None` for no limit; what was spent by now counts.
+
+    Args:
+        run: What it holds for.
+        usd: The budget.
+        models: Whose prices count where the provider reported no tokens.
+
+    Raises:
+        InputError: When it is no amount.
+    """
+    limit = None if usd is None else Budget.checked(usd)
+    if run.budget is None or limit is None:
+        run.budget = None if limit is None else Budget(limit, spent=_spent(run.ledger.attempts, models))
+    else:
+        run.budget.usd = limit
+
+
+def limit_tokens(run: Run, tokens: float | None) -> None:
+    """Set the budget in tokens, `None` for no limit; what was spent by now counts.
+
+    Raises:
+        InputError: When it is no number of tokens.
+    """
+    limit = None if tokens is None else TokenBudget.checked(tokens)
+    if run.token_budget is None or limit is None:
+        totals = total(with_lost(run.ledger.attempts))
+        spent = totals.in_tokens + totals.out_tokens
+        run.token_budget = None if limit is None else TokenBudget(limit, spent=spent)
+    else:
+        run.token_budget.usd = limit
+
+
+def failures_frame(failures: Sequence[Failure]) -> pd.DataFrame:
+    """One row per failure, columns as in `Failure`."""
+    import pandas as pd
+
+    columns = list(Failure.__dataclass_fields__)
+    rows = [[getattr(failure, column) for column in columns] for failure in failures]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _spent(attempts: Iterable[Attempt], models: Models) -> float:
+    """US dollars so far, at the models' prices where the provider reported no tokens."""
+    asked = [part for model in models for part in single_models(model)]
+    prices = {part.label: part.cost for part in asked if isinstance(part, (Model, EmbedModel))}
+    usd = 0.0
+    for attempt in with_lost(attempts):
+        price = prices.get(attempt.model)
+        if attempt.usd is not None:
+            usd += attempt.usd
+        elif price is not None:
+            usd += price.of(attempt.in_tokens, attempt.out_tokens)
+    return usd

@@ -1,0 +1,200 @@
+"""What a session holds, and what all of its steps need; `workbench.lloom` gives it its public face."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from text_lloom.concept import Codebook, Concept
+from text_lloom.corpus import Corpus
+from text_lloom.errors import InputError, UnknownName
+from text_lloom.llm.cache import open_journal
+from text_lloom.llm.composite import is_remote
+from text_lloom.llm.control.budget import Budget, TokenBudget
+from text_lloom.llm.control.retry import RetryPolicy
+from text_lloom.llm.control.usage import Ledger
+from text_lloom.llm.default_models import Models
+from text_lloom.llm.dispatch.request_builder import StepSettings
+from text_lloom.llm.dispatch.step_state import Failure, Run
+from text_lloom.llm.options import whole_number
+from text_lloom.llm.runtime.event_loop import Stop
+from text_lloom.operators.batch_book import BatchBook
+from text_lloom.operators.estimate import Estimate
+from text_lloom.scores import ScoreTable
+from text_lloom.session.progress import StepProgress
+from text_lloom.session.scorings import Scorings
+from text_lloom.session.spend import may_spend
+
+if TYPE_CHECKING:
+    from narwhals.typing import IntoDataFrame
+
+__all__ = ["Session"]
+
+
+class Session:
+    """The state of a session.
+
+    Its steps are functions that plan them, in rooms of their own: `generation`, `scoring`, `questions`.
+
+    Args:
+        corpus: The documents.
+        models: Who is asked; the documents go to these and nowhere else.
+        budget: US dollars that the session may cost in all.
+        token_budget: Tokens that the session may take in all.
+        random_state: Seed of everything that is random.
+        debug: Print what the steps do.
+        cache: Keep replies and use them again; a path says where.
+        retry: How often and how long to try.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        models: Models,
+        *,
+        budget: float | None,
+        token_budget: int | None = None,
+        random_state: int,
+        debug: bool,
+        cache: bool | str | Path = True,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self.corpus = corpus
+        self.models = models
+        self.concepts = Codebook()
+        self.table = ScoreTable(corpus)
+        self.debug = debug
+        self.random_state = whole_number(random_state, what="random_state", least=0)
+        self.concept_history: dict[int, list[Concept]] = {}
+        self.time: dict[tuple[str, str], float] = {}
+        self.cost: dict[tuple[str, str], float] = {}
+        self._quotes: dict[Hashable, list[str]] = {}
+        self._bullets: dict[Hashable, list[str]] = {}
+        self._support: dict[str, int] = {}
+        self._generated: set[str] = set()
+        self._stop = Stop()
+        self._listeners: list[Callable[[], object]] = []
+        self._cache = cache
+        journal = open_journal(cache) if any(is_remote(model) for model in models) else None
+        self._batches = BatchBook(
+            None if journal is None else journal.path.with_name(f"{journal.path.name}-batches")
+        )
+        self._run = Run(
+            ledger=Ledger(),
+            budget=None if budget is None else Budget(budget),
+            token_budget=None if token_budget is None else TokenBudget(token_budget),
+            store=journal,
+            vectors=journal,
+            progress=StepProgress(lambda: self._run),
+            policy=retry or RetryPolicy(),
+            random_state=self.random_state,
+        )
+
+        self._scorings = Scorings(self._run.failures)
+
+    @property
+    def ledger(self) -> Ledger:
+        """One row per attempt of a request."""
+        return self._run.ledger
+
+    def _changed(self) -> None:
+        """Tell those who show the session that it is not what it was."""
+        for listener in list(self._listeners):
+            listener()
+
+    def show_selected(self) -> None:
+        """Print the selected concepts."""
+        active = self.concepts.active
+        print(f"Active concepts (n={len(active)}):")
+        for concept in active:
+            print(f"- {concept.name}: {concept.criteria}")
+
+    def _ask_as(self, steps: Sequence[str], settings: Mapping[str, StepSettings]) -> None:
+        """Have these operators ask so from now on."""
+        others = {step: how for step, how in self._run.settings.items() if step not in steps}
+        self._run.settings = others | dict(settings)
+
+    def _may_spend(self, estimate: Estimate, what: str, confirm: bool | None) -> bool:
+        allowed = may_spend(
+            estimate,
+            what=what,
+            budget=self._run.budget,
+            token_budget=self._run.token_budget,
+            confirm=confirm,
+        )
+        if not allowed:
+            print(f"Cancelled {what}.")
+        return allowed
+
+    def _other_corpus(self, df: IntoDataFrame) -> Corpus:
+        """Other documents, with the session's columns; numbered again if the session's are."""
+        columns = getattr(df, "columns", ())
+        id_col = None if self.corpus.is_numbered and self.corpus.id_col not in columns else self.corpus.id_col
+        return Corpus.from_frame(df, text_col=self.corpus.text_col, id_col=id_col)
+
+    def _scored(self) -> list[Concept]:
+        scored = [concept for concept in self.concepts.values() if concept.id in self.table]
+        if not scored:
+            raise InputError("Nothing is scored yet. Run `await l.score()` first.")
+        return [concept for concept in scored if concept.active] or scored
+
+    def _need_concepts(self) -> None:
+        if not self.concepts:
+            raise InputError(
+                "There are no concepts yet. Run `await l.gen()`, or add one with `await l.add(...)`."
+            )
+
+    def _named(self, named: str) -> list[Concept]:
+        """The concepts with that id or name."""
+        self._need_concepts()
+        found = [c for c in self.concepts.values() if named in (c.id, c.name)]
+        if not found:
+            concepts = self.concepts.values()
+            raise UnknownName(named, [*(c.name for c in concepts), *(c.id for c in concepts)], what="concept")
+        return found
+
+    def _one(self, named: str) -> Concept:
+        """The concept with that id or name."""
+        found = self._named(named)
+        if len(found) > 1:
+            raise InputError(
+                f"{len(found)} concepts are called {named!r}; name the one by its id: "
+                f"{', '.join(c.id for c in found)}."
+            )
+        return found[0]
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        """Record what a step takes, and say what went wrong in it, even when it is cut short."""
+        key = (step, time.strftime("%Y-%m-%d-%H-%M-%S"))
+        began, rows, failed = time.perf_counter(), len(self.ledger), list(self._run.failures)
+        try:
+            yield
+        finally:
+            while key in self.time:  # of a step that began in the same second, and may have run beside
+                key = (step, f"{key[1]}+")
+            self.time[key] = time.perf_counter() - began
+            self.cost[key] = self.ledger.totals(since=rows).usd
+            self._warn(step, failed)
+
+    def _warn(self, step: str, before: list[Failure]) -> None:
+        known = {id(failure) for failure in before}
+        failures = [failure for failure in self._run.failures if id(failure) not in known]
+        if failures:
+            warnings.warn(
+                f"{step}: {len(failures)} requests could not be answered, for example: {failures[-1].reason} "
+                f"See l.failures(); calling the step again asks for what is missing.",
+                stacklevel=2,
+            )
+        cut = self._run.cut.pop(step, [])
+        if cut:
+            shown = ", ".join(repr(i) for i in cut[:5])
+            warnings.warn(
+                f"{step}: {len(cut)} documents were too long for the model and were cut at the end: {shown}"
+                f"{', …' if len(cut) > 5 else ''}.",
+                stacklevel=2,
+            )
