@@ -25,14 +25,14 @@ import pytest
 from text_lloom.errors import InputError, LloomError, MissingPackage, ModelUnavailable
 from text_lloom.llm import Model
 from text_lloom.llm.ask import ask_all
+from text_lloom.llm.client import Call, call_all
 from text_lloom.llm.control import redis_limiter as redis_limits
 from text_lloom.llm.control.rate_limits import Window
 from text_lloom.llm.control.redis_limiter import SharedLimiter, shared_limiter
-from text_lloom.llm.dispatch.calling import Calling, call_all
+from text_lloom.llm.dispatch.attempt import limiter_of
 from text_lloom.llm.dispatch.request_builder import StepSettings
 from text_lloom.llm.dispatch.step_state import Run
 from text_lloom.llm.messages import as_messages
-from text_lloom.llm.model import limiter_of
 from text_lloom.tasks import SummarizeDocument
 from text_lloom.testing import FunctionModel
 
@@ -656,7 +656,7 @@ async def test_models_with_the_same_name_share_a_limit_over_the_redis_that_they_
         model = FunctionModel(lambda prompt: prompt, name="shared", rate_limit=(3, 2), redis_url=server.url)
         began = time.monotonic()
         asked = [as_messages(f"{n}: {i}") for i in range(3)]
-        await call_all([model], asked, Calling(None, 1, StepSettings(), None, Run()))
+        await call_all([model], asked, Call(None, 1, StepSettings(), None, Run()))
         limiter, _ = limiter_of(model)
         assert isinstance(limiter, SharedLimiter)
         await limiter.aclose()

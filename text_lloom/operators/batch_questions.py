@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from text_lloom.llm.batches import BATCH_PRICE, BatchEndpoint, BatchJob, BatchLine
-from text_lloom.llm.dispatch.request_builder import NO_SETTINGS, build_task_request, request_key
+from text_lloom.llm.cache.keys import request_key
+from text_lloom.llm.dispatch.request_builder import NO_SETTINGS, build_task_request
 from text_lloom.llm.dispatch.step_state import Run
 from text_lloom.llm.dispatch.truncate import fit_task
 from text_lloom.llm.messages import ModelRequest

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from text_lloom.concept import Concept
 from text_lloom.corpus import Corpus, Document
 from text_lloom.llm.batches import BATCH_PRICE
-from text_lloom.llm.composite import Answerer, Fallbacks, HybridEmbedModel
+from text_lloom.llm.composite import Answerer, Fallbacks
 from text_lloom.llm.control.prices import Price, dollars
 from text_lloom.llm.control.tokens import count_tokens
+from text_lloom.llm.embed import HybridEmbedModel
 from text_lloom.llm.model import Embedder, EmbedModel, Solver
 from text_lloom.operators.parameters import GenParameters
 from text_lloom.operators.plan import FULLY_SHOWN

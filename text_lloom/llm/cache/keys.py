@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import types
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-__all__ = ["identity_of", "surroundings_of"]
+if TYPE_CHECKING:
+    from text_lloom.llm.messages import ModelRequest
+    from text_lloom.llm.model import EmbedModel, Model
+
+__all__ = ["identity_of", "request_key", "surroundings_of", "vector_keys"]
 
 _PLAIN = (str, bytes, int, float, bool, types.NoneType)
 _EMPTY = types.CellType()
+_MOST_SCHEMAS = 1024
 
 
 def identity_of(fn: object) -> str:
@@ -71,3 +79,54 @@ def _constant(value: object) -> bytes:
         return _instructions(value)
     ordered = sorted(map(repr, value)) if isinstance(value, frozenset) else value
     return repr(ordered).encode("utf-8", "replace")
+
+
+def request_key(model: Model, request: ModelRequest, *, sample: int = 0) -> str:
+    """What identifies a request: service, model, parameters, messages and wanted form.
+
+    Args:
+        model: Who is asked.
+        request: What is asked.
+        sample: Tells several replies to one request apart.
+    """
+    content = [
+        model.provider_key,
+        model.name,
+        model.parameters,
+        request.params,
+        request.messages,
+        request.regex,
+        sample,
+    ]
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=repr)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+    if request.schema is not None:
+        digest.update(_schema_bytes(request.schema))
+    return digest.hexdigest()
+
+
+_schemas: dict[int, tuple[Mapping[str, object], bytes]] = {}
+
+
+def _schema_bytes(schema: Mapping[str, object]) -> bytes:
+    """A schema as JSON; tasks of a kind share one schema object, so it is made once."""
+    if len(_schemas) > _MOST_SCHEMAS:
+        _schemas.clear()
+    known = _schemas.get(id(schema))
+    if known is None or known[0] is not schema:
+        text = json.dumps(schema, sort_keys=True, ensure_ascii=False)
+        known = _schemas[id(schema)] = (schema, text.encode())
+    return known[1]
+
+
+def vector_keys(model: EmbedModel, texts: Sequence[str]) -> list[str]:
+    """What identifies the vectors of texts: service, model, parameters and text."""
+    about = ["vector", model.provider_key, model.name, model.parameters]
+    described = json.dumps(about, sort_keys=True, ensure_ascii=False, default=repr)
+    start = hashlib.sha256(described.encode("utf-8", "surrogatepass"))
+    keys = []
+    for text in texts:
+        digest = start.copy()
+        digest.update(text.encode("utf-8", "surrogatepass"))
+        keys.append(digest.hexdigest())
+    return keys

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from text_lloom.errors import PaidCallRefused
-from text_lloom.llm.model import EmbedModel, Model
+
+if TYPE_CHECKING:
+    from text_lloom.llm.model import EmbedModel, Model
 
 __all__ = ["allow_paid_calls", "check_allowed"]
 

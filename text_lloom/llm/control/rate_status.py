@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from text_lloom.llm.classifiers.classifier import Classifier
 from text_lloom.llm.composite import Answerer, single_models
 from text_lloom.llm.control.redis_limiter import SharedLimiter
-from text_lloom.llm.model import Embedder, EmbedModel, Model, limiter_of
+from text_lloom.llm.dispatch.attempt import limiter_of
+from text_lloom.llm.model import Embedder, EmbedModel, Model
 
 __all__ = ["RATE_COLUMNS", "rate_status"]
 

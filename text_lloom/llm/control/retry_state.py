@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from text_lloom.errors import (
     BadAnswer,
@@ -19,7 +20,9 @@ from text_lloom.llm.control.concurrency import AdaptiveConcurrency
 from text_lloom.llm.control.rate_limits import Limiter
 from text_lloom.llm.control.redis_limiter import SharedLimiter
 from text_lloom.llm.control.retry import FATAL
-from text_lloom.llm.dispatch.step_state import Run, StepState
+
+if TYPE_CHECKING:
+    from text_lloom.llm.dispatch.step_state import Run, StepState
 
 __all__ = ["RetryState"]
 

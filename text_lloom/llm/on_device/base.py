@@ -35,6 +35,9 @@ class OnDeviceEmbedModel(EmbedModel):
         **args: What else shapes the vectors.
     """
 
+    counts_tokens = False
+    loads_on_thread = True
+
     def __init__(
         self, source: str, *, batch_size: int, context_window: int | None = None, **args: Any
     ) -> None:

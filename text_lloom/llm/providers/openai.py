@@ -13,8 +13,9 @@ from text_lloom.llm.completion import Completion
 from text_lloom.llm.control.capability_probe import Ways, refused_parameter, refuses_form, refuses_many
 from text_lloom.llm.control.rate_limits import RateLimitSpec
 from text_lloom.llm.control.retry import as_model_error
+from text_lloom.llm.dispatch.attempt import limiter_of
 from text_lloom.llm.messages import ModelRequest
-from text_lloom.llm.model import Model, limiter_of
+from text_lloom.llm.model import Model
 from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS
 from text_lloom.llm.providers.servers import Presets, Service
 from text_lloom.llm.runtime.event_loop import close_with

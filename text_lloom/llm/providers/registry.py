@@ -357,7 +357,7 @@ _ON_PREMISES: Final[tuple[Provider, ...]] = (
         "hybrid",
         "Several embedding models as one",
         Capabilities(chat=False, structured="none", embeddings=True, tested=("real weights", "in process")),
-        embed="text_lloom.llm.composite:HybridEmbedModel.named",
+        embed="text_lloom.llm.embed:HybridEmbedModel.named",
         example="st:all-MiniLM-L6-v2+sparse",
         note="parts joined by +",
     ),
