@@ -16,7 +16,7 @@ from text_lloom.errors import InputError, StepFailed
 from text_lloom.llm import Embeddings, EmbedModel, LocalEmbedModel, LocalModel, RetryPolicy
 from text_lloom.llm.cache import open_journal
 from text_lloom.llm.dispatch.step_state import Run
-from text_lloom.llm.embed import embed_all, kept_vectors
+from text_lloom.llm.embed import VectorReader, embed_all
 from text_lloom.llm.runtime.event_loop import run_async
 from text_lloom.testing import HashEmbedModel
 
@@ -280,7 +280,7 @@ async def test_what_is_in_flight_when_a_batch_is_refused_is_kept(
         await embed_all(model, TEXTS, run=Run(policy=RetryPolicy(attempts=1), vectors=journal))
     assert time.perf_counter() - began < 5
     assert replied == TEXTS[:3]
-    assert list(await kept_vectors(model, TEXTS, Run(vectors=journal))) == TEXTS[:3]
+    assert list(await VectorReader(model).kept(TEXTS, Run(vectors=journal))) == TEXTS[:3]
 
 
 async def test_progress_is_told_per_batch() -> None:

@@ -9,6 +9,7 @@ import asyncio
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
 
 from text_lloom.errors import (
@@ -77,6 +78,8 @@ async def read_texts(
     run: Run,
     step: str,
     give_up_after: int,
+    on_batches: Callable[[int], object] | None = None,
+    on_batch: Callable[[], object] | None = None,
 ) -> LloomError | None:
     """Read texts, each once: kept results first, then in batches, under the model's limits, with retries.
 
@@ -90,6 +93,8 @@ async def read_texts(
         run: Ledger, budget, kept results and so on.
         step: The step that asks.
         give_up_after: So many failures before any success end the step; see `Dispatcher`.
+        on_batches: Called with the number of batches before the first is sent.
+        on_batch: Called when all texts of a batch are done.
 
     Returns:
         Why the step ended before all texts were read; `None` when they were.
@@ -106,11 +111,13 @@ async def read_texts(
         on_found(whole[sent], found, 0)
     missing = [sent for sent in whole if sent not in kept]
     batches = await asyncio.to_thread(_in_batches, missing, model)  # counts the tokens of all texts
+    if on_batches is not None:
+        on_batches(len(batches))
     if not batches:
         return None
-    reading = _Reading(reader, whole, on_found, run, step)
+    reading = _Reading(reader, whole, on_found, on_batch, run, step)
     dispatcher = Dispatcher(model, step, run, give_up_after=give_up_after)
-    return await dispatcher.do([_Batch(reading, batch) for batch in batches])
+    return await dispatcher.do([_Batch(reading, batch, _Left(len(batch))) for batch in batches])
 
 
 def _in_batches(texts: Sequence[str], model: EmbedModel) -> list[list[str]]:
@@ -132,17 +139,31 @@ class _Reading(Generic[R]):
     """What the batches of one step have in common."""
 
     def __init__(
-        self, reader: TextReader[R], whole: Mapping[str, list[str]], on_found: OnFound[R], run: Run, step: str
+        self,
+        reader: TextReader[R],
+        whole: Mapping[str, list[str]],
+        on_found: OnFound[R],
+        on_batch: Callable[[], object] | None,
+        run: Run,
+        step: str,
     ) -> None:
-        self.reader, self.whole, self.on_found, self.run, self.step = reader, whole, on_found, run, step
+        self.reader, self.whole, self.run, self.step = reader, whole, run, step
+        self.on_found, self.on_batch = on_found, on_batch
         self.attempts = dict.fromkeys(whole, 0)
 
 
-class _Batch(Work[Sequence[R]]):
-    """Some texts that are read by one request."""
+@dataclass(slots=True)
+class _Left:
+    """How many texts of a batch are not done yet."""
 
-    def __init__(self, reading: _Reading[R], texts: list[str]) -> None:
-        self._reading, self._texts = reading, texts
+    texts: int
+
+
+class _Batch(Work[Sequence[R]]):
+    """Some texts that are read by one request: a batch, or a part of one of which some are left."""
+
+    def __init__(self, reading: _Reading[R], texts: list[str], left: _Left) -> None:
+        self._reading, self._texts, self._left = reading, texts, left
         self._found: Sequence[R] = ()
 
     def count_tokens(self) -> int:
@@ -163,19 +184,26 @@ class _Batch(Work[Sequence[R]]):
 
     def smaller(self, error: LloomError) -> Sequence[Work[Sequence[R]]]:
         if isinstance(error, OneTextAtATime):
-            return [_Batch(self._reading, [text]) for text in self._texts]
+            return [_Batch(self._reading, [text], self._left) for text in self._texts]
         if not isinstance(error, PermanentError) or len(self._texts) < 2:
             return ()
         middle = len(self._texts) // 2  # services take different numbers of texts, and refuse all for one
-        return [_Batch(self._reading, self._texts[:middle]), _Batch(self._reading, self._texts[middle:])]
+        parts = self._texts[:middle], self._texts[middle:]
+        return [_Batch(self._reading, part, self._left) for part in parts]
 
     def deliver(self, answer: Sequence[R], *, kept: Completion | None = None) -> None:
-        for text, found in zip(self._texts, answer, strict=True):
-            self._reading.on_found(self._reading.whole[text], found, self._reading.attempts[text])
+        self._hand_out(answer)
 
     def fail(self, error: LloomError) -> None:
-        for text in self._texts:
-            self._reading.on_found(self._reading.whole[text], error, self._reading.attempts[text])
+        self._hand_out([error] * len(self._texts))
+
+    def _hand_out(self, results: Sequence[R | LloomError]) -> None:
+        reading = self._reading
+        for text, result in zip(self._texts, results, strict=True):
+            reading.on_found(reading.whole[text], result, reading.attempts[text])
+        self._left.texts -= len(self._texts)
+        if not self._left.texts and reading.on_batch is not None:
+            reading.on_batch()
 
 
 class VectorReader(TextReader["NDArray[np.float32]"]):
@@ -225,8 +253,6 @@ async def embed_all(
     distinct = list(dict.fromkeys(text for text in texts if text.strip()))
     if not distinct:
         return np.zeros((len(texts), 1), np.float32)
-    if run.progress is not None:
-        run.progress.start(step, len(distinct))
     vectors: dict[str, NDArray[np.float32]] = {}
     sizes: set[int] = set()
 
@@ -235,14 +261,20 @@ async def embed_all(
             sizes.add(len(found))
             _check_sizes(sizes, step, model)
             vectors.update(dict.fromkeys(texts, found))
-        if run.progress is not None:
-            run.progress.advance(len(texts))
 
+    progress = run.progress
     try:
         ended: LloomError | None = None
         if isinstance(model, EmbedModel):
             ended = await read_texts(
-                _SameLength(model, sizes), distinct, keep, run=run, step=step, give_up_after=ALL_OR_NOTHING
+                _SameLength(model, sizes),
+                distinct,
+                keep,
+                run=run,
+                step=step,
+                give_up_after=ALL_OR_NOTHING,
+                on_batches=None if progress is None else lambda n: progress.start(step, n),
+                on_batch=None if progress is None else progress.advance,
             )
         else:
             for text, vector in zip(distinct, (await _embedded(model, distinct)).vectors, strict=True):
@@ -250,8 +282,8 @@ async def embed_all(
     except ModelError as error:
         ended = error
     finally:
-        if run.progress is not None:
-            run.progress.finish()
+        if progress is not None:
+            progress.finish()
     if isinstance(ended, ModelError):
         advice = _CUT_ADVICE if isinstance(ended, ContextOverflow) else ""
         raise StepFailed(f"{step}: the texts could not be embedded. {ended}{advice}") from ended
