@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
@@ -99,8 +99,20 @@ class ClientMethods:
             InputError: For what cannot be asked, such as an unknown parameter; nothing is spent.
             LloomError: When there is no (usable) reply.
         """
-        options = {"regex": regex, "system": system, "cache": cache, "ledger": ledger, "retry": retry}
-        return await run_async(_one(self, asked, schema, n, on_chunk, **options, params=params))
+        if on_chunk is not None and not callable(on_chunk):
+            raise InputError(f"on_chunk={on_chunk!r} must be a function of a text.")
+        if on_chunk is not None and inspect.iscoroutinefunction(on_chunk):
+            raise InputError(
+                "on_chunk must be a plain function: it is called for each piece and not awaited."
+            )
+        if on_chunk is not None and n != 1:
+            raise InputError(f"on_chunk takes the pieces of one reply, but n={n!r}.")
+        run = self._run(cache, ledger, retry, None)
+        call = self._call(schema, n, regex, system, on_chunk, params, run)
+        [found] = await run_async(call_all(self.chat_models, [as_messages(asked)], call))
+        if isinstance(found, LloomError):
+            raise found
+        return found[0] if n == 1 else list(found)
 
     @overload
     async def call_many(
@@ -147,128 +159,72 @@ class ClientMethods:
         Raises:
             InputError: For what cannot be asked; nothing is spent.
         """
-        options = {"regex": regex, "system": system, "cache": cache, "ledger": ledger, "retry": retry}
-        return await run_async(_many(self, asked, schema, n, budget, **options, params=params))
+        if isinstance(asked, (str, Mapping, Set)) or not isinstance(asked, Iterable):
+            kind = "one string" if isinstance(asked, str) else f"a {type(asked).__name__}"
+            raise InputError(f"prompts must be a list of prompts, but is {kind}.")
+        run = self._run(cache, ledger, retry, budget)
+        call = self._call(schema, n, regex, system, None, params, run)
+        found = await run_async(call_all(self.chat_models, [as_messages(part) for part in asked], call))
+        return [
+            replies if isinstance(replies, LloomError) else replies[0] if n == 1 else list(replies)
+            for replies in found
+        ]
+
+    def _run(
+        self,
+        cache: bool | str | Path,
+        ledger: Ledger | None,
+        retry: RetryPolicy | None,
+        budget: float | None,
+    ) -> Run:
+        models = self.chat_models
+        unpriced = [model.label for model in models if model.cost is None]
+        if budget is not None and unpriced:
+            raise InputError(
+                f"The price of {', '.join(unpriced)} is unknown, so budget= cannot be kept. Tell the model "
+                f"its price: cost=(USD per input token, USD per output token), cost=0 if it is free."
+            )
+        return Run(
+            policy=RetryPolicy() if retry is None else retry,
+            ledger=Ledger() if ledger is None else ledger,
+            budget=None if budget is None else Budget(budget),
+            store=open_journal(cache) if any(model.keeps_replies for model in models) else None,
+        )
+
+    def _call(
+        self,
+        schema: object,
+        n: int,
+        regex: str | None,
+        system: str | None,
+        on_chunk: OnChunk | None,
+        params: dict[str, Any],
+        run: Run,
+    ) -> Call:
+        given = with_params(params)
+        for model in self.chat_models:
+            model.check_params(given)
+        if system is not None and not isinstance(system, str):
+            raise InputError(f"system={system!r} must be text.")
+        form = form_of(schema, regex=regex)
+        return Call(form, whole_number(n, what="n"), StepSettings(given, system), on_chunk, run)
 
 
 class SyncClient:
-    """`call` and `call_many` for code that does not `await`."""
+    """`call` and `call_many` for code that does not `await`; they take the same arguments."""
 
     def __init__(self, model: ClientMethods) -> None:
         self._model = model
 
-    def call(
-        self,
-        asked: Asked,
-        schema: object = None,
-        n: int = 1,
-        *,
-        regex: str | None = None,
-        system: str | None = None,
-        on_chunk: OnChunk | None = None,
-        cache: bool | str | Path = True,
-        ledger: Ledger | None = None,
-        retry: RetryPolicy | None = None,
-        **params: Any,
-    ) -> Any:
-        """As `ClientMethods.call`, without `await`."""
-        options = {"regex": regex, "system": system, "cache": cache, "ledger": ledger, "retry": retry}
-        return run_sync(_one(self._model, asked, schema, n, on_chunk, **options, params=params))
+    def call(self, asked: Asked, schema: object = None, n: int = 1, **options: Any) -> Any:
+        """As the model's `call`, without `await`."""
+        return run_sync(self._model.call(asked, schema, n, **options))
 
     def call_many(
-        self,
-        asked: Iterable[Asked],
-        schema: object = None,
-        n: int = 1,
-        *,
-        regex: str | None = None,
-        system: str | None = None,
-        cache: bool | str | Path = True,
-        ledger: Ledger | None = None,
-        retry: RetryPolicy | None = None,
-        budget: float | None = None,
-        **params: Any,
+        self, asked: Iterable[Asked], schema: object = None, n: int = 1, **options: Any
     ) -> list[Any]:
-        """As `ClientMethods.call_many`, without `await`."""
-        options = {"regex": regex, "system": system, "cache": cache, "ledger": ledger, "retry": retry}
-        return run_sync(_many(self._model, asked, schema, n, budget, **options, params=params))
-
-
-def _one(
-    model: ClientMethods, asked: object, schema: object, n: int, on_chunk: OnChunk | None, **options: Any
-) -> Coroutine[Any, Any, Reply]:
-    """One call, checked here and made when awaited."""
-    if on_chunk is not None and not callable(on_chunk):
-        raise InputError(f"on_chunk={on_chunk!r} must be a function of a text.")
-    if on_chunk is not None and inspect.iscoroutinefunction(on_chunk):
-        raise InputError("on_chunk must be a plain function: it is called for each piece and not awaited.")
-    if on_chunk is not None and n != 1:
-        raise InputError(f"on_chunk takes the pieces of one reply, but n={n!r}.")
-    replies = _checked(model, [asked], schema, n, on_chunk=on_chunk, budget=None, **options)
-
-    async def work() -> Reply:
-        [found] = await replies
-        if isinstance(found, LloomError):
-            raise found
-        return found[0] if n == 1 else list(found)
-
-    return work()
-
-
-def _many(
-    model: ClientMethods, asked: object, schema: object, n: int, budget: float | None, **options: Any
-) -> Coroutine[Any, Any, list[Reply | LloomError]]:
-    """Several calls, checked here and made when awaited."""
-    if isinstance(asked, (str, Mapping, Set)) or not isinstance(asked, Iterable):
-        kind = "one string" if isinstance(asked, str) else f"a {type(asked).__name__}"
-        raise InputError(f"prompts must be a list of prompts, but is {kind}.")
-    replies = _checked(model, list(asked), schema, n, on_chunk=None, budget=budget, **options)
-
-    async def work() -> list[Reply | LloomError]:
-        return [
-            found if isinstance(found, LloomError) else found[0] if n == 1 else list(found)
-            for found in await replies
-        ]
-
-    return work()
-
-
-def _checked(
-    model: ClientMethods,
-    asked: list[object],
-    schema: object,
-    n: int,
-    *,
-    regex: str | None,
-    system: str | None,
-    on_chunk: OnChunk | None,
-    cache: bool | str | Path,
-    ledger: Ledger | None,
-    retry: RetryPolicy | None,
-    budget: float | None,
-    params: dict[str, Any],
-) -> Coroutine[Any, Any, list[Replies]]:
-    models = model.chat_models
-    given = with_params(params)
-    for one in models:
-        one.check_params(given)
-    if system is not None and not isinstance(system, str):
-        raise InputError(f"system={system!r} must be text.")
-    unpriced = [one.label for one in models if one.cost is None]
-    if budget is not None and unpriced:
-        raise InputError(
-            f"The price of {', '.join(unpriced)} is unknown, so budget= cannot be kept. Tell the model its "
-            f"price: cost=(USD per input token, USD per output token), cost=0 if it is free."
-        )
-    run = Run(
-        policy=RetryPolicy() if retry is None else retry,
-        ledger=Ledger() if ledger is None else ledger,
-        budget=None if budget is None else Budget(budget),
-        store=open_journal(cache) if any(one.keeps_replies for one in models) else None,
-    )
-    n = whole_number(n, what="n")
-    call = Call(form_of(schema, regex=regex), n, StepSettings(given, system), on_chunk, run)
-    return call_all(models, [as_messages(part) for part in asked], call)
+        """As the model's `call_many`, without `await`."""
+        return run_sync(self._model.call_many(asked, schema, n, **options))
 
 
 @dataclass(frozen=True, slots=True)
