@@ -24,8 +24,7 @@ from text_lloom.llm.control.concurrency import AdaptiveConcurrency
 from text_lloom.llm.control.paid_call_guard import check_allowed
 from text_lloom.llm.control.rate_limits import Limiter, Slot
 from text_lloom.llm.control.redis_limiter import SharedLimiter, SharedSlot
-from text_lloom.llm.control.retry import FATAL, as_model_error
-from text_lloom.llm.control.retry_state import RetryState
+from text_lloom.llm.control.retry import FATAL, RetryState, as_model_error
 from text_lloom.llm.control.usage import Attempt, Outcome
 from text_lloom.llm.dispatch.request_builder import complaint
 from text_lloom.llm.dispatch.step_state import Run, StepState
@@ -295,7 +294,7 @@ class Request:
         finally:
             self.course.waiting.discard(task)
             if self._patience.is_away:
-                gate.returned()
+                gate.end_backoff()
 
     async def _attempt(
         self,
