@@ -123,7 +123,7 @@ class Account:
         try:
             for budget, (amount, most) in ((self._run.budget, usd), (self._run.token_budget, tokens)):
                 if budget is not None:
-                    taken = await budget.take(amount, wary=most, kind=kind, is_bound=is_bound)
+                    taken = await budget.take(amount, if_long=most, kind=kind, is_bound=is_bound)
                     held.append(Held(budget, taken))
         except BaseException:
             give_back(held, Booked(0.0, 0))
