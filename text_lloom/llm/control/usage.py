@@ -194,11 +194,6 @@ class CostTracker:
                 _notify(reporter, self)
 
 
-GLOBAL_COSTS = CostTracker()
-"""Everything that this process has spent; set `report_every` to get reports."""
-_active: ContextVar[tuple[CostTracker, ...]] = ContextVar("lloom_cost_trackers", default=())
-
-
 def total(attempts: Iterable[Attempt]) -> Totals:
     """Sums over attempts."""
     requests = answers = in_tokens = out_tokens = unpriced = cached = 0
@@ -273,12 +268,17 @@ def _notify(listener: Callable[[T], object], about: T) -> None:
             )
 
 
-def _print_report(tracker: CostTracker) -> None:
-    print(f"Spent so far: {tracker!r}")
-
-
 def _record(attempt: Attempt) -> None:
     """Count an attempt in the process' tracker and in those of the current context."""
     GLOBAL_COSTS.add(attempt)
     for tracker in _active.get():
         tracker.add(attempt)
+
+
+def _print_report(tracker: CostTracker) -> None:
+    print(f"Spent so far: {tracker!r}")
+
+
+GLOBAL_COSTS = CostTracker()
+"""Everything that this process has spent; set `report_every` to get reports."""
+_active: ContextVar[tuple[CostTracker, ...]] = ContextVar("lloom_cost_trackers", default=())

@@ -328,8 +328,8 @@ class Request:
                 at, began = time.time(), time.perf_counter()
                 outcome: Outcome = "transient error"
                 is_lost = False
-                departure = SendTracker(slot.sent)
-                send_tracker.set(departure)
+                tracker = SendTracker(slot.sent)
+                send_tracker.set(tracker)
                 try:
                     async with asyncio.timeout(model.timeout) as timer:
                         time_limit.set(TimeLimit(timer, model.timeout))
@@ -342,7 +342,7 @@ class Request:
                     return answer
                 except LloomError as error:
                     outcome = _outcome(error, outcome)
-                    is_lost = isinstance(error, TransientError) and departure.is_lost_by(
+                    is_lost = isinstance(error, TransientError) and tracker.is_lost_by(
                         error.__context__ or error
                     )
                     patience.on_error(error, started, limiter, gate)
@@ -354,7 +354,7 @@ class Request:
                         self.reply = checked(Completion("", error.in_tokens, error.out_tokens, usd=error.usd))
                     raise
                 except asyncio.CancelledError:
-                    is_lost = departure.may_have_left
+                    is_lost = tracker.may_have_sent
                     task = asyncio.current_task()
                     if task is None or task.cancelling():
                         outcome = "cancelled"
@@ -363,7 +363,7 @@ class Request:
                     patience.on_error(cancelled, started, limiter, gate)
                     raise cancelled from None
                 except Exception as error:
-                    is_lost = departure.is_lost_by(error)
+                    is_lost = tracker.is_lost_by(error)
                     found = as_model_error(
                         error, model=model.label, timeout=model.timeout, redact=model.redact
                     )
