@@ -17,10 +17,10 @@ from text_lloom.llm.classifiers.batch_classify import BatchClassify
 from text_lloom.llm.classifiers.classifier import STEPS, Classifier, Labels
 from text_lloom.llm.classifiers.outputs import (
     Activation,
+    ClassSelection,
+    LabelledSpan,
     Offsets,
-    Span,
     Tensor,
-    Wanted,
     pick_output,
     read_outputs,
     read_probabilities,
@@ -125,7 +125,7 @@ class InferenceProtocolModel(Classifier):
             _base_url(url),
             name,
             version,
-            wanted=Wanted(self.columns, self.classes),
+            selection=ClassSelection(self.columns, self.classes),
             output=output,
             input_name=input_name,
             column=column,
@@ -172,7 +172,7 @@ class InferenceProtocolModel(Classifier):
         reader = _Tagging(self._served, self.classes, self.offsets, self.outside)
         return await BatchClassify(reader, questions, run, on_answer).all()
 
-    async def spans(self, texts: Sequence[str]) -> list[list[Span]]:
+    async def spans(self, texts: Sequence[str]) -> list[list[LabelledSpan]]:
         """The labelled spans of each text, by a token classifier.
 
         Raises:
@@ -180,7 +180,7 @@ class InferenceProtocolModel(Classifier):
         """
         reader = _Tagging(self._served, self.classes, self.offsets, self.outside)
 
-        async def work() -> list[list[Span]]:
+        async def work() -> list[list[LabelledSpan]]:
             size = self._served.batch_size
             batches = [list(texts[at : at + size]) for at in range(0, len(texts), size)]
             return [
@@ -207,16 +207,16 @@ class _Tagging:
     def service(self) -> EmbedModel:
         return self._served
 
-    def blank(self) -> list[Span]:
+    def blank(self) -> list[LabelledSpan]:
         return []
 
-    async def kept(self, texts: Sequence[str], run: Run) -> dict[str, list[Span]]:
+    async def kept(self, texts: Sequence[str], run: Run) -> dict[str, list[LabelledSpan]]:
         return {}
 
     async def read(
         self, batch: list[str], run: Run, step: str, on_attempt: Callable[[], object]
-    ) -> list[list[Span]]:
-        async def call() -> tuple[list[list[Span]], int | None]:
+    ) -> list[list[LabelledSpan]]:
+        async def call() -> tuple[list[list[LabelledSpan]], int | None]:
             on_attempt()
             tensor = await self._served.infer(batch)
             spans = read_spans(
@@ -226,7 +226,7 @@ class _Tagging:
 
         return await with_retries(self._served, step, run, tokens=0, call=call)
 
-    def answer(self, task: MapDocument, found: Sequence[list[Span]]) -> list[dict[str, object]]:
+    def answer(self, task: MapDocument, found: Sequence[list[LabelledSpan]]) -> list[dict[str, object]]:
         return [span._asdict() for spans in found for span in spans]
 
 
@@ -239,7 +239,7 @@ class _Served(EmbedModel):
         name: str,
         version: str | None,
         *,
-        wanted: Wanted,
+        selection: ClassSelection,
         output: str | None,
         input_name: str,
         column: bool,
@@ -262,14 +262,14 @@ class _Served(EmbedModel):
             concurrency=concurrency,
             timeout=timeout,
             version=version,
-            classes=[wanted.columns, wanted.classes],
+            classes=[selection.columns, selection.classes],
             output=output,
             input_name=input_name,
             activation=activation,
             parameters=dict(parameters or {}),
         )
         self.url = url
-        self.wanted = wanted
+        self.selection = selection
         self.output = output
         self.input_name = input_name
         self.column = column
@@ -293,7 +293,7 @@ class _Served(EmbedModel):
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
         tensor = await self.infer(texts)
         return Embeddings(
-            read_probabilities(tensor, len(texts), self.wanted, activation=self.activation), None
+            read_probabilities(tensor, len(texts), self.selection, activation=self.activation), None
         )
 
     async def infer(self, texts: Sequence[str]) -> Tensor:
