@@ -32,7 +32,7 @@ from text_lloom.errors import (
 from text_lloom.llm import Failure, Fallbacks, InferenceProtocolModel, LocalModel, RetryPolicy
 from text_lloom.llm.ask import ask_all
 from text_lloom.llm.cache import open_journal
-from text_lloom.llm.classifiers.outputs import Span, read_outputs, read_spans
+from text_lloom.llm.classifiers.outputs import LabelledSpan, read_outputs, read_spans
 from text_lloom.llm.control.paid_call_guard import allow_paid_calls
 from text_lloom.llm.dispatch.step_state import Run
 from text_lloom.llm.runtime.event_loop import run_async
@@ -654,7 +654,7 @@ async def test_the_whole_run_with_a_classifier_as_score_model(server: InferenceS
 # --- token classification ------------------------------------------------------------------------------
 
 NAMED = "Ms Mary Ann Jones met Bob in Leeds."
-PEOPLE = [Span("PER", 3, 17, "Mary Ann Jones", None), Span("PER", 22, 25, "Bob", None)]
+PEOPLE = [LabelledSpan("PER", 3, 17, "Mary Ann Jones", None), LabelledSpan("PER", 22, 25, "Bob", None)]
 
 
 def tensor(datatype: str, shape: list[int], data: object) -> Any:
@@ -690,7 +690,7 @@ def test_spans_from_a_class_per_token() -> None:
     #       [CLS] Ms Mary Ann Jones met Bob in Leeds . [SEP]
     rows = [[0, 0, 1, 2, 2, 0, 1, 0, 3, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
     texts = [NAMED, "Nobody."]
-    expected = [*PEOPLE, Span("LOC", 29, 34, "Leeds", None)]
+    expected = [*PEOPLE, LabelledSpan("LOC", 29, 34, "Leeds", None)]
     numbers = tensor("INT64", [2, 11], rows)
     names = tensor("BYTES", [2, 11], [[classes[n] for n in row] for row in rows])
     listed = tensor("BYTES", [2], [str(row) for row in rows])
@@ -702,7 +702,11 @@ def test_spans_from_a_class_per_token() -> None:
         classes=classes,
         offsets=words_of,
     ) == [
-        [Span("PER", 3, 7, "Mary", None), Span("PER", 8, 11, "Ann", None), Span("PER", 12, 17, "Jones", None)]
+        [
+            LabelledSpan("PER", 3, 7, "Mary", None),
+            LabelledSpan("PER", 8, 11, "Ann", None),
+            LabelledSpan("PER", 12, 17, "Jones", None),
+        ]
     ], "each B- begins a span"
 
 
@@ -750,8 +754,8 @@ async def test_spans_come_back_through_map(server: InferenceServer) -> None:
     frame = pd.DataFrame({"text": [*TEXTS, TEXTS[0]], "place": list("abcd")})
     model = InferenceProtocolModel(server.url, "topics", batch_size=2)
     assert await model.spans(TEXTS) == [
-        [Span("WAY", 4, 7, "bus", 0.9)],
-        [Span("WAY", 22, 26, "lane", 0.9)],
+        [LabelledSpan("WAY", 4, 7, "bus", 0.9)],
+        [LabelledSpan("WAY", 22, 26, "lane", 0.9)],
         [],
     ]
     server.asked.clear()

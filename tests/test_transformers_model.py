@@ -112,13 +112,13 @@ async def test_replies_do_not_depend_on_what_else_is_in_the_batch(
     model = model_of(folder, **params)
     alone = [await ask(model, prompt) for prompt in PROMPTS]
     batches: list[int] = []
-    answer = model._gatherer._answer
+    answer = model._batcher._answer
 
     def counted(jobs: Any) -> Any:
         batches.append(len(jobs))
         return answer(jobs)
 
-    model._gatherer._answer = counted
+    model._batcher._answer = counted
     together = await asyncio.gather(*(ask(model, prompt) for prompt in PROMPTS))
     assert [reply.text for reply in together] == [reply.text for reply in alone]
     assert together == alone
@@ -165,8 +165,8 @@ async def test_a_batch_that_does_not_fit_into_memory_is_split(
 ) -> None:
     import torch
 
-    from text_lloom.llm.on_device.base import generation as generating
-    from text_lloom.llm.on_device.base import transformers as provider
+    from text_lloom.llm.on_device import generation as generating
+    from text_lloom.llm.on_device import transformers as provider
 
     sizes: list[int] = []
     room = 2

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 from text_lloom.corpus import Corpus
 from text_lloom.errors import InputError
 from text_lloom.llm.batches import BatchJob
-from text_lloom.llm.control.rate_status import RATE_COLUMNS, rate_status
 from text_lloom.llm.control.retry import RetryPolicy
 from text_lloom.llm.default_models import EmbedSpec, ModelSpec, resolve_models
 from text_lloom.llm.options import whole_number
@@ -58,10 +57,12 @@ from text_lloom.session.score import (
     stand_ins,
 )
 from text_lloom.session.spend import (
+    RATE_COLUMNS,
     Summary,
     failures_frame,
     limit_tokens,
     limit_usd,
+    rate_status,
     summary_lines,
     summary_of,
 )

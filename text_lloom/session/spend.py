@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from text_lloom.errors import InputError
-from text_lloom.llm.composite import single_models
+from text_lloom.llm.classifiers.classifier import Classifier
+from text_lloom.llm.composite import Answerer, single_models
 from text_lloom.llm.control.budget import Budget, TokenBudget
 from text_lloom.llm.control.prices import dollars
+from text_lloom.llm.control.redis_limiter import SharedLimiter
 from text_lloom.llm.control.usage import Attempt, Ledger, total, with_lost
 from text_lloom.llm.default_models import Models
+from text_lloom.llm.dispatch.attempt import limiter_of
 from text_lloom.llm.dispatch.step_state import Failure, Run
-from text_lloom.llm.model import EmbedModel, Model
+from text_lloom.llm.model import Embedder, EmbedModel, Model
 from text_lloom.operators.estimate import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "RATE_COLUMNS",
     "Summary",
     "declined",
     "failures_frame",
@@ -28,9 +33,24 @@ __all__ = [
     "limit_tokens",
     "limit_usd",
     "may_spend",
+    "rate_status",
     "summary_lines",
     "summary_of",
 ]
+
+RATE_COLUMNS = (
+    "model",
+    "limit",
+    "unit",
+    "seconds",
+    "used",
+    "remaining",
+    "seconds_until_free",
+    "waiting",
+    "in_flight",
+    "concurrency",
+)
+"""The columns of `lloom.rate_status`."""
 
 
 def may_spend(
@@ -215,3 +235,40 @@ def _spent(attempts: Iterable[Attempt], models: Models) -> float:
         elif price is not None:
             usd += price.of(attempt.in_tokens, attempt.out_tokens)
     return usd
+
+
+async def rate_status(models: Iterable[Answerer | Embedder]) -> list[dict[str, object]]:
+    """One entry per model and limit; see `lloom.rate_status`. Must run on the event loop of the models."""
+    now = asyncio.get_running_loop().time()
+    rows: list[dict[str, object]] = []
+    limited = {model.limiter_key: model for named in models for model in _limited(named)}
+    for model in limited.values():
+        limiter, concurrency = limiter_of(model)
+        load = {"in_flight": concurrency.in_flight, "concurrency": concurrency.limit}
+        states = await limiter.status() if isinstance(limiter, SharedLimiter) else limiter.status(now)
+        if not states:
+            rows.append({"model": model.label, **load})
+        for state in states:
+            rows.append(
+                {
+                    "model": model.label,
+                    "limit": state.window.amount,
+                    "unit": state.window.unit,
+                    "seconds": state.window.seconds,
+                    "used": state.used,
+                    "remaining": state.remaining,
+                    "seconds_until_free": state.seconds_until_free,
+                    "waiting": state.waiting,
+                    **load,
+                }
+            )
+    return rows
+
+
+def _limited(named: Answerer | Embedder) -> Iterator[Model | EmbedModel]:
+    """The models behind one that was passed in, as far as their starts are counted."""
+    for model in single_models(named):
+        if isinstance(model, Classifier):
+            yield model.probabilities
+        elif isinstance(model, (Model, EmbedModel)):
+            yield model

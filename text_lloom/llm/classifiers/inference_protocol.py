@@ -24,10 +24,10 @@ from text_lloom.llm.classifiers.batch_classify import BatchClassify
 from text_lloom.llm.classifiers.classifier import STEPS, Classifier, Labels
 from text_lloom.llm.classifiers.outputs import (
     Activation,
+    ClassSelection,
+    LabelledSpan,
     Offsets,
-    Span,
     Tensor,
-    Wanted,
     pick_output,
     read_outputs,
     read_probabilities,
@@ -133,7 +133,7 @@ class InferenceProtocolModel(Classifier):
             _base_url(url),
             name,
             version,
-            wanted=Wanted(self.columns, self.classes),
+            selection=ClassSelection(self.columns, self.classes),
             output=output,
             input_name=input_name,
             column=column,
@@ -177,20 +177,20 @@ class InferenceProtocolModel(Classifier):
         questions = [task for task in tasks if isinstance(task, MapDocument)]
         if self.labels or len(questions) < len(tasks):
             return await super().classify(tasks, run=run, on_answer=on_answer)
-        blank: list[Span] = []
+        blank: list[LabelledSpan] = []
         return await BatchClassify(
             self._span_reader(), questions, _listed, blank=blank, run=run, on_answer=on_answer
         ).all()
 
-    async def spans(self, texts: Sequence[str]) -> list[list[Span]]:
+    async def spans(self, texts: Sequence[str]) -> list[list[LabelledSpan]]:
         """The labelled spans of each text, by a token classifier.
 
         Raises:
             ModelError: When the server refuses, fails, or sends something else.
         """
-        found: dict[str, list[Span]] = {}
+        found: dict[str, list[LabelledSpan]] = {}
 
-        def keep(texts: list[str], spans: list[Span] | LloomError, _: int) -> None:
+        def keep(texts: list[str], spans: list[LabelledSpan] | LloomError, _: int) -> None:
             if not isinstance(spans, LloomError):
                 found.update(dict.fromkeys(texts, spans))
 
@@ -211,7 +211,7 @@ class InferenceProtocolModel(Classifier):
         return f"InferenceProtocolModel({self._served.url!r}, {self.name!r}, labels={self.labels!r})"
 
 
-class _SpanReader(TextReader[list[Span]]):
+class _SpanReader(TextReader[list[LabelledSpan]]):
     """Reads the labelled spans of texts."""
 
     def __init__(
@@ -220,13 +220,13 @@ class _SpanReader(TextReader[list[Span]]):
         super().__init__(served)
         self._served, self._classes, self._offsets, self._outside = served, classes, offsets, outside
 
-    async def read(self, batch: list[str]) -> Read[list[Span]]:
+    async def read(self, batch: list[str]) -> Read[list[LabelledSpan]]:
         tensor = await self._served.infer(batch)
         spans = read_spans(tensor, batch, classes=self._classes, offsets=self._offsets, outside=self._outside)
         return Read(spans, None)
 
 
-def _listed(task: MapDocument, found: Sequence[list[Span]]) -> list[dict[str, object]]:
+def _listed(task: MapDocument, found: Sequence[list[LabelledSpan]]) -> list[dict[str, object]]:
     return [span._asdict() for spans in found for span in spans]
 
 
@@ -239,7 +239,7 @@ class _Served(EmbedModel):
         name: str,
         version: str | None,
         *,
-        wanted: Wanted,
+        selection: ClassSelection,
         output: str | None,
         input_name: str,
         column: bool,
@@ -262,14 +262,14 @@ class _Served(EmbedModel):
             concurrency=concurrency,
             timeout=timeout,
             version=version,
-            classes=[wanted.columns, wanted.classes],
+            classes=[selection.columns, selection.classes],
             output=output,
             input_name=input_name,
             activation=activation,
             parameters=dict(parameters or {}),
         )
         self.url = url
-        self.wanted = wanted
+        self.selection = selection
         self.output = output
         self.input_name = input_name
         self.column = column
@@ -293,7 +293,7 @@ class _Served(EmbedModel):
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
         tensor = await self.infer(texts)
         return Embeddings(
-            read_probabilities(tensor, len(texts), self.wanted, activation=self.activation), None
+            read_probabilities(tensor, len(texts), self.selection, activation=self.activation), None
         )
 
     async def infer(self, texts: Sequence[str]) -> Tensor:

@@ -1,16 +1,11 @@
-"""The Lua script that keeps limits on a Redis server, its request and reply, and the queue of waiters."""
+"""The Lua script that enforces limits on a Redis server, its request and its reply."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import math
-import secrets
-from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, NamedTuple
 
 from text_lloom.llm.control.rate_limits import Window
@@ -18,196 +13,16 @@ from text_lloom.llm.control.rate_limits import Window
 __all__ = [
     "SCRIPT",
     "SHA",
-    "Book",
-    "Queue",
-    "Reply",
-    "Start",
-    "State",
-    "Waiter",
-    "keys_of",
-    "length_of",
-    "read_reply",
-    "spans_of",
-    "write_request",
+    "ScriptReply",
+    "WindowState",
+    "decode_reply",
+    "encode_request",
+    "script_keys",
+    "script_windows",
+    "seconds_counted",
 ]
 
 _MARGIN, _MARGIN_SHARE = 0.02, 0.01
-
-
-@dataclass(slots=True)
-class Start:
-    """A start that was granted."""
-
-    at: float
-    tokens: int
-    told: float
-    """Redis has it as started no earlier than that."""
-
-
-class State(NamedTuple):
-    """How far a window is used up."""
-
-    used: int
-    until_first: float
-
-
-@dataclass(slots=True)
-class Book:
-    """The starts of this process, on its own clock: what to tell a Redis that forgot or was away."""
-
-    windows: tuple[Window, ...]
-    margin: float | None
-    starts: dict[str, Start] = field(default_factory=dict)
-    changed: set[str] = field(default_factory=set)
-    """Starts that Redis is to be told of."""
-    dropped: set[str] = field(default_factory=set)
-    """Names that Redis is to forget."""
-    paused_until: float = 0.0
-    pause_is_news: bool = False
-
-    @property
-    def shortest(self) -> float:
-        """Seconds of the shortest window."""
-        return min((window.seconds for window in self.windows), default=1.0)
-
-    @property
-    def weighed(self) -> bool:
-        """Whether any window counts tokens."""
-        return any(window.unit == "tokens" for window in self.windows)
-
-    def has_news(self) -> bool:
-        """Whether there is anything to tell."""
-        return bool(self.changed or self.dropped or self.pause_is_news)
-
-    def retell(self) -> None:
-        """Tell everything anew: a Redis that was away may have forgotten what it was told."""
-        self.changed.update(self.starts)
-        self.pause_is_news = True
-
-    def give_back(self, name: str) -> None:
-        """Forget a start that is not used, here and in Redis."""
-        self.starts.pop(name, None)
-        self.changed.discard(name)
-        self.dropped.add(name)
-
-    def prune(self, now: float) -> None:
-        """Forget the starts that are in no window any more."""
-        longest = max((length_of(window, self.margin) for window in self.windows), default=0.0)
-        while self.starts:
-            name, start = next(iter(self.starts.items()))
-            if start.at + longest > now:
-                return
-            del self.starts[name]
-
-    def live(self, window: Window, now: float) -> list[tuple[float, int]]:
-        """Seconds until expiry and weight of what is in a window, oldest first."""
-        length = length_of(window, self.margin)
-        left = [(start.at + length - now, start) for start in self.starts.values()]
-        weighed = window.unit == "tokens"
-        return [(seconds, start.tokens if weighed else 1) for seconds, start in left if seconds > 0]
-
-    def states(self, now: float) -> list[State]:
-        """The state of every window, counting this process alone."""
-        lives = [self.live(window, now) for window in self.windows]
-        return [
-            State(sum(weight for _, weight in live), min((left for left, _ in live), default=0.0))
-            for live in lives
-        ]
-
-    def grant(self, asked: Sequence[int], share: int, now: float) -> tuple[int, float]:
-        """How many of these weights may start within a share of the limits, and how long the next waits."""
-        lives = [self.live(window, now) for window in self.windows]
-        used = [sum(weight for _, weight in live) for live in lives]
-        for n, tokens in enumerate(asked):
-            weights = [tokens if window.unit == "tokens" else 1 for window in self.windows]
-            wait = 0.0
-            for i, window in enumerate(self.windows):
-                # A request may be larger than a share, though not than the limit.
-                amount = max(window.amount // share, weights[i])
-                excess = used[i] + weights[i] - amount
-                for seconds, weight in lives[i]:
-                    if excess <= 0:
-                        break
-                    wait, excess = max(wait, seconds), excess - weight
-                if excess > 0:
-                    wait = max(wait, length_of(window, self.margin))
-            if wait > 0:
-                return n, wait
-            used = [total + weight for total, weight in zip(used, weights, strict=True)]
-        return len(asked), 0.0
-
-
-def length_of(window: Window, margin: float | None) -> float:
-    """How long an entry stays in a window."""
-    extra = _MARGIN + _MARGIN_SHARE * window.seconds if margin is None else margin
-    return window.seconds + extra
-
-
-_BATCH = 128
-
-
-@dataclass(slots=True, eq=False)
-class Waiter:
-    """One who waits. The name is that of its start, if the call that asks for it is granted."""
-
-    number: int
-    tokens: int
-    granted: asyncio.Future[float | None]
-    name: str = ""
-    asked_at: float = 0.0
-
-
-class Queue:
-    """Those who wait, in the order in which they came."""
-
-    def __init__(self) -> None:
-        self._waiters: deque[Waiter] = deque()
-        self._process, self._count = secrets.token_hex(6), 0
-
-    def __len__(self) -> int:
-        return len(self._waiters)
-
-    def __contains__(self, waiter: Waiter) -> bool:
-        return waiter in self._waiters
-
-    def newcomer(self, tokens: int) -> Waiter:
-        """One who came last, not in the queue yet."""
-        self._count += 1
-        return Waiter(self._count, max(0, int(tokens)), asyncio.get_running_loop().create_future())
-
-    def enter(self, waiter: Waiter) -> bool:
-        """Put one where it belongs; whether that is the front."""
-        if not self._waiters or self._waiters[-1].number < waiter.number:
-            self._waiters.append(waiter)
-        else:
-            place = next(i for i, other in enumerate(self._waiters) if other.number > waiter.number)
-            self._waiters.insert(place, waiter)
-        return self._waiters[0] is waiter
-
-    def leave(self, waiter: Waiter) -> bool:
-        """Take one out; whether it was at the front."""
-        was_first = self._waiters[0] is waiter
-        self._waiters.remove(waiter)
-        return was_first
-
-    def next_waiters(self) -> list[Waiter]:
-        """Those to ask for, each under a new name, since a call that failed may have been carried out."""
-        while self._waiters and self._waiters[0].granted.done():
-            self._waiters.popleft()
-        asked = list(islice(self._waiters, _BATCH))
-        now = asyncio.get_running_loop().time()
-        for waiter in asked:
-            self._count += 1
-            waiter.name, waiter.asked_at = f"{self._process}{self._count:x}", now
-        return asked
-
-    def fail_all(self, error: BaseException) -> None:
-        """End the waiting of all with an error."""
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.granted.done():
-                waiter.granted.set_exception(error)
-
 
 SCRIPT = """
 local clock = redis.call('TIME')
@@ -338,22 +153,42 @@ return reply
 SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
-class Reply(NamedTuple):
-    """What the script replies; the book of a process replies in the same form while Redis is away."""
+class WindowState(NamedTuple):
+    """How far a window is used up, and in how many seconds its first entry expires."""
 
-    asked: list[Waiter]
+    used: int
+    until_first: float
+
+
+class ScriptReply(NamedTuple):
+    """What the script replies; a process answers itself in the same form while Redis is away.
+
+    Attributes:
+        granted: How many of the requested starts may begin.
+        wait: Seconds until the next one may.
+        server_time: Seconds since 1970 on the server, `None` without it.
+        paused: Seconds for which nothing starts.
+        states: One per window.
+    """
+
     granted: int
     wait: float
     server_time: float | None
     paused: float
-    states: list[State]
+    states: list[WindowState]
 
 
-def keys_of(key: str, windows: Sequence[Window]) -> list[str]:
+def seconds_counted(window: Window, margin: float | None) -> float:
+    """How long a start counts in a window."""
+    extra = _MARGIN + _MARGIN_SHARE * window.seconds if margin is None else margin
+    return window.seconds + extra
+
+
+def script_keys(key: str, windows: Sequence[Window]) -> list[str]:
     """The Redis keys: the pause, then entries and weights of each window.
 
-    Amounts are no part of them, so that processes with different amounts for the same time still count
-    each other's starts.
+    They leave out the amounts, so that processes with different amounts for the same time still count each
+    other's starts.
     """
     base = f"lloom:limit:{hashlib.sha256(key.encode()).hexdigest()}"
     keys = [f"{base}:pause"]
@@ -363,33 +198,40 @@ def keys_of(key: str, windows: Sequence[Window]) -> list[str]:
     return keys
 
 
-def spans_of(windows: Sequence[Window], margin: float | None) -> list[list[Any]]:
+def script_windows(windows: Sequence[Window], margin: float | None) -> list[list[Any]]:
     """The windows as the script takes them: amount, microseconds, whether tokens are counted."""
-    return [[w.amount, math.ceil(length_of(w, margin) * 1e6), w.unit == "tokens"] for w in windows]
+    return [[w.amount, math.ceil(seconds_counted(w, margin) * 1e6), w.unit == "tokens"] for w in windows]
 
 
-def write_request(
-    spans: list[list[Any]],
-    starts: Iterable[tuple[str, Start]],
+def encode_request(
+    windows: list[list[Any]],
+    starts: Iterable[tuple[str, float, int]],
     dropped: Iterable[str],
-    asked: Iterable[Waiter],
+    asked: Iterable[tuple[str, int]],
     pause: float,
-    now: float,
 ) -> str:
-    """The argument of the script."""
+    """The argument of the script.
+
+    Args:
+        windows: As from `script_windows`.
+        starts: Name, age in seconds and tokens of each start that the server is told of.
+        dropped: Names of starts that the server forgets.
+        asked: Name and tokens of each start that is requested.
+        pause: Seconds for which nothing starts.
+    """
     return json.dumps(
         {
-            "windows": spans,
+            "windows": windows,
             "dropped": list(dropped),
-            "starts": [[name, int((now - start.at) * 1e6), start.tokens] for name, start in starts],
-            "asked": [[waiter.name, waiter.tokens] for waiter in asked],
+            "starts": [[name, int(age * 1e6), tokens] for name, age, tokens in starts],
+            "asked": list(asked),
             "pause": max(0, math.ceil(pause * 1e6)),
         }
     )
 
 
-def read_reply(found: Iterable[Any], asked: list[Waiter]) -> Reply:
-    """The reply of the script to a request for these waiters."""
+def decode_reply(found: Iterable[Any]) -> ScriptReply:
+    """The reply of the script."""
     granted, wait, server_time, paused, *rest = (int(number) for number in found)
-    states = [State(used, first / 1e6) for used, first in zip(rest[::2], rest[1::2], strict=True)]
-    return Reply(asked, granted, wait / 1e6, server_time / 1e6, paused / 1e6, states)
+    states = [WindowState(used, first / 1e6) for used, first in zip(rest[::2], rest[1::2], strict=True)]
+    return ScriptReply(granted, wait / 1e6, server_time / 1e6, paused / 1e6, states)

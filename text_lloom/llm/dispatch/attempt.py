@@ -24,8 +24,7 @@ from text_lloom.llm.control.budget import Budget, Reservation, TokenBudget
 from text_lloom.llm.control.concurrency import AdaptiveConcurrency
 from text_lloom.llm.control.rate_limits import Limiter, Slot
 from text_lloom.llm.control.redis_limiter import SharedLimiter, SharedSlot, shared_limiter
-from text_lloom.llm.control.retry import FATAL, as_model_error
-from text_lloom.llm.control.retry_state import RetryState
+from text_lloom.llm.control.retry import FATAL, RetryState, as_model_error
 from text_lloom.llm.control.usage import Attempt, Outcome
 from text_lloom.llm.dispatch.request_builder import complaint
 from text_lloom.llm.dispatch.step_state import Run, StepState
@@ -130,7 +129,7 @@ class Account:
         try:
             for budget, (amount, most) in ((self._run.budget, usd), (self._run.token_budget, tokens)):
                 if budget is not None:
-                    taken = await budget.take(amount, wary=most, kind=kind, is_bound=is_bound)
+                    taken = await budget.take(amount, if_long=most, kind=kind, is_bound=is_bound)
                     held.append(Held(budget, taken))
         except BaseException:
             give_back(held, Booked(0.0, 0))
@@ -264,7 +263,7 @@ class Request:
                     raise self.state.ended
         finally:
             if self._retry.is_away:
-                concurrency.returned()
+                concurrency.end_backoff()
 
     async def _attempt(
         self,
@@ -322,7 +321,7 @@ class Request:
                         self.reply = checked(Completion("", error.in_tokens, error.out_tokens, usd=error.usd))
                     raise
                 except asyncio.CancelledError:
-                    is_lost = tracker.may_have_left
+                    is_lost = tracker.may_have_sent
                     task = asyncio.current_task()
                     if task is None or task.cancelling():
                         outcome = "cancelled"

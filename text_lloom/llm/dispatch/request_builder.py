@@ -70,7 +70,7 @@ def build_task_request(
 
 def with_feedback(request: ModelRequest, problem: tuple[str, str]) -> ModelRequest:
     """The request again, with the reply that could not be used and the reason."""
-    return request.asked_again(complaint(problem, regex=request.regex))
+    return request.with_added_text(complaint(problem, regex=request.regex))
 
 
 def complaint(problem: tuple[str, str], *, regex: str | None = None) -> str:

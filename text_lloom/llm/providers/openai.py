@@ -10,7 +10,12 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from text_lloom.errors import FormRefused, InputError, ModelError, PermanentError, UnknownName
 from text_lloom.llm.completion import Completion
-from text_lloom.llm.control.capability_probe import Ways, refused_parameter, refuses_form, refuses_many
+from text_lloom.llm.control.capability_probe import (
+    SchemaSupport,
+    refused_parameter,
+    refuses_form,
+    refuses_many,
+)
 from text_lloom.llm.control.rate_limits import RateLimitSpec
 from text_lloom.llm.control.retry import as_model_error
 from text_lloom.llm.dispatch.attempt import limiter_of
@@ -124,7 +129,7 @@ class OpenAIModel(Presets, Model):
         if extra_body is not None and not isinstance(extra_body, Mapping):
             raise InputError(f"extra_body={extra_body!r} must be fields and values, such as {{'top_k': 40}}.")
         self.extra_body = dict(extra_body or {})
-        self._ways = Ways(len(ANSWER_FORMATS))
+        self._schemas = SchemaSupport(len(ANSWER_FORMATS))
         self._in_pieces = True
         self._left_out: set[str] = set()
 
@@ -145,7 +150,7 @@ class OpenAIModel(Presets, Model):
     async def complete(self, request: ModelRequest) -> Completion:
         if request.n > 1 and not self.many_generations:
             request = replace(request, n=1)
-        known, body = self._ways.of(request.schema), self.request_body(request)
+        known, body = self._schemas.refused_for(request.schema), self.request_body(request)
         try:
             completion = await self._exchange(request, body)
         except Exception as error:
@@ -175,7 +180,7 @@ class OpenAIModel(Presets, Model):
 
     def request_body(self, request: ModelRequest) -> dict[str, Any]:
         """What is sent to ask a request, as a JSON object."""
-        answer_format = ANSWER_FORMATS[self._ways.of(request.schema)]
+        answer_format = ANSWER_FORMATS[self._schemas.refused_for(request.schema)]
         body = self._format.body(self.name, request, answer_format=answer_format, longest=self._longest)
         if request.regex is not None and "structured_outputs" not in self._left_out:
             body |= _pattern(self._service.server, request.regex)
@@ -200,7 +205,7 @@ class OpenAIModel(Presets, Model):
     @property
     def answer_format(self) -> int:
         """How answers are asked for: 0 as a JSON schema, 1 as a JSON object, 2 in words alone."""
-        return self._ways.refused
+        return self._schemas.refused
 
     def _learns(
         self, error: Exception, found: ModelError, request: ModelRequest, body: Mapping[str, Any], known: int
@@ -237,7 +242,7 @@ class OpenAIModel(Presets, Model):
             parameter: The parameter that the server named by itself.
         """
         if schema is not None and refuses_form(message):
-            return self._ways.refuse(message, schema, known)
+            return self._schemas.refuse(message, schema, known)
         body = self.params if sent is None else sent
         if body.get("temperature") == _TEMPERATURE and "temperature" in message.lower():
             self._left_out.add("temperature")  # ours, not the user's: whatever is wrong with it
