@@ -122,7 +122,7 @@ def test_requests_grow_with_the_items_and_more_slowly_beyond_two_thousand(
     assert steps["cluster"].usd_low == steps["cluster"].usd_high == pytest.approx(n * bullets * 12 * 2e-6)
 
 
-@pytest.mark.parametrize(("target", "rounds"), [(8, 1), (16, 1), (17, 2), (40, 3)])
+@pytest.mark.parametrize(("target", "rounds"), [(8, 1), (16, 1), (17, 2), (49, 4)])
 def test_review_is_estimated_for_more_concepts_than_are_wanted(target: int, rounds: int) -> None:
     steps = generation(20, GenParameters(1, 2, 10, target))
     assert steps["review_remove"].requests == rounds
