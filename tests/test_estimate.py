@@ -249,6 +249,11 @@ UNKNOWN = StepEstimate("map", "house", 12, 100, 5, 13, None, None, ("house",))
             "Estimated cost: $0.0040 to $1.50 + unknown cost of house (about 58,026 tokens in all)",
             id="unknown",
         ),
+        pytest.param(
+            (FREE, UNKNOWN),
+            "Estimated cost: $0.00 to $0.00 + unknown cost of house (about 113 tokens in all)",
+            id="unknown-alone",
+        ),
     ],
 )
 def test_an_estimate_says_what_it_knows(steps: tuple[StepEstimate, ...], told: str) -> None:
