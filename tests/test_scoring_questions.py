@@ -12,6 +12,7 @@ import pytest
 import text_lloom.workbench as wb
 from tests.view_session import LOCAL, NAN, documents, put
 from text_lloom.errors import AuthenticationFailed, LloomError
+from text_lloom.llm import LocalModel
 from text_lloom.scores import Judgement
 from text_lloom.tasks import Scored, ScoreDocuments, SummarizeConcept
 from text_lloom.testing import FunctionModel, TaskModel
@@ -57,7 +58,7 @@ def summed_up(model: TaskModel) -> list[SummarizeConcept]:
     ],
 )
 def test_a_question_is_about_as_much_as_was_wanted(
-    options: dict[str, int], shapes: list[tuple[int, int]]
+    options: dict[str, Any], shapes: list[tuple[int, int]]
 ) -> None:
     model = model_of()
     scores = session_with(model).sync.score(**options)
@@ -117,8 +118,9 @@ def test_quotes_are_not_asked_for_where_none_are_wanted() -> None:
 
 @pytest.mark.parametrize("name", ["batch_size", "concepts_per_call"])
 def test_sizes_below_one_are_refused(name: str) -> None:
+    sizes: dict[str, Any] = {name: 0}
     with pytest.raises(LloomError, match=name):
-        session_with(model_of()).sync.score(**{name: 0})
+        session_with(model_of()).sync.score(**sizes)
 
 
 # --- bad replies ---------------------------------------------------------------------------------------
@@ -270,9 +272,7 @@ def test_highlights_found_in_quotes_are_shown_where_they_stand_in_the_documents(
         return [Scored(document.id, concept, Judgement(1.0, "", "is late again\nAnd nobody tells"))]
 
     model = model_of(score)
-    reader = TaskModel(
-        {"distill_filter": quotes}, fallback=wb.lloom(frame, "text", "doc_id", **LOCAL).models.distill
-    )  # type: ignore[arg-type]
+    reader = TaskModel({"distill_filter": quotes}, fallback=LocalModel())
     session = wb.lloom(frame, "text", "doc_id", **{**LOCAL, "distill_model": reader, "score_model": model})
     session.sync.gen(params={"filter_n_quotes": 3}, debug=False)
     session.sync.score(list(session.concepts)[:1], score_on="quotes", concepts_per_call=1)
