@@ -266,7 +266,7 @@ def test_concepts_of_one_name_and_alike_ones_are_shown_together() -> None:
     mixed = [subjects[(7 * at) % len(subjects)] for at in range(len(subjects))]
     candidates = []
     for at, name in enumerate([*mixed, *mixed]):
-        word = name.split()[0]
+        word = name.split()[0] if at < 45 else {"bus": "fare", "fare": "lane", "lane": "bus"}[name.split()[0]]
         criteria = f"Does the text speak of {word} {word} {word} {name}, version {at // 45}?"
         concept = Concept(name.upper() if at >= 45 else name, criteria, example_ids=[at], id=f"c{at}")
         candidates.append(Candidate(concept, 1))
