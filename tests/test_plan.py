@@ -187,3 +187,15 @@ def test_thousands_of_tiny_clusters_are_packed():
 def test_unusable_settings_are_refused(settings, told):
     with pytest.raises(ValueError, match=told):
         plan_requests(np.eye(3, dtype=np.float32), np.zeros(3, dtype=np.int64), **settings)
+
+
+def test_groups_of_one_document_add_no_concept_to_ask_for():
+    vectors, topic = topics([6] * 4, spread=0.3)
+    labels = np.zeros(24, dtype=np.int64)
+    [apart] = plan_requests(vectors, labels)
+    assert apart.n_concepts == 4
+    [of_one_each] = plan_requests(vectors, labels, document_of=topic)
+    assert of_one_each.n_concepts == 1
+    first_two = np.where(topic < 2, topic, 4 + np.arange(24))
+    [of_two] = plan_requests(vectors, labels, document_of=first_two)
+    assert of_two.n_concepts == 2
