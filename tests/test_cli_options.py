@@ -233,7 +233,7 @@ def test_what_was_declined_is_not_scored(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("hanging", [0.4, 1.0], ids=["in-the-midst", "before-any-score"])
+@pytest.mark.parametrize("hanging", [0.2, 1.0], ids=["in-the-midst", "before-any-score"])
 def test_a_run_that_the_user_stops_keeps_what_was_scored(
     posts: pd.DataFrame, book: Path, tmp_path: Path, fake_provider: FakeProvider, hanging: float
 ) -> None:
@@ -258,7 +258,7 @@ def test_a_run_that_the_user_stops_keeps_what_was_scored(
     )
     try:
         deadline = time.monotonic() + 90
-        least = 10 if hanging < 1 else 0
+        least = 5 if hanging < 1 else 0
         while fake_provider.stats().paid < least or not fake_provider.stats().requests:
             assert running.poll() is None, running.communicate()
             assert time.monotonic() < deadline
