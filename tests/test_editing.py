@@ -173,16 +173,22 @@ def test_concepts_removed_together_come_back_together_in_their_places(session: w
 
 
 def test_parts_are_found_in_long_quotes_rather_than_in_whole_documents() -> None:
-    subject = "As every week I went to the council hall and listened to the debate on the new budget."
     quotes = [
         *(f"The bus to the station was late {n} minutes in the rain again." for n in (5, 9, 12, 20, 31)),
         *(f"A monthly ticket costs {n} pounds, the fares went up." for n in (40, 50, 61, 70, 99)),
     ]
-    weather = ["It was cold.", "It was hot.", "A storm came.", "Snow lay.", "Fog hung."] * 2
-    texts = [f"{subject} {sky} {subject} {quote}" for sky, quote in zip(weather, quotes, strict=True)]
+    around = [
+        "The library on the hill opened its garden, and children read novels under the apple trees.",
+        "Our football team lost the cup final, though the goalkeeper saved two penalties in the storm.",
+    ]
+    texts = [f"{around[n % 2]} {quote} {around[n % 2]} {around[n % 2]}" for n, quote in enumerate(quotes)]
     frame = pd.DataFrame({"doc_id": range(10), "text": texts})
-    parts = opened({"Transport": [1.0] * 10}, {"Transport": quotes}, frame).propose_split("Transport")
-    assert {frozenset(part.rows) for part in parts} == {frozenset(range(5)), frozenset(range(5, 10))}
+    halves = {frozenset(range(5)), frozenset(range(5, 10))}
+    by_quote = opened({"Transport": [1.0] * 10}, {"Transport": quotes}, frame).propose_split("Transport")
+    assert {frozenset(part.rows) for part in by_quote} == halves
+    short = [quote.split(" ")[1] for quote in quotes]
+    by_text = opened({"Transport": [1.0] * 10}, {"Transport": short}, frame).propose_split("Transport")
+    assert {frozenset(part.rows) for part in by_text} != halves
 
 
 def test_parts_stand_where_the_whole_stood(session: wb.lloom) -> None:
@@ -318,6 +324,20 @@ def test_quotes_are_asked_for_as_the_caller_says(get_highlights: bool) -> None:
     again = [prompt for prompt in model.prompts if "Is a road called dangerous?" in prompt and "D1" in prompt]
     assert len(again) == 8
     assert {'"quote"' in prompt for prompt in again} == {get_highlights}
+
+
+def test_adding_and_editing_score_one_concept_and_leave_the_others() -> None:
+    entry = {"document": "D1", "concept": "C1", "rationale": "It says so.", "answer": "A"}
+    model = FunctionModel(
+        lambda prompt: {"results": [entry]} if "D1" in prompt else {"summary": "Roads are unsafe."}
+    )
+    session = wb.lloom(documents(), "text", "doc_id", **{**LOCAL, "score_model": model})
+    session.add_concept("Late buses", "Does the text say that a bus is late?")
+    session.sync.add("Road safety", "Does it call a road unsafe?")
+    session.sync.edit("Road safety", prompt="Is a road called dangerous?")
+    assert not any("Late buses" in prompt for prompt in model.prompts)
+    assert scores_of(session, "Road safety") == [1.0] * 8
+    assert [concept.id in session.table for concept in session.concepts.values()] == [False, True]
 
 
 def test_an_edit_that_changes_nothing_leaves_no_trace(session: wb.lloom) -> None:

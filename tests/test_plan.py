@@ -277,6 +277,7 @@ def test_items_that_are_almost_copies_are_shown_twice():
         pytest.param(12, None, 1, id="by-structure"),
         pytest.param(12, 1, 2, id="twice-the-target"),
         pytest.param(12, 10, 4, id="a-third-of-the-items"),
+        pytest.param(14, 10, 4, id="a-third-rounded-down"),
         pytest.param(6, 10, 2, id="a-third-of-few-items"),
     ],
 )
