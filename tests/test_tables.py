@@ -403,6 +403,17 @@ def test_codebook_as_a_table(tmp_path, book, suffix):
     assert concepts_of(read) == concepts_of(book)
 
 
+@pytest.mark.parametrize("name", ["book.csv", "book.json"])
+def test_a_codebook_in_another_encoding_is_read_as_named(tmp_path, name):
+    rows = "name,criteria\nTüren,Fallen Türen zu?\n"
+    listed = '[{"name": "Türen", "criteria": "Fallen Türen zu?"}]'
+    path = put(tmp_path, name, (rows if name.endswith("csv") else listed).encode("cp1252"))
+    with pytest.raises(FileProblem, match="not utf-8"):
+        read_codebook(path)
+    [concept] = read_codebook(path, encoding="cp1252").values()
+    assert (concept.name, concept.criteria) == ("Türen", "Fallen Türen zu?")
+
+
 def test_codebook_with_other_ids_is_written_as_text(tmp_path, book):
     book.add(
         "Times", "Is it dated?", example_ids=[pd.Timestamp("2024-05-01"), np.int64(4), ("a", 1), "\ud83d"]

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel
 
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
@@ -26,6 +28,7 @@ from text_lloom.tasks import (
     SynthesizeConcepts,
     Task,
 )
+from text_lloom.tasks.form import form_of
 
 TEXTS = [
     "The 40 bus is late every single morning and nobody tells us why.",
@@ -351,3 +354,82 @@ def test_documents_asked_about_keep_their_order_when_texts_are_cut() -> None:
     items = SynthesizeConcepts((*ITEMS[:2], ITEMS[0])).with_texts(["late", "later", "latest"])
     assert [item.text for item in items.items] == ["late", "later", "latest"]
     assert items.doc_ids == ("k0", "k1")
+
+
+# --- exact schemas -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "good", "bad"),
+    [
+        pytest.param(
+            SummarizeDocument("k0", TEXTS[0]), {"bullets": ["late"]}, [{"bullets": []}, {"bullets": [" "]}],
+            id="bullets",
+        ),
+        pytest.param(SummarizeDocument("k0", TEXTS[0], seed="trams"), {"bullets": []}, [{}], id="no-bullets"),
+        pytest.param(
+            SynthesizeConcepts(ITEMS, 2), {"patterns": [pattern(lines=[1, 5])]},
+            [{"patterns": [pattern(lines=[1])]}, {"patterns": [pattern(lines=[1, 6])]},
+             {"patterns": [pattern(lines=[0, 1])]}, {"patterns": [pattern("", lines=[1, 2])]}],
+            id="patterns",
+        ),
+        pytest.param(
+            ReviewRemove(CANDIDATES), {"remove": [{"concept": "C3", "reason": ""}]},
+            [{"remove": [{"concept": "C4", "reason": ""}]}, {"remove": [{"concept": "C1"}]}], id="remove",
+        ),
+        pytest.param(
+            ReviewMerge(CANDIDATES), {"merge": [{"concepts": ["C1", "C3"], "name": "n", "prompt": "p"}]},
+            [{"merge": [{"concepts": ["C1"], "name": "n", "prompt": "p"}]}], id="merge",
+        ),
+        pytest.param(
+            SelectConcepts(CANDIDATES, 2), {"select": ["C3"]}, [{"select": []}, {"select": ["C0"]}],
+            id="select",
+        ),
+        pytest.param(
+            SummarizeConcept(LATE, ("late",)), {"summary": "Late."}, [{"summary": " "}, {"text": "Late."}],
+            id="summary",
+        ),
+        pytest.param(
+            scoring(), {"results": [entry(quote="")]},
+            [{"results": []}, {"results": [entry("F", quote="")]}, {"results": [entry()]},
+             {"results": [entry(quote="", document="D2")]}, {"results": [entry(quote="")] * 2}],
+            id="score",
+        ),
+        pytest.param(
+            scoring(get_highlights=False), {"results": [entry()]}, [{"results": [entry(quote="")]}],
+            id="score-without-quotes",
+        ),
+    ],
+)  # fmt: skip
+def test_an_exact_schema_takes_replies_that_fit_and_no_others(
+    task: Task[Any], good: dict[str, Any], bad: list[dict[str, Any]]
+) -> None:
+    schema = Draft202012Validator(dict(task.exact_schema() or {}))
+    assert schema.is_valid(good)
+    task.parse(json.dumps(good))
+    assert [schema.is_valid(reply) for reply in bad] == [False] * len(bad)
+
+
+@pytest.mark.parametrize(("n", "is_exact"), [(8, True), (9, False)])
+def test_a_schema_with_a_part_per_entry_has_at_most_sixty_four(n: int, is_exact: bool) -> None:
+    documents = tuple(Document(f"k{i}", TEXTS[0]) for i in range(n))
+    concepts = tuple(Concept(f"Idea {i}", f"Is it {i}?", id=f"c{i}") for i in range(8))
+    task = ScoreDocuments(documents, concepts)
+    assert (task.exact_schema() is not task.schema()) == is_exact
+    five = ScoreDocuments(tuple(Document(f"k{i}", TEXTS[0]) for i in range(13)), concepts[:5])
+    assert five.exact_schema() is five.schema(), "sixty-five are too many"
+
+
+class Remark(BaseModel):
+    """What is said, and what is said in answer to it."""
+
+    said: str
+    answers: list[Remark] = []
+
+
+def test_a_form_that_refers_to_itself_is_an_object() -> None:
+    form = form_of(Remark)
+    assert form is not None
+    value = form.read('{"said": "late", "answers": [{"said": "again"}]}')
+    assert isinstance(value, Remark)
+    assert value.answers[0].said == "again"
