@@ -225,6 +225,10 @@ COLUMNS = {
         ],
         dtype=object,
     ),
+    "moments": pd.Series(
+        [dt.datetime(2024, 5, 1, 10), dt.datetime(2024, 5, 1, tzinfo=dt.UTC), None, dt.datetime.min],
+        dtype=object,
+    ),
     "rare": pd.Series([Decimal("1.10"), uuid.UUID(int=7), b"\x00\xff", 1 + 2j], dtype=object),
     "pandas scalars": pd.Series(
         [pd.Timestamp("2024", tz="Asia/Tokyo"), pd.Timedelta("1 ns"), pd.Period("2024Q1"), pd.Interval(0, 1)],

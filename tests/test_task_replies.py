@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
-from text_lloom.errors import BadAnswer
+from text_lloom.errors import BadAnswer, InputError
 from text_lloom.quotes import QuoteMatch
 from text_lloom.tasks import (
     Candidate,
@@ -433,3 +433,14 @@ def test_a_form_that_refers_to_itself_is_an_object() -> None:
     value = form.read('{"said": "late", "answers": [{"said": "again"}]}')
     assert isinstance(value, Remark)
     assert value.answers[0].said == "again"
+
+
+def test_a_schema_that_refers_to_what_is_not_in_it_is_refused() -> None:
+    bus = {"type": "object", "properties": {"line": {"$ref": "#/$defs/Line"}}}
+    with pytest.raises(InputError, match=r"refers to '#/\$defs/Line', which is not in it"):
+        form_of(bus)
+    form = form_of(bus | {"$defs": {"Line": {"type": "integer"}}})
+    assert form is not None
+    assert form.read('{"line": 40}') == {"line": 40}
+    with pytest.raises(BadAnswer, match="line: 'forty' is not of type 'integer'"):
+        form.read('{"line": "forty"}')
