@@ -782,6 +782,30 @@ async def test_what_is_under_way_is_set_aside_in_the_budget(sessions: Sessions, 
     assert again._run.budget.remaining == pytest.approx(1 - again.ledger.totals().usd)
 
 
+async def test_a_batch_of_another_model_is_left_to_that_model(sessions: Sessions, tmp_path: Path) -> None:
+    l = sessions.new()  # noqa: E741
+    await score(l, wait=False)
+    at = {"api_key": sessions.provider.api_key, "base_url": sessions.provider.base_url, "cost": PRICE}
+    other = wb.load(l.save(tmp_path, "s"), score_model=OpenAIModel(f"{sessions.name}-other", **at))
+    assert (await score(other))["score"].notna().all()
+    asked = [e for e in sessions.provider.stats().requests if e.model == f"{sessions.name}-other"]
+    assert sum(e.endpoint == "batch" and e.task == "score" for e in asked) == 12
+    judged_by = {a.model for a in other.ledger.attempts if a.step == "score"}
+    assert judged_by == {f"{sessions.name}-other"}
+
+
+async def test_a_batch_sent_without_a_budget_is_booked_in_one_once_it_is_fetched(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    l = sessions.new()  # noqa: E741
+    await score(l, wait=False)
+    again = wb.load(l.save(tmp_path, "s"), score_model=sessions.model(), budget=1.0)
+    assert again._run.budget is not None
+    assert again._run.budget.remaining == 1.0
+    assert (await score(again))["score"].notna().all()
+    assert 0 < again._run.budget.spent == pytest.approx(again.ledger.totals().usd)
+
+
 async def test_fetching_is_possible_on_an_empty_budget(sessions: Sessions, tmp_path: Path) -> None:
     l = sessions.new(budget=1.0)  # noqa: E741
     await score(l, wait=False)
