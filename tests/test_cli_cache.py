@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 from tests.test_cli import assert_refused, lloom
 from text_lloom.cli import app
-from text_lloom.llm.journal import Journal, open_journal
-from text_lloom.llm.returned import Completion
+from text_lloom.llm.cache import Journal, open_journal
+from text_lloom.llm.completion import Completion
 
 REPLIES = {
     "gpt-4o-mini": [

@@ -225,7 +225,7 @@ def test_what_was_declined_is_not_scored(
     fake_provider: FakeProvider,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("text_lloom.consent.is_interactive", lambda: True)
+    monkeypatch.setattr("text_lloom.session.spend.is_interactive", lambda: True)
     monkeypatch.setattr("builtins.input", lambda _="": "n")
     result = lloom("score", book, posts_csv, "--text-col", "text", *server, "--out", tmp_path / "out")
     assert result.exit_code == 1

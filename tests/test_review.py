@@ -14,7 +14,7 @@ from tests.view_session import LOCAL, documents
 from text_lloom import workbench as wb
 from text_lloom.concept import Codebook, Concept
 from text_lloom.llm import RetryPolicy
-from text_lloom.llm.run import Run
+from text_lloom.llm.dispatch.step_state import Run
 from text_lloom.operators.review import Review, merge_identical, review_concepts, select_concepts
 from text_lloom.tasks import Candidate, MergeGroup, Removal, ReviewMerge, ReviewRemove
 from text_lloom.testing import FunctionModel, HashEmbedModel, TaskModel

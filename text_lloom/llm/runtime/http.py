@@ -40,8 +40,8 @@ class SendTracker:
 
     __slots__ = ("_on_sent", "has_sent", "is_used")
 
-    def __init__(self, on_sent: Callable[[], object]) -> None:
-        self._on_sent = on_sent
+    def __init__(self, send_tracker: Callable[[], object]) -> None:
+        self._on_sent = send_tracker
         self.is_used = self.has_sent = False
 
     def sent(self) -> None:
