@@ -259,6 +259,8 @@ class _Finder(cst.CSTVisitor):
             )
         if isinstance(node, cst.Subscript):
             return m.matches(node.value, m.Name("Literal") | m.Name("Callable"))
+        if isinstance(node, cst.AnnAssign):
+            return m.matches(node.annotation.annotation, m.Name("TypeAlias"))
         if isinstance(node, cst.Assign):
             return any(m.matches(t.target, m.Name("__all__")) for t in node.targets)
         if isinstance(node, cst.Arg):

@@ -269,6 +269,14 @@ def test_several_are_taken_out_as_one_change(book: Codebook) -> None:
     assert len(book.events) == 4, "taking nothing out is no change"
 
 
+def test_what_was_taken_out_in_another_order_comes_back_in_its_own(book: Codebook) -> None:
+    late, fares, *_ = ids(book)
+    before = ids(book)
+    book.remove_all([fares, late])
+    book.undo()
+    assert ids(book) == before
+
+
 def test_changes_are_undone_from_the_last_and_redone_in_order(book: Codebook) -> None:
     late = ids(book)[0]
     book.rename(late, "Slow buses")
