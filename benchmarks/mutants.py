@@ -547,7 +547,7 @@ def judge(mutant: Mutant, tests: Sequence[tuple[float, str]], base: Path, limit:
     kept, stat = place.read_bytes(), place.stat()
     place.write_text(mutant.code, encoding="utf-8")
     try:
-        outcomes = run_pytest(tree, ["-x", *chosen], 30 + 5 * expected, PYTHONDONTWRITEBYTECODE="1")
+        outcomes = run_pytest(tree, ["-x", *chosen], 60 + 5 * expected, PYTHONDONTWRITEBYTECODE="1")
     finally:
         place.write_bytes(kept)
         os.utime(place, ns=(stat.st_atime_ns, stat.st_mtime_ns))

@@ -15,6 +15,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -608,7 +609,7 @@ class TestLimits:
 
     def test_an_entry_in_use_is_noted_once_a_day(self, journal: Journal) -> None:
         def last_used() -> float:
-            with sqlite3.connect(journal.path) as connection:
+            with closing(sqlite3.connect(journal.path)) as connection:
                 return float(connection.execute("SELECT used FROM replies").fetchone()[0])
 
         put(journal, "buses")
@@ -625,7 +626,7 @@ class TestLimits:
         vectors = {name: np.ones(3, np.float32) for name in ("used", "unused")}
         asyncio.run(journal.put_vectors(vectors, model="embedder"))
         journal.close()
-        with sqlite3.connect(journal.path) as connection:
+        with closing(sqlite3.connect(journal.path, isolation_level=None)) as connection:
             connection.execute("UPDATE vectors SET used = used - ?", (400 * 86_400,))
         journal.max_age_days = 1000
         assert set(journal.get_vectors(["used"])) == {"used"}

@@ -174,6 +174,10 @@ def test_text_can_be_sent_and_is_changed_only_where_it_could_not(text: str) -> N
     assert sent == "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in text)
 
 
+def test_only_what_cannot_be_sent_is_replaced() -> None:
+    assert encodable("late \ud83d\udfff \ue000\ud7ff 🚌") == "late \ufffd\ufffd \ue000\ud7ff 🚌"
+
+
 def test_text_that_can_be_sent_is_let_through_at_once() -> None:
     """It is looked at for every prompt: replacing what is not there took a millisecond per document."""
     text = "Der 40er fährt über die Brücke – „wieder zu spät“. " * 20_000

@@ -98,6 +98,8 @@ def test_a_value_that_fills_a_bin_alone_gets_its_own() -> None:
         pytest.param([0.0, 0.5, 1.0] * 4, ["0", "0.5", "1"], id="recurring fractions"),
         pytest.param(pd.Series([2, 1, pd.NA], dtype="Int64"), ["1", "2", "missing"], id="nullable"),
         pytest.param([4.2], ["4.2"], id="a single value"),
+        pytest.param([1_500_000, 2_000_000], ["1,500,000", "2,000,000"], id="large whole numbers"),
+        pytest.param([0.1 + 0.2, 0.5] * 2, ["0.3", "0.5"], id="fractions with a rounding error"),
     ],
 )
 def test_few_numbers_are_categories_in_order(values: object, labels: list[str]) -> None:

@@ -84,6 +84,26 @@ def test_of_very_many_documents_some_are_read_and_all_are_counted() -> None:
     assert all(row % 2 == 0 for part in parts for row in part.rows), "every second one is read"
 
 
+SEVEN = {
+    "bus": "The bus to {} was late and the driver said nothing.",
+    "ticket": "A monthly ticket to {} costs too much money for families.",
+    "lane": "Cycling in {} is dangerous because cars park on the lane.",
+    "noise": "Night trains through {} keep children awake with loud horns.",
+    "lift": "The broken lift at {} station leaves wheelchair users stranded.",
+    "toilet": "Dirty toilets at {} smell awful and nobody cleans them.",
+    "app": "The mobile app shows wrong departures from {} and crashes daily.",
+}
+
+
+def test_there_are_at_most_five_parts_and_the_last_has_the_rest() -> None:
+    texts = [text.format(place) for place in PLACES for text in SEVEN.values()]
+    parts = parts_of(texts)
+    assert len(parts) == 5
+    assert sum(part.n for part in parts) == 70
+    assert [part.n for part in parts[:4]] == [10] * 4
+    assert parts[4].n == 30
+
+
 def test_a_session_proposes_parts_of_the_documents_that_match() -> None:
     frame = pd.DataFrame({"text": [*BUSES, *TICKETS, "I like the new benches in the park."]})
     session = wb.lloom(frame, "text", **LOCAL)
