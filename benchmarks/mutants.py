@@ -633,7 +633,12 @@ def _report(verdicts: Sequence[Verdict], at_most: float, seconds: float, result:
     lived = len(verdicts) - killed.total()
     print(f"| {'all':42} | {len(verdicts):7} | {killed.total():6} | {lived:5} |")
     share = lived / max(1, len(verdicts))
-    print(f"\n{share:.1%} lived, in {seconds:.0f} s; {result.relative_to(ROOT)}")
+    odd = Counter(v.by for v in verdicts if v.by in {"time-out", "crash"})
+    print(
+        f"\n{share:.1%} lived, in {seconds:.0f} s; {odd['time-out']} time-outs, {odd['crash']} crashes",
+        end="; ",
+    )
+    print(result.relative_to(ROOT))
     return int(share > at_most)
 
 
