@@ -29,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
@@ -491,22 +491,50 @@ def _read_coverage(database: Path, tree: Path, record: Record) -> None:
                 lines[line] = sorted(tests)
 
 
-def tests_of(mutant: Mutant, records: Sequence[Record]) -> list[tuple[float, str]]:
-    """The tests that execute a mutant's lines, the quickest first."""
-    tests: dict[str, float] = {}
-    for record in records:
-        lines = record.lines.get(mutant.module, {})
-        for line in mutant.watched:
-            tests |= {test: record.seconds[test] for test in lines.get(line, ())}
+def tests_of(mutant: Mutant, records: Sequence[Record], reach: Mapping[str, int]) -> list[tuple[float, str]]:
+    """The tests that execute a mutant's lines, the quick ones that execute little first."""
+    places = [(mutant.module, line) for line in mutant.watched]
+    tests = _executing(places, records)
     if not tests and mutant.at_import:
-        found = {
-            t
-            for r in records
-            for tests_of_line in r.lines.get(mutant.module, {}).values()
-            for t in tests_of_line
-        }
-        tests = {test: r.seconds[test] for r in records for test in found & r.seconds.keys()}
-    return sorted((seconds, test) for test, seconds in tests.items())
+        tests = _executing(_uses_elsewhere(mutant), records)
+    if not tests and mutant.at_import:
+        every = {(mutant.module, line) for r in records for line in r.lines.get(mutant.module, ())}
+        tests = _executing(every, records)
+    return sorted(
+        ((seconds, test) for test, seconds in tests.items()),
+        key=lambda pair: (pair[0] + 0.01) * reach[pair[1]],
+    )
+
+
+def _executing(places: Iterable[tuple[str, int]], records: Sequence[Record]) -> dict[str, float]:
+    tests: dict[str, float] = {}
+    for module, line in places:
+        for record in records:
+            found = record.lines.get(module, {}).get(line, ())
+            tests |= {test: record.seconds[test] for test in found}
+    return tests
+
+
+def _uses_elsewhere(mutant: Mutant) -> list[tuple[str, int]]:
+    """Lines of other modules that use the name that is defined on a mutant's line."""
+    line = (ROOT / mutant.module).read_text(encoding="utf-8").splitlines()[mutant.line - 1]
+    defined = re.match(r"\s*(\w+)\s*[:=]", line)
+    if defined is None:
+        return []
+    name = re.compile(rf"\b{defined[1]}\b")
+    return [
+        (str(path.relative_to(ROOT)), number)
+        for path in sorted((ROOT / "text_lloom").rglob("*.py"))
+        for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if name.search(text)
+    ]
+
+
+def _reach(records: Iterable[Record]) -> Counter[str]:
+    """How many lines each test executes."""
+    return Counter(
+        test for r in records for lines in r.lines.values() for tests in lines.values() for test in tests
+    )
 
 
 # ---- a worker: one copy of the tree, one mutant at a time
@@ -606,9 +634,10 @@ def main() -> int:
         with ProcessPoolExecutor(given.jobs, multiprocessing.get_context("fork"), _preload) as workers:
             waiting = [workers.submit(_record, f, modules, base) for f in _matching(given.tests)]
             records = [w.result() for w in waiting]
+            reach = _reach(records)
             print(f"{len(drawn)} mutants; {time.monotonic() - began:.0f} s so far", flush=True)
             running = [
-                workers.submit(judge, mutant, tests_of(mutant, records), base, given.seconds)
+                workers.submit(judge, mutant, tests_of(mutant, records, reach), base, given.seconds)
                 for mutant in drawn
             ]
             verdicts = []

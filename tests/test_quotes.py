@@ -73,6 +73,21 @@ def test_a_passage_that_is_found_approximately_has_whole_words(quote: str, found
     assert BUS_STOP[located.start : located.end] == found
 
 
+@pytest.mark.parametrize(
+    ("quote", "found"),
+    [
+        ("waited for oforty aminutes", "waited for forty minutes"),
+        ("the raeeplacement bus", "the replacement bus"),
+        ("station, but the replaciement", "station, but the replacement"),
+        ("foru forty minutes at", "for forty minutes at"),
+    ],
+)
+def test_letters_too_many_do_not_take_in_the_spaces_around(quote: str, found: str) -> None:
+    located = locate_quote(quote, BUS_STOP)
+    assert (located.text, located.match) == (found, QuoteMatch.FUZZY)
+    assert BUS_STOP[located.start : located.end] == found
+
+
 def test_words_at_the_ends_of_a_document_are_whole_too() -> None:
     document = "waited for forty minutes at the station"
     assert locate_quote("waitd for forty minutes at", document).text == "waited for forty minutes at"
