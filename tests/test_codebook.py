@@ -303,6 +303,26 @@ def test_a_new_change_ends_what_could_be_redone(book: Codebook) -> None:
     assert names(book)[0] == "Late buses"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda book, first, second: book.add(*LATE),
+        lambda book, first, second: book.extend([Concept(*LATE)]),
+        lambda book, first, second: book.rename(first, "Slow buses"),
+        lambda book, first, second: book.edit(first, "Is it slow?"),
+        lambda book, first, second: book.merge([first, second]),
+        lambda book, first, second: book.split(first, [LATE, FARES]),
+        lambda book, first, second: book.remove(first),
+        lambda book, first, second: book.remove_all([first, second]),
+    ],
+    ids=["add", "extend", "rename", "edit", "merge", "split", "remove", "remove all"],
+)
+def test_a_change_without_a_reason_has_none(book: Codebook, change: Any) -> None:
+    change(book, *ids(book)[:2])
+    assert len(book.events) == 5
+    assert book.events[-1].note == ""
+
+
 def test_nothing_to_undo_or_redo_is_nothing() -> None:
     book = Codebook([Concept(*LATE)])
     assert book.undo() is None

@@ -484,6 +484,16 @@ class TestTrouble:
         assert journal.get(key_of("buses")) is None
         journal.close()
 
+    def test_a_read_that_fails_finds_nothing_and_costs_one_warning(self, journal: Journal) -> None:
+        key = put(journal, "buses")
+        with closing(sqlite3.connect(journal.path, isolation_level=None)) as connection:
+            connection.execute("ALTER TABLE replies RENAME TO elsewhere")
+        with pytest.warns(UserWarning, match="no such table") as warned:
+            assert [journal.get(key), journal.get(key)] == [None, None]
+        assert len(warned) == 1
+        asyncio.run(journal.put_vectors({"k": np.ones(3, np.float32)}, model="embedder"))
+        assert journal.get_vectors(["k"]).keys() == {"k"}
+
     @pytest.mark.parametrize("first", ["read", "write"])
     def test_damage_that_shows_later_is_dealt_with_too(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str

@@ -142,6 +142,13 @@ def test_words_that_most_texts_use_do_not_count_and_neither_do_those_of_one() ->
     assert alike[0, 2] == pytest.approx(0.0, abs=1e-5)
 
 
+def test_a_few_words_are_reduced_where_there_are_more_than_two() -> None:
+    three = word_vectors(["late bus", "late tram", "dear bus", "dear noon"])
+    assert three.shape == (4, 2)
+    two = word_vectors(["late bus", "late noon", "dear tram", "dear fare"])
+    assert two.tolist() == [[0, 1], [0, 1], [1, 0], [1, 0]]
+
+
 def test_words_of_very_many_kinds_make_a_hundred_numbers_at_most() -> None:
     texts = [f"word{n} word{n + 1} word{n + 2} place{n % 40}" for n in range(400)]
     vectors = word_vectors(texts)
