@@ -440,6 +440,19 @@ async def test_the_first_of_a_kind_goes_alone_and_more_go_together_once_costs_ar
     other.cancel()
 
 
+async def test_each_reply_lets_more_go_together() -> None:
+    """After one reply the next may cost fifty times its estimate, after two 34 times."""
+    budget = Budget(1.0)
+    budget.give_back(await budget.take(0.01), 0.0001)
+    first = await budget.take(0.01)
+    second = await waiting_for(budget, 0.01)
+    budget.give_back(first, 0.0001)
+    await settled()
+    await asyncio.wait_for(budget.take(0.01), 1)
+    assert second.done()
+    await waiting_for(budget, 0.01)
+
+
 async def test_what_cannot_cost_more_is_not_multiplied() -> None:
     budget = Budget(1.0)
     together = [await asyncio.wait_for(budget.take(0.2, is_bound=True), 1) for _ in range(5)]

@@ -342,6 +342,7 @@ def test_by_concept_the_first_column_has_counts(
 def test_counts_of_no_concepts_have_their_shape(table: ScoreTable, slices: Slices) -> None:
     counts = count_by_slice(table, [], slices)
     assert counts.counts.shape == counts.scored.shape == (0, 3)
+    assert counts.counts.dtype == counts.scored.dtype == np.intp
     assert counts.normalised("concept").shape == (0, 3)
     assert count_by_slice(table, [], None, include_outliers=False).grid(None).values.shape == (0, 1)
 
