@@ -129,6 +129,13 @@ class TestKeeping:
             asyncio.run(together())
         assert [journal.get(key_of(n)) is not None for n in range(5)] == [True, True, False, True, True]
 
+    def test_a_reply_that_sqlite_cannot_take_costs_a_warning(self, journal: Journal) -> None:
+        with pytest.warns(UserWarning, match="cannot be used") as warned:
+            key = put(journal, "buses", Completion("yes", 2**70))
+        assert len(warned) == 1
+        assert journal.get(key) is None
+        assert "cannot be used" in str(journal.info().problem)
+
     def test_a_cancelled_put_is_written_all_the_same(self, journal: Journal) -> None:
         async def cancelled() -> None:
             task = asyncio.create_task(journal.put(key_of("buses"), REPLY, model="m", step="s"))
@@ -177,6 +184,16 @@ class TestVectors:
         assert all(np.array_equal(found[key], vector) for key, vector in vectors.items())
         assert {vector.dtype for vector in found.values()} == {np.dtype(np.float32)}
         assert journal.info().models["embedder"].entries == 1200
+
+    def test_vectors_of_any_number_type_are_kept_as_float32(self, journal: Journal) -> None:
+        vectors = {"double": np.array([0.5, 2.0]), "every other": np.arange(6, dtype=np.float32)[::2]}
+        asyncio.run(journal.put_vectors(vectors, model="embedder"))  # type: ignore[arg-type]
+        found = journal.get_vectors(list(vectors))
+        assert {name: vector.tolist() for name, vector in found.items()} == {
+            "double": [0.5, 2.0],
+            "every other": [0.0, 2.0, 4.0],
+        }
+        assert {vector.dtype for vector in found.values()} == {np.dtype(np.float32)}
 
     def test_a_vector_and_a_reply_may_share_a_key(self, journal: Journal) -> None:
         key = put(journal, "buses")
