@@ -262,7 +262,8 @@ class _Finder(cst.CSTVisitor):
         if isinstance(node, cst.AnnAssign):
             return m.matches(node.annotation.annotation, m.Name("TypeAlias"))
         if isinstance(node, cst.Assign):
-            return any(m.matches(t.target, m.Name("__all__")) for t in node.targets)
+            is_type = m.matches(node.value, m.Subscript(m.Name("Literal")))
+            return is_type or any(m.matches(t.target, m.Name("__all__")) for t in node.targets)
         if isinstance(node, cst.Arg):
             return node.keyword is not None and node.keyword.value in _IRRELEVANT_KEYWORDS
         return False
