@@ -45,6 +45,7 @@ def test_a_part_is_named_by_its_own_words_after_the_whole(parts: list[SplitPart]
     assert any(word in tickets.name.lower() for word in ("ticket", "money", "famil", "month"))
     named = [set(part.name.removeprefix(f"{NAME}: ").lower().split()) - {"and"} for part in parts]
     assert not named[0] & named[1]
+    assert buses.criteria == f"{CRITERIA} Only texts that are about bus or driver."
     assert "in terms such as" in tickets.criteria
 
 
