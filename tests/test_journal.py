@@ -620,8 +620,11 @@ class TestLimits:
         put(journal, "old")
         put(journal, "new")
         self.age(journal, ["old"], days=400)
-        put(journal, "another")
-        journal.close()
+        # Pruning gives way to whatever is waiting, such as the end of the process, and goes on at a later write.
+        for later in range(100):
+            put(journal, f"another {later}")
+            if journal.get(key_of("old")) is None:
+                break
         assert journal.get(key_of("old")) is None
         assert journal.get(key_of("new")) == REPLY
 
