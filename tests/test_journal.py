@@ -620,7 +620,7 @@ class TestLimits:
         put(journal, "old")
         put(journal, "new")
         self.age(journal, ["old"], days=400)
-        # Pruning gives way to whatever is waiting, such as the end of the process, and goes on at a later write.
+        # Pruning gives way to whatever is waiting, and goes on at a later write.
         for later in range(100):
             put(journal, f"another {later}")
             if journal.get(key_of("old")) is None:
