@@ -122,7 +122,8 @@ def test_imports_go_down_the_layers_only(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_no_imports_are_relative() -> None:
-    assert [f"{module}:{node.lineno}" for module, node in imports() if node.level] == []
+    offenders = [f"{module}:{node.lineno}" for module, node in imports() if node.level]
+    assert not offenders, "\n".join(offenders)
 
 
 @pytest.mark.xfail(reason="llm.model and eight modules above it, and two of embeddings", strict=True)
@@ -166,7 +167,7 @@ def test_all_is_there_sorted_and_complete() -> None:
             offenders += [
                 f"{module}: other modules import {name}, not in __all__" for name in sorted(lacking)
             ]
-    assert offenders == []
+    assert not offenders, "\n".join(offenders)
 
 
 def test_the_package_gives_its_public_names() -> None:
@@ -198,7 +199,7 @@ def test_what_is_public_is_documented() -> None:
                 and (inspect.isfunction(member) or isinstance(member, (property, classmethod)))
                 and not inspect.getdoc(getattr(value, attribute))
             ]
-    assert missing == []
+    assert not missing, "\n".join(missing)
 
 
 def documented_arguments(doc: str) -> list[str]:
@@ -216,7 +217,7 @@ def test_argument_sections_follow_the_signature() -> None:
                 arguments = [p for p in inspect.signature(member).parameters if p not in ("self", "cls")]
                 if documented != arguments:
                     offenders.append(f"{name}: {member.__qualname__} documents {documented}, not {arguments}")
-    assert offenders == []
+    assert not offenders, "\n".join(offenders)
 
 
 def shell_blocks(text: str) -> list[str]:
@@ -228,7 +229,7 @@ def test_the_readme_opens_with_the_demo_and_the_tests() -> None:
     assert len(blocks) == 2
     demo, tests = blocks
     assert demo.endswith("lloom demo")
-    assert tests.endswith("python -m pytest")
+    assert tests.endswith("python -m pytest -n 2 --dist loadfile")
     assert all("\n" not in block for block in blocks)
     assert tests in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
