@@ -1,4 +1,4 @@
-"""Calls that end only once so many of them are in flight: shows concurrency by counting, whatever the time."""
+"""Calls that end only once so many of them are in flight: shows concurrency by counting, not by time."""
 
 from __future__ import annotations
 
