@@ -37,7 +37,7 @@ from text_lloom.tasks import SummarizeDocument
 from text_lloom.testing import FunctionModel
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 def requests(amount: int, seconds: float) -> Window:

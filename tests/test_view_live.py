@@ -21,7 +21,7 @@ from text_lloom.errors import LloomError
 from text_lloom.llm.model import Model
 from text_lloom.llm.spending import allow_paid_calls
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 class Valve:
