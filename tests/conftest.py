@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -58,6 +59,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with refuse_paid_calls():
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left_for_the_collector() -> Iterator[None]:
+    """Coroutines that nobody awaited, and the like, fail the last test rather than go unnoticed."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
