@@ -7,6 +7,7 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 import pytest
@@ -21,6 +22,23 @@ CORPORA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 _LOCAL_MODELS = ("torch", "transformers", "sentence_transformers", "model2vec", "outlines_core", "peft")
+
+
+_LONGEST: Final = ("test_view_hosts.py", "test_real_corpora.py", "test_crash.py", "test_redis_limits.py")
+"""On several processes these files come first: at the end, one would keep the other processes waiting."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have pytest-xdist give out files in the order of the collection."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest files first, on a process of pytest-xdist."""
+    if hasattr(config, "workerinput"):
+        order = {name: number for number, name in enumerate(_LONGEST)}
+        items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
