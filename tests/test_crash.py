@@ -86,16 +86,18 @@ def test_kill_9_at_any_moment(fake_provider: FakeProvider, tmp_path: Path) -> No
 def test_an_interrupt_stops_within_a_second_and_keeps_what_was_answered(
     fake_provider: FakeProvider, tmp_path: Path
 ) -> None:
-    fake_provider.control(latency=0.3)
+    fake_provider.control(latency=1)
     began = time.monotonic()
     process = run(fake_provider, tmp_path / "cache", tmp_path / "never.parquet")
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
     starting = time.monotonic() - began
     while fake_provider.stats(log=False).paid < 3 * _CONCURRENCY:
+        assert process.poll() is None
         time.sleep(0.05)
     fake_provider.control(latency=600)  # who waits for what is in flight does not come back
     while fake_provider.stats(log=False).counters["in_flight"] < _CONCURRENCY:
+        assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
