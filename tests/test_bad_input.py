@@ -653,7 +653,7 @@ def test_a_wrong_key_is_told_without_the_key(fake_provider: FakeProvider, frame:
     session = remote(frame, "gpt-4o-mini", fake_provider.base_url, KEY)
     with pytest.raises(AuthenticationFailed, match=r"'gpt-4o-mini'.*401.*Check the API key") as caught:
         session.sync.gen(debug=False)
-    assert fake_provider.stats(log=False).counters["requests"] <= 2, "nothing is tried again and again"
+    assert fake_provider.stats(log=False).counters["requests"] <= len(frame), "nothing is tried again"
     assert KEY not in str(caught.value)
     assert KEY not in repr(session.models)
 

@@ -528,7 +528,7 @@ async def test_the_fast_server_answers_scores(processes: int) -> None:
 
 async def test_the_fast_server_logs_when_requests_came_and_went() -> None:
     task = ScoreDocuments((Document("a", POST),), (PARKING, BUSES))
-    with running_fake_provider(fast=True, latency=0.05, latency_sigma=0.5, seed=1) as fast:
+    with running_fake_provider(fast=True, latency=0.5, latency_sigma=0.5, seed=1) as fast:
         async with client_of(fast) as client:
             await asyncio.gather(*(answer(client, task) for _ in range(8)))
             took = [entry.left - entry.arrived for entry in fast.stats().requests]
