@@ -11,7 +11,7 @@ demo: .venv/done
 	$(BIN)/lloom demo
 
 test: .venv/done
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/done
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.crowd import PATIENCE
 from text_lloom.errors import AnswerRefused, AuthenticationFailed, BudgetReached, InputError, StepFailed
 from text_lloom.llm import Attempt, Completion, Ledger, Model, OpenAIModel, RetryPolicy, track_costs
 from text_lloom.llm.ask import ask_all
@@ -224,11 +225,15 @@ async def test_a_server_that_hangs_up_may_have_billed() -> None:
 
     spent = []
     for behave in (hang, cut, None):
-        server = await asyncio.start_server(behave or hang, "127.0.0.1", 0)
+        server = await asyncio.start_server(behave or hang, "127.0.0.1", 0, start_serving=behave is not None)
         port = server.sockets[0].getsockname()[1]
-        if behave is None:
-            server.close()
-        model = OpenAIModel("m", api_key="x", base_url=f"http://127.0.0.1:{port}/v1", cost=PRICE, timeout=0.3)
+        model = OpenAIModel(
+            "m",
+            api_key="x",
+            base_url=f"http://127.0.0.1:{port}/v1",
+            cost=PRICE,
+            timeout=0.3 if behave is hang else PATIENCE,
+        )
         run = Run(policy=RetryPolicy(attempts=1), budget=Budget(1.0))
         await ask_all(model, questions(1), run=run)
         server.close()

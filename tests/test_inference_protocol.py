@@ -6,7 +6,6 @@ import json
 import math
 import os
 import re
-import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 
 import text_lloom.workbench as wb
 from tests.inference_server import InferenceServer, Reply, inference_server, output, outputs
+from tests.ports import closed_port, free_port
 from tests.test_view_messages import ask
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
@@ -422,14 +422,12 @@ async def test_a_server_that_always_fails_ends_the_step_soon(server: InferenceSe
 
 
 async def test_nobody_there() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    model = InferenceProtocolModel(url, "topics", ["Late buses"])
-    with pytest.raises(TransientError, match="could not be reached"):
-        await model.ready()
     run = quick()
-    await scores_of(model, TEXTS[:1], [BUS], run=run)
+    with closed_port() as port:
+        model = InferenceProtocolModel(f"http://127.0.0.1:{port}", "topics", ["Late buses"])
+        with pytest.raises(TransientError, match="could not be reached"):
+            await model.ready()
+        await scores_of(model, TEXTS[:1], [BUS], run=run)
     assert "could not be reached" in run.failures[0].reason
 
 
@@ -826,13 +824,12 @@ def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "topics").mkdir()
     weights = folder / "topics" / "model.joblib"
     subprocess.run([python, "-c", _TRAIN, str(weights)], check=True, timeout=120)
-    ports = []
-    for _ in range(3):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            ports.append(free.getsockname()[1])
+    ports: set[int] = set()
+    while len(ports) < 3:
+        ports.add(free_port())
+    http, grpc, metrics = ports
     settings = {
-        "host": "127.0.0.1", "http_port": ports[0], "grpc_port": ports[1], "metrics_port": ports[2],
+        "host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics,
         "parallel_workers": 0, "debug": False,
     }  # fmt: skip
     (folder / "settings.json").write_text(json.dumps(settings))
@@ -847,7 +844,7 @@ def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             [python, "-m", "mlserver.cli.main", "start", str(folder)], stdout=log, stderr=log
         )
         try:
-            yield f"http://127.0.0.1:{ports[0]}"
+            yield f"http://127.0.0.1:{http}"
         finally:
             served.terminate()
             try:

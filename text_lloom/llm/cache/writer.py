@@ -120,11 +120,11 @@ class Writer:
         with self._lock:
             works, thread = self._queue, self._thread
             self._queue = self._thread = None
-            self._since_pruned = _PRUNE_EVERY_BYTES
             if works is not None:
                 works.put(_Stop())
         if thread is not None and thread is not threading.current_thread():
             thread.join(_FLUSH_SECONDS)
+        self._since_pruned = _PRUNE_EVERY_BYTES  # not before: the thread that ends may still be pruning
 
     def _put(self, work: _Work) -> bool:
         """Hand work to the thread; `False` when none can start, as while the interpreter shuts down."""
