@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
@@ -22,6 +22,7 @@ from text_lloom.tasks import (
     ReviewRemove,
     ScoreDocuments,
     SelectConcepts,
+    Stage,
     SummarizeConcept,
     SummarizeDocument,
     SynthesizeConcepts,
@@ -47,6 +48,7 @@ __all__ = [
     "score_settings",
     "split_params",
     "step_settings",
+    "steps_by_name",
     "template_of",
 ]
 
@@ -89,22 +91,44 @@ _TEXT = "The 40 bus is late every single morning and nobody tells us why."
 _CONCEPT = Concept("Late Buses", "Does the text complain that buses are late?", id="example")
 _CANDIDATES = (Candidate(_CONCEPT, 3),)
 
-STEPS: Final[Mapping[str, Step]] = {
-    "distill_filter": Step("distill", FilterQuotes("d1", _TEXT), ("filter_n_quotes",)),
-    "distill_summarize": Step("distill", SummarizeDocument("d1", _TEXT), ("summ_n_bullets",)),
-    "synthesize": Step(
-        "synth", SynthesizeConcepts((Item("d1", _TEXT),)), ("synth_n_concepts", "target_n_concepts")
-    ),
-    "review_remove": Step("synth", ReviewRemove(_CANDIDATES)),
-    "review_merge": Step("synth", ReviewMerge(_CANDIDATES)),
-    "review_select": Step("synth", SelectConcepts(_CANDIDATES, 1)),
-    "score": Step("score", ScoreDocuments((Document("d1", _TEXT),), (_CONCEPT,))),
-    "summarize_concept": Step("score", SummarizeConcept(_CONCEPT, (_TEXT,))),
-}
-"""The operators that ask a model, in the order in which they run."""
 
-GEN_STEPS: Final = tuple(step for step, operator in STEPS.items() if operator.role != "score")
-SCORE_STEPS: Final = tuple(step for step, operator in STEPS.items() if operator.role == "score")
+def steps_by_name(*operators: Step) -> Mapping[str, Step]:
+    """The operators by the step of their task.
+
+    Raises:
+        TypeError: When a task lacks its step or stage, or two have one step.
+    """
+    steps: dict[str, Step] = {}
+    for operator in operators:
+        task = type(operator.example)
+        for attribute, known in (("step", None), ("stage", get_args(Stage))):
+            value = getattr(task, attribute, None)
+            if value is None or (known and value not in known):
+                listed = f", one of {', '.join(map(repr, known))}" if known else ""
+                raise TypeError(
+                    f"The task {task.__name__} must define its class attribute {attribute!r}{listed}."
+                )
+        if task.step in steps:
+            other = type(steps[task.step].example).__name__
+            raise TypeError(f"The tasks {other} and {task.__name__} have the same step {task.step!r}.")
+        steps[task.step] = operator
+    return steps
+
+
+STEPS: Final = steps_by_name(
+    Step("distill", FilterQuotes("d1", _TEXT), ("filter_n_quotes",)),
+    Step("distill", SummarizeDocument("d1", _TEXT), ("summ_n_bullets",)),
+    Step("synth", SynthesizeConcepts((Item("d1", _TEXT),)), ("synth_n_concepts", "target_n_concepts")),
+    Step("synth", ReviewRemove(_CANDIDATES)),
+    Step("synth", ReviewMerge(_CANDIDATES)),
+    Step("synth", SelectConcepts(_CANDIDATES, 1)),
+    Step("score", ScoreDocuments((Document("d1", _TEXT),), (_CONCEPT,))),
+    Step("score", SummarizeConcept(_CONCEPT, (_TEXT,))),
+)
+"""The operators that ask a model, by step, in the order in which they run."""
+
+GEN_STEPS: Final = tuple(step for step, operator in STEPS.items() if operator.example.stage == "generation")
+SCORE_STEPS: Final = tuple(step for step, operator in STEPS.items() if operator.example.stage == "scoring")
 
 
 def template_of(step: object) -> Template:

@@ -44,7 +44,7 @@ async def distill_quotes(
     Raises:
         StepFailed: When no request could be answered.
     """
-    tasks = [FilterQuotes(d.id, d.text, n_quotes, seed, template) for d in documents]
+    tasks = [FilterQuotes(d.id, d.text, n_quotes, seed, custom=template) for d in documents]
     return await _per_document(tasks, model, run, into)
 
 
@@ -78,7 +78,7 @@ async def distill_bullets(
         StepFailed: When no request could be answered.
     """
     tasks = [
-        SummarizeDocument(doc_id, "\n".join(parts), n_bullets, n_words, seed, template)
+        SummarizeDocument(doc_id, "\n".join(parts), n_bullets, n_words, seed, custom=template)
         for doc_id, parts in passages.items()
         if parts
     ]

@@ -104,7 +104,7 @@ def map_tasks(corpus: Corpus, question: Question) -> list[MapDocument]:
             question.text,
             question.form,
             tuple((column, cells[row]) for column, cells in zip(named, values, strict=True)),
-            question.template,
+            custom=question.template,
         )
         for row, document in enumerate(corpus)
     ]

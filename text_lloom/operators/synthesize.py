@@ -76,7 +76,11 @@ async def synthesize_concepts(
     )
     tasks = [
         SynthesizeConcepts(
-            tuple(items[i] for i in request.items), request.n_concepts, pattern_phrase, seed, template
+            tuple(items[i] for i in request.items),
+            request.n_concepts,
+            pattern_phrase,
+            seed,
+            custom=template,
         )
         for request in planned
     ]
