@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from text_lloom.operators.communities import find_communities
-from text_lloom.operators.neighbours import nearest_neighbours, unit_rows
+from text_lloom.analysis.communities import find_communities
+from text_lloom.analysis.neighbours import nearest_neighbours, unit_rows
 
 
 def topics(sizes, *, seed=0, features=64, spread=0.6):
@@ -168,7 +168,7 @@ def test_neighbours_by_cells_survive_one_overfull_cell():
 
 def test_importing_the_module_loads_nothing_heavy():
     code = (
-        "import sys, text_lloom.operators.communities, text_lloom.operators.plan\n"
+        "import sys, text_lloom.analysis.communities, text_lloom.operators.plan\n"
         "print([name for name in ('sklearn', 'scipy', 'graspologic_native') if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

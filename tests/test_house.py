@@ -46,8 +46,9 @@ MODULES = sorted(
 FLOORS = [
     {"errors", "concept", "corpus", "labels", "quotes", "scores", "tasks"},
     {"llm", "local"},
+    {"analysis"},
     {"operators"},
-    {"analysis", "storage", "widget"},
+    {"storage", "widget"},
     {"session"},
     {"workbench", "concept_induction", "testing"},
     {"cli"},

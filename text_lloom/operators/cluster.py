@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from text_lloom.analysis.communities import find_communities
 from text_lloom.errors import InputError, MissingPackage, UnknownName
-from text_lloom.operators.communities import find_communities
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from text_lloom.operators.communities import cluster_means, fold_identical
-from text_lloom.operators.neighbours import unit_rows
+from text_lloom.analysis.communities import cluster_means, fold_identical
+from text_lloom.analysis.neighbours import unit_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
