@@ -23,10 +23,11 @@ from text_lloom.concept import Concept
 from text_lloom.errors import InputError
 from text_lloom.llm import EmbedModel, Model, OpenAIEmbedModel, OpenAIModel
 from text_lloom.llm.control.paid_call_guard import allow_paid_calls
+from text_lloom.session.batch import plan_cancel_batches
 from text_lloom.session.edit import plan_add, plan_edit
 from text_lloom.session.generate import plan_gen, plan_gen_auto, plan_select_auto
 from text_lloom.session.map import plan_map
-from text_lloom.session.score import plan_cancel_batches, plan_resume, plan_retry, plan_score
+from text_lloom.session.score import plan_resume, plan_retry, plan_score
 from text_lloom.testing import HashEmbedModel
 
 SCORE_COLUMNS = [

@@ -38,6 +38,7 @@ from text_lloom.operators.estimate import Estimate
 from text_lloom.operators.evaluate import Coverage, known_concepts, match_concepts
 from text_lloom.operators.parameters import suggest_parameters
 from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring
+from text_lloom.session.batch import is_batch, plan_cancel_batches
 from text_lloom.session.edit import plan_add, plan_edit
 from text_lloom.session.generate import (
     estimate_generation,
@@ -50,8 +51,6 @@ from text_lloom.session.map import plan_map
 from text_lloom.session.save import state_of, take_over
 from text_lloom.session.score import (
     estimate_scoring,
-    is_batch,
-    plan_cancel_batches,
     plan_resume,
     plan_retry,
     plan_score,
