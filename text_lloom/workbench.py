@@ -12,7 +12,6 @@ l.vis(slice_col="party")
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
@@ -20,49 +19,34 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 from text_lloom.corpus import Corpus
 from text_lloom.errors import InputError
 from text_lloom.llm.batches import BatchJob
-from text_lloom.llm.control.rate_status import RATE_COLUMNS, rate_status
 from text_lloom.llm.control.retry import RetryPolicy
 from text_lloom.llm.default_models import EmbedSpec, ModelSpec, resolve_models
-from text_lloom.llm.options import whole_number
 from text_lloom.llm.runtime.event_loop import run_async, run_sync
-from text_lloom.operators.asking import (
-    GEN_STEPS,
-    Prompt,
-    PromptSpec,
-    check_prompt,
-    params_frame,
-    split_params,
-    template_of,
-)
+from text_lloom.operators.asking import Prompt, PromptSpec, check_prompt, params_frame, template_of
 from text_lloom.operators.estimate import Estimate
-from text_lloom.operators.evaluate import Coverage, known_concepts, match_concepts
-from text_lloom.operators.parameters import suggest_parameters
-from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring
-from text_lloom.session.batch import is_batch, plan_cancel_batches
+from text_lloom.operators.evaluate import Coverage
+from text_lloom.operators.score import CONCEPTS_PER_CALL
+from text_lloom.session.batch import plan_cancel_batches
 from text_lloom.session.edit import plan_add, plan_edit
 from text_lloom.session.generate import (
-    estimate_generation,
+    estimate_gen_cost,
     parameters_for,
+    plan_auto_eval,
     plan_gen,
     plan_gen_auto,
     plan_select_auto,
+    suggest,
 )
 from text_lloom.session.map import plan_map
-from text_lloom.session.save import state_of, take_over
-from text_lloom.session.score import (
-    estimate_scoring,
-    plan_resume,
-    plan_retry,
-    plan_score,
-    stand_ins,
-)
+from text_lloom.session.save import restore_state, save_session
+from text_lloom.session.score import estimate_score_cost, plan_resume, plan_retry, plan_score
 from text_lloom.session.spend import (
     Summary,
     failures_frame,
     limit_tokens,
     limit_usd,
-    summary_lines,
-    summary_of,
+    rate_frame,
+    show_summary,
 )
 from text_lloom.session.view import Viewing
 from text_lloom.tasks.map import Quote
@@ -247,15 +231,7 @@ class lloom(Viewing):
             target_n_concepts: How many concepts are wanted in the end.
             debug: Print them.
         """
-        suggested = suggest_parameters(
-            self.corpus.texts,
-            sample_size=sample_size,
-            target_n_concepts=target_n_concepts,
-            random_state=self.random_state,
-        ).to_dict()
-        if debug:
-            print(f"Suggested parameters: {suggested}")
-        return suggested
+        return suggest(self, sample_size, target_n_concepts, debug=debug)
 
     def estimate_gen_cost(
         self, params: Mapping[str, object] | None = None, verbose: bool = False
@@ -266,10 +242,7 @@ class lloom(Viewing):
             params: As for `gen`.
             verbose: Print a line per step.
         """
-        counts, _ = split_params(params, GEN_STEPS)
-        estimate = estimate_generation(self, parameters_for(self, counts))
-        print(estimate.describe(verbose=verbose))
-        return estimate
+        return estimate_gen_cost(self, params, verbose=verbose)
 
     def show_prompt(self, step_name: str) -> str:
         """The prompt template of a step, to start a custom prompt from."""
@@ -465,22 +438,15 @@ class lloom(Viewing):
             concepts_per_call: As for `score`.
             mode: As for `score`.
         """
-        concepts = self.concepts.active or list(self.concepts.values())
-        if n_concepts is None:
-            self._need_concepts()
-        else:
-            concepts = stand_ins(whole_number(n_concepts, what="n_concepts"))
-        tasks = plan_scoring(
-            list(self.corpus),
-            concepts,
-            batch_size=batch_size,
-            get_highlights=get_highlights,
+        return estimate_score_cost(
+            self,
+            n_concepts,
+            batch_size,
+            get_highlights,
+            verbose,
             concepts_per_call=concepts_per_call,
+            mode=mode,
         )
-        estimate = estimate_scoring(self, tasks, n_summaries=len(concepts), in_batch=is_batch(self, mode))
-        print(f"Scoring {len(concepts)} concepts for {len(self.corpus)} documents")
-        print(estimate.describe(verbose=verbose))
-        return estimate
 
     async def auto_eval(self, items: Mapping[str, Mapping[str, str]]) -> Coverage:
         """Ask the synthesis model how many known concepts were found.
@@ -488,8 +454,7 @@ class lloom(Viewing):
         Args:
             items: Known concepts: id → `{"name": ..., "prompt": ...}`.
         """
-        known, found = known_concepts(items), list(self.concepts.values())
-        return await run_async(match_concepts(known, found, self.models.synth, run=self._run))
+        return await run_async(plan_auto_eval(self, items))
 
     async def map(
         self,
@@ -555,9 +520,7 @@ class lloom(Viewing):
             verbose: Print a line per step.
             return_vals: Give the figures, too.
         """
-        for line in summary_lines(self.ledger, self.time, verbose=verbose):
-            print(line)
-        return summary_of(self.ledger, self.time.values()) if return_vals else None
+        return show_summary(self.ledger, self.time, verbose=verbose, return_vals=return_vals)
 
     def usage(self) -> pd.DataFrame:
         """One row per attempt of a request.
@@ -576,9 +539,7 @@ class lloom(Viewing):
             (of the window), `used`, `remaining`, `seconds_until_free`, `waiting`, `in_flight`,
             `concurrency`; a model without limits has one row with its concurrency.
         """
-        import pandas as pd
-
-        return pd.DataFrame(run_sync(rate_status(self.models)), columns=list(RATE_COLUMNS))
+        return rate_frame(self.models)
 
     def failures(self) -> pd.DataFrame:
         """Requests that could not be answered.
@@ -623,12 +584,7 @@ class lloom(Viewing):
         Returns:
             The file, which `wb.load(path)` opens.
         """
-        from text_lloom.storage.session import write_session
-
-        name = file_name or time.strftime("%Y-%m-%d-%H-%M-%S")
-        path = write_session(Path(folder) / f"{name.removesuffix('.lloom')}.lloom", state_of(self))
-        print(f"Saved session to {path}")
-        return path
+        return save_session(self, folder, file_name)
 
     def submit(self) -> None:
         """Not carried over: it sent the session with all its documents to a third party's server.
@@ -654,7 +610,7 @@ class SyncMethods:
         self.score = _now(plan_score, session, session.score)
         self.map = _now(plan_map, session, session.map)
         self.cancel_batches = _now(plan_cancel_batches, session, session.cancel_batches)
-        self.auto_eval = _now(lloom.auto_eval, session, session.auto_eval)
+        self.auto_eval = _now(plan_auto_eval, session, session.auto_eval)
         self.retry_failures = _now(plan_retry, session, session.retry_failures)
         self.resume = _now(plan_resume, session, session.resume)
 
@@ -702,7 +658,7 @@ def load(
         cache=cache,
         retry=retry,
     )
-    take_over(session, state)
+    restore_state(session, state)
     session.budget, session.token_budget = budget, token_budget
     return session
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
 
 __all__ = [
+    "estimate_score_cost",
     "estimate_scoring",
     "plan_resume",
     "plan_retry",
@@ -151,6 +152,35 @@ def estimate_scoring(
         n_summaries=n_summaries,
         in_batch=in_batch,
     )
+
+
+def estimate_score_cost(
+    session: Session,
+    n_concepts: int | None = None,
+    batch_size: int = 1,
+    get_highlights: bool = True,
+    verbose: bool = False,
+    *,
+    concepts_per_call: int = CONCEPTS_PER_CALL,
+    mode: str = "live",
+) -> Estimate:
+    """Print and return the estimate of `lloom.score`; arguments as for `lloom.estimate_score_cost`."""
+    concepts = session.concepts.active or list(session.concepts.values())
+    if n_concepts is None:
+        session._need_concepts()
+    else:
+        concepts = stand_ins(whole_number(n_concepts, what="n_concepts"))
+    tasks = plan_scoring(
+        list(session.corpus),
+        concepts,
+        batch_size=batch_size,
+        get_highlights=get_highlights,
+        concepts_per_call=concepts_per_call,
+    )
+    estimate = estimate_scoring(session, tasks, n_summaries=len(concepts), in_batch=is_batch(session, mode))
+    print(f"Scoring {len(concepts)} concepts for {len(session.corpus)} documents")
+    print(estimate.describe(verbose=verbose))
+    return estimate
 
 
 def stand_ins(n: int) -> list[Concept]:
