@@ -1,4 +1,4 @@
-"""How each operator asks: its generation parameters, its prompt, its system message."""
+"""The settings of each operator: generation parameters, prompt and system message."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ Role: TypeAlias = Literal["distill", "synth", "score"]
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """How an operator is to ask.
+    """A custom prompt for an operator.
 
     Attributes:
         template: A template with named fields (see `show_prompt`), or a function of these fields that
-            returns the prompt; `None` keeps the operator's own.
-        system: The system message; `None` keeps the model's own.
+            returns the prompt; `None` keeps the operator's default.
+        system: The system message; `None` keeps the model's default.
     """
 
     template: str | Callable[..., str] | None = None
@@ -70,7 +70,7 @@ class Prompt:
 
 
 PromptSpec: TypeAlias = str | Callable[..., str] | Prompt | None
-"""A template, a prompt function, a `Prompt`; `None` leaves a distill step out."""
+"""A template, a prompt function or a `Prompt`; `None` skips a distill step."""
 
 
 class Step(NamedTuple):
@@ -78,8 +78,8 @@ class Step(NamedTuple):
 
     Attributes:
         role: Which of the session's models it asks.
-        example: A question of its kind.
-        counts: The parameters of `gen` that say how much it is asked for.
+        example: An example of its task.
+        counts: The parameters of `gen` that set how much it asks for.
     """
 
     role: Role
@@ -143,12 +143,12 @@ def template_of(step: object) -> Template:
 
 
 def check_prompt(step: str, given: str | Callable[..., str]) -> Template | None:
-    """A template or prompt function for an operator, `None` when it is the operator's own.
+    """The template of a custom prompt, `None` when it is the operator's default.
 
-    A function is tried on an example, so that what is wrong with it shows before anything is spent.
+    A prompt function is called with an example, so that its errors show before anything is spent.
 
     Raises:
-        InputError: When it is neither.
+        InputError: When `given` is neither text nor a function.
         UnknownName: When there is no such operator, or the function takes an unknown field.
         PromptError: When a required field is missing, or the function fails.
     """
@@ -166,14 +166,14 @@ def check_prompt(step: str, given: str | Callable[..., str]) -> Template | None:
 
 
 def split_params(given: object, steps: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """The parameters of a method: those that are no operator's, and those of each operator.
+    """Split the parameters of a method into plain ones and those of each operator.
 
     Args:
         given: Such as `{"filter_n_quotes": 2, "distill_filter": {"temperature": 0.3}}`.
-        steps: The operators that may be named.
+        steps: The operators that the method runs.
 
     Raises:
-        InputError: When they are no names and values.
+        InputError: When `given` is not a mapping of names to values, or names another operator.
     """
     plain: dict[str, Any] = {}
     by_step: dict[str, dict[str, Any]] = {}
@@ -194,11 +194,11 @@ def step_settings(
     params: Mapping[str, Mapping[str, object]],
     prompts: Mapping[str, PromptSpec] | None,
 ) -> dict[str, StepSettings]:
-    """How operators ask, checked against their models.
+    """The settings of operators, checked against their models.
 
     Args:
         models: The models of the session.
-        steps: The operators that may be named.
+        steps: The operators that the method runs.
         params: Generation parameters by operator.
         prompts: Prompts by operator.
 
@@ -240,11 +240,11 @@ def score_settings(
     params: object,
     prompts: Mapping[str, PromptSpec] | None,
 ) -> dict[str, StepSettings]:
-    """How scoring asks: what is given now, and what was given before where nothing is.
+    """The settings of scoring: those given now, or else the earlier ones.
 
     Args:
         models: The models of the session.
-        earlier: How the operators asked until now.
+        earlier: The current settings.
         params: Generation parameters of scoring, or of its operators by name.
         prompts: Prompts by operator.
 
@@ -258,8 +258,9 @@ def score_settings(
     settings = {}
     for step in SCORE_STEPS:
         now, before = given.get(step, NO_SETTINGS), earlier.get(step, NO_SETTINGS)
-        said = before if prompts is None else now
-        settings[step] = StepSettings((before if params is None else now).params, said.system, said.template)
+        wording = before if prompts is None else now
+        sampling = before if params is None else now
+        settings[step] = StepSettings(sampling.params, wording.system, wording.template)
     return settings
 
 
@@ -268,8 +269,8 @@ def params_frame(models: Models, settings: Mapping[str, StepSettings], counts: G
 
     Args:
         models: The models of the session.
-        settings: How the operators ask.
-        counts: How much `gen` asks for when nothing else is said.
+        settings: The settings of the operators.
+        counts: How much `gen` asks for by default.
 
     Returns:
         Columns `operator`, `model`, `name`, `value` (`None` where the provider decides), `source`
@@ -304,6 +305,6 @@ _COUNTS: Final = {
 
 
 def _models_of(models: Models, step: str) -> list[Model]:
-    """The language models that an operator asks."""
+    """The language models of an operator."""
     asked: Answerer = getattr(models, STEPS[step].role)
     return [part for part in single_models(asked) if isinstance(part, Model)]
