@@ -664,8 +664,13 @@ async def call(_: Model, prompt: str) -> str:
 
 @pytest.mark.parametrize(
     "model",
-    [Model("mine", fn=call), "local", Fallbacks((Model("mine", fn=call), Model("other", fn=call)))],
-    ids=["custom", "local", "fallbacks"],
+    [
+        Model("mine", fn=call),
+        "local",
+        Fallbacks((Model("mine", fn=call), Model("other", fn=call))),
+        OpenAIModel("gpt-4o-mini", "key", "http://127.0.0.1:9/v1", endpoint="responses"),
+    ],
+    ids=["custom", "local", "fallbacks", "responses"],
 )
 async def test_models_without_batches_are_refused(sessions: Sessions, model: Any) -> None:
     l = sessions.new(score_model=model)  # noqa: E741

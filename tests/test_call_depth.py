@@ -76,6 +76,7 @@ class CallChain:
         async def post(client: JsonClient, path: str, body: Any, **options: Any) -> Any:
             if not self.names:
                 self.names = self._chain(sys._getframe(1))
+                self.names = [*await self._callers_chain(), *self.names]
             return await send(client, path, body, **options)
 
         monkeypatch.setattr(JsonClient, "post", post)
@@ -87,8 +88,17 @@ class CallChain:
         task = asyncio.current_task()
         while (task := self._parents.get(task)) is not None:
             names = [*names_in_package(frames_of(task.get_coro())), *names]
-        assert self.caller is not None
-        return [*names_in_package(frames_of(self.caller.get_coro())), *names]
+        return names
+
+    async def _callers_chain(self) -> list[str]:
+        """The functions that the caller's task waits in; read on its own loop, where it has to be waiting."""
+        caller = self.caller
+        assert caller is not None
+
+        async def read() -> list[str]:
+            return names_in_package(frames_of(caller.get_coro()))
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(read(), caller.get_loop()))
 
 
 @pytest.fixture

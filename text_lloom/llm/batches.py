@@ -147,9 +147,15 @@ def need_batch_endpoint(model: object, *, policy: RetryPolicy, jitter: random.Ra
         return endpoint
     named = getattr(model, "label", None) or type(model).__name__
     raise InputError(
-        f"mode='batch' needs a score_model with a Batch API, which is an OpenAIModel, but {named!r} is a "
-        f"{type(model).__name__}. Use mode='live', or pass score_model=OpenAIModel(...)."
+        f"mode='batch' needs a score_model with a Batch API, which is an OpenAIModel with endpoint='chat', "
+        f"but {named!r} is {_described(model)}. Use mode='live', or pass score_model=OpenAIModel(...)."
     )
+
+
+def _described(model: object) -> str:
+    endpoint = getattr(model, "endpoint", None)
+    kind = type(model).__name__
+    return f"a model of type {kind}" + (f" with endpoint={endpoint!r}" if isinstance(endpoint, str) else "")
 
 
 class BatchFile:
