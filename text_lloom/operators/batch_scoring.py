@@ -80,7 +80,7 @@ class BatchScoring:
         documents: The documents to score, with the texts that are scored.
         concepts: The concepts that answers may apply to.
         records: The batches of the session.
-        run: Ledger, budget and so on.
+        run: Ledger, budget, cache and settings.
         say: Called with each message for the user.
         most_requests: Per file.
         most_bytes: Per file.
@@ -136,7 +136,7 @@ class BatchScoring:
 
         Args:
             tasks: Questions that no unfinished batch contains.
-            table: Gets the judgements.
+            table: The table for the judgements.
             wait: Wait for the batches to end; otherwise check them once.
             poll_seconds: The longest interval between two checks. The first interval is a second, and each
                 is half as long again as the one before.
