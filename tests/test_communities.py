@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from text_lloom.operators.communities import cluster_means, find_communities, fold_identical
-from text_lloom.operators.neighbours import nearest_neighbours, unit_rows
+from text_lloom.analysis.communities import cluster_means, find_communities, fold_identical
+from text_lloom.analysis.neighbours import nearest_neighbours, unit_rows
 
 
 def topics(sizes, *, seed=0, features=64, spread=0.6):
@@ -168,7 +168,7 @@ def test_neighbours_by_cells_survive_one_overfull_cell():
 
 def test_importing_the_module_loads_nothing_heavy():
     code = (
-        "import sys, text_lloom.operators.communities, text_lloom.operators.plan\n"
+        "import sys, text_lloom.analysis.communities, text_lloom.operators.plan\n"
         "print([name for name in ('sklearn', 'scipy', 'graspologic_native') if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -203,7 +203,7 @@ def test_a_search_in_blocks_finds_what_one_in_a_piece_finds(monkeypatch):
     vectors, _ = topics([10] * 5, spread=1.0)
     units = unit_rows(vectors)
     whole = nearest_neighbours(units, 6)
-    monkeypatch.setattr("text_lloom.operators.neighbours._BLOCK_ENTRIES", 130)
+    monkeypatch.setattr("text_lloom.analysis.neighbours._BLOCK_ENTRIES", 130)
     parts = nearest_neighbours(units, 6)
     assert whole.indices.tolist() == parts.indices.tolist()
 

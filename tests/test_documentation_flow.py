@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from text_lloom.session.state.batch import plan_cancel_batches
 
 import text_lloom.concept_induction as ci
 import text_lloom.workbench as wb
@@ -26,7 +27,7 @@ from text_lloom.llm.control.paid_call_guard import allow_paid_calls
 from text_lloom.session.edit import plan_add, plan_edit
 from text_lloom.session.generate import plan_gen, plan_gen_auto, plan_select_auto
 from text_lloom.session.map import plan_map
-from text_lloom.session.score import plan_cancel_batches, plan_resume, plan_retry, plan_score
+from text_lloom.session.score import plan_resume, plan_retry, plan_score
 from text_lloom.testing import HashEmbedModel
 
 SCORE_COLUMNS = [

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from text_lloom.operators.communities import find_communities
+from text_lloom.analysis.communities import find_communities
 from text_lloom.operators.plan import SynthesisRequest, plan_requests
 
 

@@ -319,8 +319,8 @@ def test_folder_is_refused_and_its_files_named(tmp_path):
 def test_encoding_is_used_as_given(tmp_path):
     path = put(tmp_path, "t.csv", "id,text\n1,caf\xe9\n".encode("cp1252"))
     assert read_table(path, encoding="cp1252")["text"][0] == "café"
-    assert "no text encoding" in refusal(path, encoding="cp-nonsense")
-    assert "no text encoding" in refusal(path, encoding="base64")
+    assert "not a text encoding" in refusal(path, encoding="cp-nonsense")
+    assert "not a text encoding" in refusal(path, encoding="base64")
     assert "not ascii text" in refusal(path, encoding="ascii")
 
 
@@ -472,8 +472,8 @@ def test_exported_concept_table_is_a_codebook(tmp_path):
     ("name", "content", "told"),
     [
         pytest.param("b.json", "{", "not JSON", id="no JSON"),
-        pytest.param("b.json", '"text"', "no codebook", id="a text"),
-        pytest.param("b.json", "[1]", "no codebook", id="numbers"),
+        pytest.param("b.json", '"text"', "not a codebook", id="a text"),
+        pytest.param("b.json", "[1]", "not a codebook", id="numbers"),
         pytest.param("b.json", "[]", "no concepts", id="no concepts"),
         pytest.param("b.json", '[{"name": "Late"}]', "item 1", id="no criterion"),
         pytest.param("b.json", '{"concepts": [], "events": [{}]}', "event log", id="broken events"),

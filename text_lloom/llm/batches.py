@@ -11,13 +11,18 @@ import json
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from text_lloom.errors import InputError, ModelNotFound, PermanentError, RateLimited, TransientError
+from text_lloom.llm.completion import Completion
 from text_lloom.llm.control.retry import RetryPolicy, as_model_error
 from text_lloom.llm.messages import ModelRequest
-from text_lloom.llm.providers.openai import OpenAIModel
+from text_lloom.llm.model import Model
+from text_lloom.llm.providers.openai_formats import read_completion
+
+if TYPE_CHECKING:
+    from text_lloom.llm.providers.openai import OpenAIModel
 
 __all__ = [
     "BATCH_PRICE",
@@ -29,7 +34,8 @@ __all__ = [
     "BatchLine",
     "BatchResult",
     "BatchStatus",
-    "batch_model",
+    "find_batch_endpoint",
+    "need_batch_endpoint",
 ]
 
 R = TypeVar("R")
@@ -120,19 +126,31 @@ class BatchLine(NamedTuple):
     content: bytes
 
 
-def batch_model(model: object) -> OpenAIModel:
-    """The model, if it can be asked in batches.
+def find_batch_endpoint(model: object, *, policy: RetryPolicy, jitter: random.Random) -> BatchEndpoint | None:
+    """The Batch API of a model, `None` if it has none; arguments as for `BatchEndpoint`."""
+    return model.batch_endpoint(policy=policy, jitter=jitter) if isinstance(model, Model) else None
+
+
+def need_batch_endpoint(model: object, *, policy: RetryPolicy, jitter: random.Random) -> BatchEndpoint:
+    """The Batch API of a model; arguments as for `BatchEndpoint`.
 
     Raises:
-        InputError: When it cannot.
+        InputError: When the model has none.
     """
-    if isinstance(model, OpenAIModel) and model.endpoint == "chat":
-        return model
+    endpoint = find_batch_endpoint(model, policy=policy, jitter=jitter)
+    if endpoint is not None:
+        return endpoint
     named = getattr(model, "label", None) or type(model).__name__
     raise InputError(
-        f"mode='batch' needs a score_model with a Batch API, which is an OpenAIModel, but {named!r} is a "
-        f"{type(model).__name__}. Use mode='live', or pass score_model=OpenAIModel(...)."
+        f"mode='batch' needs a score_model with a Batch API, which is an OpenAIModel with endpoint='chat', "
+        f"but {named!r} is {_described(model)}. Use mode='live', or pass score_model=OpenAIModel(...)."
     )
+
+
+def _described(model: object) -> str:
+    endpoint = getattr(model, "endpoint", None)
+    kind = type(model).__name__
+    return f"a model of type {kind}" + (f" with endpoint={endpoint!r}" if isinstance(endpoint, str) else "")
 
 
 class BatchFile:
@@ -183,6 +201,28 @@ class BatchEndpoint:
         for character, escaped in _LINE_ENDS.items():
             text = text.replace(character, escaped)
         return BatchLine(key, text.encode("utf-8", "replace") + b"\n")
+
+    def read(self, body: object) -> Completion:
+        """The reply in the body of a result, as `OpenAIModel.complete` reads it.
+
+        Raises:
+            ModelError: When the body reports an error.
+        """
+        return read_completion(body)
+
+    @property
+    def answer_format(self) -> int:
+        """The form in which the next batch asks for answers; see `OpenAIModel.answer_format`."""
+        return self.model.answer_format
+
+    def adapt(self, refusal: str, answer_format: int) -> None:
+        """Have the next batch leave out what the provider refused.
+
+        Args:
+            refusal: The provider's message.
+            answer_format: The `answer_format` of the refused request.
+        """
+        self.model.adapt(refusal, {}, answer_format)
 
     async def upload(self, content: bytes) -> str:
         """Upload a file of requests; returns its id.

@@ -25,6 +25,10 @@ from text_lloom.llm.options import check_values, positive_seconds, whole_number,
 from text_lloom.llm.runtime.blocking import CallRunner
 
 if TYPE_CHECKING:
+    import random
+
+    from text_lloom.llm.batches import BatchEndpoint
+    from text_lloom.llm.control.retry import RetryPolicy
     from text_lloom.tasks import Task
 
 __all__ = [
@@ -369,6 +373,15 @@ class Model(Service, ClientMethods):
     @property
     def parameters(self) -> Mapping[str, object]:
         return {"around": self._around} if self._around else {}
+
+    def batch_endpoint(self, *, policy: RetryPolicy, jitter: random.Random) -> BatchEndpoint | None:
+        """The Batch API through which this model can be asked; `None` if it has none.
+
+        Args:
+            policy: How often to retry a call.
+            jitter: Draws the waits between retries.
+        """
+        return None
 
     @property
     def chat_models(self) -> tuple[Model, ...]:

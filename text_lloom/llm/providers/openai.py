@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import warnings
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from text_lloom.errors import FormRefused, InputError, ModelError, PermanentError, UnknownName
+from text_lloom.llm.batches import BatchEndpoint
 from text_lloom.llm.completion import Completion
 from text_lloom.llm.control.capability_probe import (
     SchemaSupport,
@@ -17,7 +19,7 @@ from text_lloom.llm.control.capability_probe import (
     refuses_many,
 )
 from text_lloom.llm.control.rate_limits import RateLimitSpec
-from text_lloom.llm.control.retry import as_model_error
+from text_lloom.llm.control.retry import RetryPolicy, as_model_error
 from text_lloom.llm.dispatch.attempt import limiter_of
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import Model
@@ -141,6 +143,9 @@ class OpenAIModel(Presets, Model):
     @property
     def parameters(self) -> Mapping[str, object]:
         return self.extra_body
+
+    def batch_endpoint(self, *, policy: RetryPolicy, jitter: random.Random) -> BatchEndpoint | None:
+        return BatchEndpoint(self, policy=policy, jitter=jitter) if self.endpoint == "chat" else None
 
     def _set_up(self) -> Any:
         client = self._service.client(self.timeout)
