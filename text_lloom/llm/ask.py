@@ -72,42 +72,56 @@ async def ask_all(
     answers: list[Any] = [None] * len(tasks)
     if not tasks:
         return answers
-    kind = type(tasks[0])
-    models = model.models if isinstance(model, Fallbacks) else (model,)
-    if len(models) > 1:
-        models = tuple(one for one in models if _can_answer(one, kind)) or models
 
-    async def ask(one: Model | Solver, pending: list[int], is_last: bool) -> LloomError | None:
-        asked = [i for i in pending if is_last or not isinstance(one, Solver) or one.can_answer(tasks[i])]
+    def take(i: int, answer: A | Failure) -> None:
+        answers[i] = answer
+        if on_answer is not None:
+            on_answer(i, answer)
+
+    if isinstance(model, Fallbacks):
+        ended = await _ask_models(model.models, tasks, run, answers, take)
+    else:
+        ended = await _ask_one_model(model, tasks, run, take)
+    if ended is not None:
+        raise ended
+    return answers
+
+
+async def _ask_models(
+    models: Sequence[Model | Solver],
+    tasks: Sequence[Task[A]],
+    run: Run,
+    answers: list[Any],
+    take: OnAnswer[A],
+) -> LloomError | None:
+    """Ask each model what the ones before it could not answer, as far as it answers such questions."""
+    kind = type(tasks[0])
+
+    async def ask(model: Model | Solver, pending: list[int], is_last: bool) -> LloomError | None:
+        asked = [i for i in pending if is_last or not isinstance(model, Solver) or model.can_answer(tasks[i])]
 
         def keep(i: int, answer: A | Failure) -> None:
-            answers[asked[i]] = answer
-            if on_answer is not None and (is_last or not isinstance(answer, Failure)):
-                on_answer(asked[i], answer)
+            if is_last or not isinstance(answer, Failure):
+                take(asked[i], answer)
+            else:
+                answers[asked[i]] = answer
 
         try:
-            ended = await _ask_one_model(one, [tasks[i] for i in asked], run, keep) if asked else None
+            ended = await _ask_one_model(model, [tasks[i] for i in asked], run, keep) if asked else None
         except (*FATAL, ModelUnavailable, StepFailed) as error:  # of a solver
             ended = error
         if not is_last and not isinstance(ended, BudgetReached):  # the next model is asked
             run.drop(answer for i in asked if isinstance(answer := answers[i], Failure))
         return ended
 
-    ended = await ask_in_turn(
-        models,
+    return await ask_in_turn(
+        [model for model in models if not isinstance(model, Solver) or model.can_solve(kind)] or models,
         len(tasks),
         ask,
         is_open=lambda i: answers[i] is None or isinstance(answers[i], Failure),
         step=tasks[0].step,
-        label=lambda one: one.label,
+        label=lambda model: model.label,
     )
-    if ended is not None:
-        raise ended
-    return answers
-
-
-def _can_answer(model: Model | Solver, kind: type[Task[Any]]) -> bool:
-    return not isinstance(model, Solver) or model.can_solve(kind)
 
 
 async def _ask_one_model(

@@ -139,6 +139,7 @@ class Dispatcher:
         self._asked_as = (step, model), run.settings.get(step, NO_SETTINGS)
         self._state = StepState()
         self._doubt: LloomError | None = None
+        self._is_last_try = False
         self._successes = self._failures = self._suspicions = 0
         self._queue: deque[Work[Any]] = deque()
         self._open: dict[asyncio.Task[None], Work[Any]] = {}
@@ -165,7 +166,15 @@ class Dispatcher:
             return error
         try:
             async with asyncio.TaskGroup() as group:
-                await self._start_each(group)
+                while (following := self._next()) is not None:
+                    if isinstance(following, asyncio.Event):
+                        await following.wait()
+                        continue
+                    begun = asyncio.Event()
+                    group.create_task(self._work(following, begun))
+                    # One at a time up to its start: it is on its way before the next one is granted a
+                    # start, so that a burst does not wait in this process while its window goes by.
+                    await begun.wait()
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
         self.ended = self.ended or self._doubt
@@ -173,32 +182,21 @@ class Dispatcher:
             self._trust()
         return self.ended
 
-    async def _start_each(self, group: asyncio.TaskGroup) -> None:
-        """Start one piece of work after the other, until none is left or the step has ended."""
-        is_last_try = False
-        while self.ended is None:
-            if self._doubt is not None:
-                while self._open and self._doubt is not None:
-                    await self._change()
-                if self.ended is not None or (self._doubt is not None and (is_last_try or not self._queue)):
-                    return
-                is_last_try = self._doubt is not None
-            elif not self._queue:
-                if not self._open:
-                    return
-                await self._change()
-                continue
-            work = self._queue.pop() if is_last_try else self._queue.popleft()
-            begun = asyncio.Event()
-            group.create_task(self._work(work, begun))
-            # One at a time up to its start: it is on its way before the next one is granted a
-            # start, so that a burst does not wait in this process while its window goes by.
-            await begun.wait()
-
-    async def _change(self) -> None:
-        """Wait until some work has ended, or the doubt has."""
-        self._changed.clear()
-        await self._changed.wait()
+    def _next(self) -> Work[Any] | asyncio.Event | None:
+        """What to start next: an event to wait for while that is not known, `None` when nothing is left."""
+        if self.ended is not None:
+            return None
+        waits_for_some = self._doubt is not None or not self._queue
+        if waits_for_some and self._open:
+            self._changed.clear()
+            return self._changed
+        if self._doubt is None:
+            self._is_last_try = False
+            return self._queue.popleft() if self._queue else None
+        if self._is_last_try or not self._queue:
+            return None
+        self._is_last_try = True
+        return self._queue.pop()
 
     async def _work(self, work: Work[Any], begun: asyncio.Event) -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())
