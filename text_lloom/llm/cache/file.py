@@ -205,7 +205,7 @@ class JournalFile:
     Only one thread at a time may use a connection; `SharedFile` locks them.
 
     Args:
-        path: The file; made with its folder if there is none.
+        path: The file, which is made with its folder if need be.
         read_only: Open an existing file and change nothing; for a full or a read-only disk.
 
     Raises:
@@ -273,10 +273,10 @@ class JournalFile:
 
     def vectors(self, keys: Sequence[str]) -> dict[str, VectorRow]:
         """The vectors under the first 500 of these keys."""
-        wanted = [as_stored(key) for key in keys[:_KEYS_PER_QUERY]]
-        marks = ", ".join("?" * len(wanted))
+        stored = [as_stored(key) for key in keys[:_KEYS_PER_QUERY]]
+        marks = ", ".join("?" * len(stored))
         query = f"SELECT {_VECTOR_COLUMNS} FROM vectors WHERE key IN ({marks})"  # noqa: S608
-        return {as_text(found[0]): VectorRow._make(found) for found in self._reader.execute(query, wanted)}
+        return {as_text(found[0]): VectorRow._make(found) for found in self._reader.execute(query, stored)}
 
     def replies(self) -> Iterator[ReplyRow]:
         """All replies, oldest first, read over a connection of its own."""

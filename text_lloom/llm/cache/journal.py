@@ -82,20 +82,20 @@ class JournalInfo:
 
 
 class _Turn:
-    """The right to ask for one key, and how many requests hold or want it."""
+    """The right to ask for one key, and how many requests hold it or wait for it."""
 
-    __slots__ = ("lock", "wanted")
+    __slots__ = ("lock", "requests")
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self.wanted = 0
+        self.requests = 0
 
 
 class Journal:
     """Replies and vectors in a file, shared by all sessions of a process; `open_journal` gives it.
 
     Args:
-        path: The SQLite file; made with its folder if there is none.
+        path: The SQLite file, which is made with its folder if need be.
         max_bytes: Past this size, the longest unused entries are removed.
         max_age_days: Entries that were not used for this many days are removed.
     """
@@ -190,8 +190,8 @@ class Journal:
             return
         place = (id(asyncio.get_running_loop()), key)
         turn = self._turns.setdefault(place, _Turn())
-        waits = turn.wanted > 0
-        turn.wanted += 1
+        waits = turn.requests > 0
+        turn.requests += 1
         try:
             if waits and on_wait is not None:
                 on_wait()
@@ -203,8 +203,8 @@ class Journal:
                     yield None
                     return
         finally:
-            turn.wanted -= 1
-            if not turn.wanted:
+            turn.requests -= 1
+            if not turn.requests:
                 self._turns.pop(place, None)
         yield kept
 
@@ -335,21 +335,6 @@ class Journal:
         except (OSError, sqlite3.Error) as error:
             raise FileProblem(f"The journal {self.path} could not be {done}: {error}.") from error
 
-    def pause(self) -> None:
-        """Wait for the reads and writes under way, and allow no further ones until `resume`."""
-        self._file.pause()
-
-    def resume(self) -> None:
-        """Allow reads and writes again."""
-        self._file.resume()
-
-    def start_anew(self) -> JournalFile | None:
-        """In a forked child: forget the file, which is opened again when needed; returns the old one."""
-        inherited = self._file.abandon()
-        self._writer.abandon()
-        self._turns = {}
-        return inherited
-
 
 def _as_record(row: ReplyRow) -> dict[str, object]:
     record = {
@@ -419,19 +404,22 @@ def _close_all() -> None:
 
 def _pause_all() -> None:
     for journal in list(_journals):
-        journal.pause()
+        journal._file.pause()
 
 
 def _resume_all() -> None:
     for journal in list(_journals):
-        journal.resume()
+        journal._file.resume()
 
 
 def _start_anew() -> None:
+    """In a forked child: forget the files, which are opened again when needed."""
     global _shared_lock
     _shared_lock = threading.Lock()
     for journal in list(_journals):
-        inherited = journal.start_anew()
+        inherited = journal._file.abandon()
+        journal._writer.abandon()
+        journal._turns = {}
         if inherited is not None:
             _inherited.append(inherited)
 

@@ -1,4 +1,4 @@
-"""How a process shares one journal file: a thread that writes it, and locks for whoever reads it.
+"""How a process shares one journal file: a thread that writes it, and locks for its readers.
 
 `Writer` queues rows and has its thread write them in groups. `SharedFile` does the reading and writing, holds
 rows in memory while the file cannot be used, and replaces a damaged file.

@@ -37,7 +37,7 @@ class WindowState(NamedTuple):
 
 
 class ScriptReply(NamedTuple):
-    """What the script replies; a process answers itself in the same form while Redis is away.
+    """What the script replies. While Redis is away, `StartLog` grants starts in the same form.
 
     Attributes:
         granted: How many of the requested starts may begin.
@@ -90,7 +90,7 @@ def encode_request(
 
     Args:
         windows: As from `script_windows`.
-        starts: Name, age in seconds and tokens of each start that the server is told of.
+        starts: Name, age in seconds and tokens of each start that the server must learn.
         dropped: Names of starts that the server forgets.
         asked: Name and tokens of each start that is requested.
         pause: Seconds for which nothing starts.

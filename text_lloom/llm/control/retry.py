@@ -102,7 +102,7 @@ class RetryPolicy:
             (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
         longest: Longest backoff in seconds.
         deadline: Seconds from the start of the first try after which no further one is started; also the
-            longest that a step waits for a model that has answered before and answers nobody any more.
+            longest that a step waits for a model that has answered before and has gone down.
 
     Raises:
         InputError: When a value is not a number, or is below 0.
