@@ -48,7 +48,6 @@ _NOT_KEPT = frozenset({"length", "max_tokens", "content_filter", "refusal", "saf
 _VECTORS_PER_READ = 500
 _OFF = frozenset({"0", "false", "no", "off"})
 _ON = frozenset({"", "1", "true", "yes", "on"})
-
 # SQLite connections must not be used, nor closed, on the other side of a fork.
 _inherited: list[JournalFile] = []
 _shared: dict[Path, Journal] = {}
@@ -79,16 +78,6 @@ class JournalInfo:
     models: Mapping[str, ModelShare]
     unsaved: int
     problem: str | None
-
-
-class _Turn:
-    """The right to ask for one key, and how many requests hold it or wait for it."""
-
-    __slots__ = ("lock", "requests")
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.requests = 0
 
 
 class Journal:
@@ -336,15 +325,6 @@ class Journal:
             raise FileProblem(f"The journal {self.path} could not be {done}: {error}.") from error
 
 
-def _as_record(row: ReplyRow) -> dict[str, object]:
-    record = {
-        name: as_text(value) if isinstance(value, bytes) else value for name, value in row._asdict().items()
-    }
-    record["at"] = datetime.fromtimestamp(row.at, UTC).isoformat()
-    del record["used"]
-    return record
-
-
 def open_journal(
     cache: bool | str | Path = True,
     *,
@@ -383,6 +363,25 @@ def open_journal(
             journal = _shared[path] = Journal(path)
         journal.max_bytes, journal.max_age_days = max_bytes, max_age_days
         return journal
+
+
+class _Turn:
+    """The right to ask for one key, and how many requests hold it or wait for it."""
+
+    __slots__ = ("lock", "requests")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.requests = 0
+
+
+def _as_record(row: ReplyRow) -> dict[str, object]:
+    record = {
+        name: as_text(value) if isinstance(value, bytes) else value for name, value in row._asdict().items()
+    }
+    record["at"] = datetime.fromtimestamp(row.at, UTC).isoformat()
+    del record["used"]
+    return record
 
 
 def _default_path() -> Path:

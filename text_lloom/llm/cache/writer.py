@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import queue
 import sqlite3
 import threading
@@ -32,7 +33,6 @@ from text_lloom.llm.cache.file import (
 __all__ = ["SharedFile", "Writer"]
 
 T = TypeVar("T")
-
 _MOST_AT_ONCE = 4096
 _GATHER_SECONDS = 0.01
 _WRITES_UNGATHERED = 50
@@ -44,30 +44,8 @@ _UNSAVED_BYTES = 256_000_000
 _PRUNE_TO = 0.9
 _PAUSE_SECONDS = 5.0
 _USES_PER_WRITE = 1000
-
 # SQLite's errors for a value that it cannot take, such as a number of more than 64 bits.
 _UNSTORABLE = (OverflowError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
-
-
-@dataclass(slots=True, eq=False)
-class _Writing:
-    """Rows on their way to the disk, and who waits for them."""
-
-    rows: Sequence[JournalRow]
-    loop: asyncio.AbstractEventLoop
-    written: asyncio.Future[None]
-
-
-class _SaveUses:
-    """Has the thread save which entries were used."""
-
-
-class _Stop:
-    """Ends the thread."""
-
-
-_Work: TypeAlias = _Writing | threading.Event | _SaveUses | _Stop
-_Queue: TypeAlias = "queue.SimpleQueue[_Work]"
 
 
 class Writer:
@@ -105,7 +83,7 @@ class Writer:
 
     def save_uses(self) -> None:
         """Have the thread save which entries were used."""
-        self._put(_SaveUses())
+        self._put(_Order.SAVE_USES)
 
     def flush(self) -> None:
         """Wait until all that is queued is written."""
@@ -122,7 +100,7 @@ class Writer:
             self._queue = self._thread = None
             self._since_pruned = _PRUNE_EVERY_BYTES
             if works is not None:
-                works.put(_Stop())
+                works.put(_Order.STOP)
         if thread is not None and thread is not threading.current_thread():
             thread.join(_FLUSH_SECONDS)
 
@@ -172,7 +150,7 @@ class Writer:
             for work in waiting:
                 if isinstance(work, threading.Event):
                     work.set()
-            if any(isinstance(work, _Stop) for work in waiting):
+            if _Order.STOP in waiting:
                 return
             if self._since_pruned >= _PRUNE_EVERY_BYTES:
                 self._since_pruned = 0
@@ -204,12 +182,6 @@ class Writer:
             for loop, futures in by_loop.items():
                 with contextlib.suppress(RuntimeError):  # the loop may have been closed meanwhile
                     loop.call_soon_threadsafe(_resolve, futures)
-
-
-def _resolve(futures: Sequence[asyncio.Future[None]]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(None)
 
 
 class SharedFile:
@@ -374,7 +346,7 @@ class SharedFile:
         if time.monotonic() < self._retry_at:
             return None
         try:
-            self._file, aside = JournalFile.open(self.path)
+            self._file = JournalFile.open(self.path)
         except (sqlite3.Error, OSError) as error:
             self._open_for_reading()
             self._put_off(error)
@@ -383,8 +355,8 @@ class SharedFile:
             self._report(error)
         else:
             self._close_readable()
-            if aside is not None:
-                self._report_damage(aside)
+            if self._file.replaced is not None:
+                self._report_damage(self._file.replaced)
         return self._file
 
     def _open_for_reading(self) -> None:
@@ -472,3 +444,27 @@ class SharedFile:
             # A filter that turns warnings into errors must not stop the writer.
             with contextlib.suppress(UserWarning):
                 warnings.warn(text, UserWarning, stacklevel=2)
+
+
+@dataclass(slots=True, eq=False)
+class _Writing:
+    """Rows on their way to the disk, and who waits for them."""
+
+    rows: Sequence[JournalRow]
+    loop: asyncio.AbstractEventLoop
+    written: asyncio.Future[None]
+
+
+class _Order(enum.Enum):
+    SAVE_USES = enum.auto()
+    STOP = enum.auto()
+
+
+_Work: TypeAlias = _Writing | threading.Event | _Order
+_Queue: TypeAlias = "queue.SimpleQueue[_Work]"
+
+
+def _resolve(futures: Sequence[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)

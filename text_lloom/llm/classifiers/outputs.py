@@ -468,15 +468,8 @@ def _entities(entities: Sequence[Mapping[str, object]], text: str) -> list[_Piec
         score = entity.get("score")
         label, begins = _without_prefix(str(named))
         is_joined = "entity_group" in entity  # the server has joined its tokens already
-        pieces.append(
-            _Piece(
-                label,
-                begins or is_joined,
-                start,
-                end,
-                float(score) if isinstance(score, (int, float)) else None,
-            )
-        )
+        probability = float(score) if isinstance(score, (int, float)) else None
+        pieces.append(_Piece(label, begins or is_joined, start, end, probability))
     return pieces
 
 
