@@ -48,6 +48,7 @@ _NOT_KEPT = frozenset({"length", "max_tokens", "content_filter", "refusal", "saf
 _VECTORS_PER_READ = 500
 _OFF = frozenset({"0", "false", "no", "off"})
 _ON = frozenset({"", "1", "true", "yes", "on"})
+
 # SQLite connections must not be used, nor closed, on the other side of a fork.
 _inherited: list[JournalFile] = []
 _shared: dict[Path, Journal] = {}

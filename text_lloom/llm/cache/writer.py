@@ -33,6 +33,7 @@ from text_lloom.llm.cache.file import (
 __all__ = ["SharedFile", "Writer"]
 
 T = TypeVar("T")
+
 _MOST_AT_ONCE = 4096
 _GATHER_SECONDS = 0.01
 _WRITES_UNGATHERED = 50
@@ -44,6 +45,7 @@ _UNSAVED_BYTES = 256_000_000
 _PRUNE_TO = 0.9
 _PAUSE_SECONDS = 5.0
 _USES_PER_WRITE = 1000
+
 # SQLite's errors for a value that it cannot take, such as a number of more than 64 bits.
 _UNSTORABLE = (OverflowError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 

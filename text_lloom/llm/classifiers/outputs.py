@@ -41,6 +41,7 @@ ClassName: TypeAlias = str | int
 Activation: TypeAlias = Literal["none", "softmax", "sigmoid"]
 Offsets: TypeAlias = Callable[[str], Sequence[tuple[int, int]]]
 """For a text, the first and the last position (exclusive) of each of its tokens."""
+
 _PROBABILITY_NAMES = ("predict_proba", "probabilities", "probability", "probs")
 _DEEPEST = 8
 _LONGEST_LITERAL = 1_000_000
