@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from text_lloom.errors import (
     AnswerRefused,
@@ -41,9 +41,6 @@ from text_lloom.llm.control.prices import nearest_model
 from text_lloom.llm.control.rate_limits import Limiter
 from text_lloom.llm.control.redis_limiter import SharedLimiter
 from text_lloom.llm.runtime.http import HttpError, NoJson
-
-if TYPE_CHECKING:
-    from text_lloom.llm.dispatch.step_state import Run, StepState
 
 __all__ = ["FATAL", "FATAL_IN_A_ROW", "RetryPolicy", "RetryState", "as_model_error"]
 
@@ -135,16 +132,29 @@ class RetryPolicy:
         return rng.uniform(0.0, min(self.longest, self.base * 2.0 ** min(failed - 1, _MOST_DOUBLINGS)))
 
 
+class _Step(Protocol):
+    """What the requests of a step share: how many got an answer, and why nothing more is sent."""
+
+    answered: int
+    ended: LloomError | None
+
+
 class RetryState:
     """What one request has met so far, and whether it is worth another try.
+
+    Args:
+        label: Name of the model.
+        policy: How often and how long to try.
+        jitter: Draws the waits, so that no two requests wait alike.
+        step: What the request shares with the others of its step.
 
     Attributes:
         is_away: The request has given its slot up after a failure, and wants to come back.
     """
 
-    def __init__(self, label: str, run: Run, step: StepState) -> None:
+    def __init__(self, label: str, policy: RetryPolicy, jitter: random.Random, step: _Step) -> None:
         self._label, self._step = label, step
-        self._policy, self._jitter = run.policy, run.jitter
+        self._policy, self._jitter = policy, jitter
         self._transient = self._limited = self._last_tries = 0
         self._deadline: float | None = None
         self.is_away = False

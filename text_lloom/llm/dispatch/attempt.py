@@ -245,7 +245,7 @@ class Request:
         self.is_out = False
         self.seconds = 0.0
         self.reply: Completion | None = None
-        self._patience = RetryState(model.label, run, self.course)
+        self._patience = RetryState(model.label, run.policy, run.jitter, self.course)
 
     async def answer(
         self,
