@@ -96,7 +96,7 @@ class Journal:
         self.path = Path(path).expanduser().absolute()
         self.max_bytes, self.max_age_days = max_bytes, max_age_days
         self._file = SharedFile(self.path)
-        self._writer = Writer(self._file, self._prune_some)
+        self._writer = Writer(self._file, self._prune)
         self._turns: dict[tuple[int, str], _Turn] = {}
         _journals.add(self)
         self._file.file()
@@ -205,7 +205,7 @@ class Journal:
     def prune(self) -> int:
         """Remove the entries past the limits of size and age now; returns how many."""
         self.flush()
-        return sum(self._prune_some())
+        return sum(self._prune())
 
     def info(self) -> JournalInfo:
         """What the journal holds. Reads the whole file.
@@ -307,16 +307,8 @@ class Journal:
             yield from file.replies()
         yield from [row for row in self._file.unsaved.values() if isinstance(row, ReplyRow)]
 
-    def _prune_some(self) -> Iterator[int]:
-        """Remove what is past the limits in small steps; yields how many entries each step removed."""
-        target: int | None = None
-        while True:
-            removed, target = self._file.prune_some(
-                max_bytes=self.max_bytes, max_age_days=self.max_age_days, target=target
-            )
-            if not removed:
-                return
-            yield removed
+    def _prune(self) -> Iterator[int]:
+        return self._file.prune(max_bytes=self.max_bytes, max_age_days=self.max_age_days)
 
     @contextlib.contextmanager
     def _file_problem(self, done: str) -> Iterator[None]:

@@ -289,33 +289,28 @@ class SharedFile:
                 self._hold(rows)
                 self._put_off(error)
 
-    def prune_some(
-        self, *, max_bytes: int, max_age_days: float, target: int | None
-    ) -> tuple[int, int | None]:
-        """Remove up to 500 entries that are past the limits.
+    def prune(self, *, max_bytes: int, max_age_days: float) -> Iterator[int]:
+        """Remove entries past the limits in steps of up to 500; yields how many each step removed.
 
-        Past `max_bytes`, the longest unused entries go until a tenth of it is free: `target` bytes, which is
-        the second result of the call before, and `None` at first.
-
-        Returns:
-            How many were removed, and the target for the next call.
+        Past `max_bytes`, the longest unused entries go until a tenth of it is free.
         """
-        with self.write_lock:
-            file = self._opened()
-            if file is None:
-                return 0, target
-            try:
-                if target is None and file.size() > max_bytes:
-                    target = int(_PRUNE_TO * max_bytes)
-                removed = file.prune(
-                    last_used_before=time.time() - max_age_days * _DAY,
-                    to_bytes=max_bytes if target is None else target,
-                )
-            except sqlite3.Error as error:
-                if is_corrupt(error):
-                    self._set_aside(error)
-                return 0, target
-            return removed, target
+        target = max_bytes
+        while True:
+            with self.write_lock:
+                file = self._opened()
+                if file is None:
+                    return
+                try:
+                    if file.size() > max_bytes:
+                        target = int(_PRUNE_TO * max_bytes)
+                    removed = file.prune(last_used_before=time.time() - max_age_days * _DAY, to_bytes=target)
+                except sqlite3.Error as error:
+                    if is_corrupt(error):
+                        self._set_aside(error)
+                    return
+            if not removed:
+                return
+            yield removed
 
     def forget(self, matches: Callable[[JournalRow], bool]) -> int:
         """Drop rows that are held in memory; returns how many."""
