@@ -231,7 +231,7 @@ class Request:
         self.is_out = False
         self.seconds = 0.0
         self.reply: Completion | None = None
-        self._retry = RetryState(model.label, run, state)
+        self._retry = RetryState(model.label, run.policy, run.jitter, state)
 
     async def answer(self, work: Work[A]) -> A:
         """Make attempts until there is an answer that can be read."""

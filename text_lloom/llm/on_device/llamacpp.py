@@ -34,7 +34,7 @@ _LONGEST_REPLY = 1024
 class LlamaCppModel(OnDeviceModel):
     """A language model in a GGUF file, run by llama-cpp-python on this machine; free.
 
-    One request is worked on at a time. A JSON schema is held by a grammar; a pattern (`regex=`) is checked
+    One request is worked on at a time. A grammar enforces a JSON schema; a pattern (`regex=`) is checked
     after the reply, since grammars of llama.cpp are no regular expressions.
 
     Args:

@@ -47,7 +47,7 @@ def fingerprint(source: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def pick_device(wanted: str) -> str:
+def pick_device(name: str) -> str:
     """The device to run on: the one that is named; for `"auto"` a GPU if there is one, else the CPU.
 
     Raises:
@@ -55,12 +55,12 @@ def pick_device(wanted: str) -> str:
     """
     import torch
 
-    kind = wanted.partition(":")[0]
+    kind = name.partition(":")[0]
     if kind not in _DEVICES:
-        raise InputError(f"device={wanted!r} is unknown; use 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'.")
+        raise InputError(f"device={name!r} is unknown; use 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'.")
     has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if kind == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if has[name])
+        return next(found for found in ("cuda", "mps", "cpu") if has[found])
     if not has[kind]:
-        raise InputError(f"device={wanted!r} was asked for, but this machine has none. Use device='auto'.")
-    return wanted
+        raise InputError(f"device={name!r} was asked for, but this machine has none. Use device='auto'.")
+    return name

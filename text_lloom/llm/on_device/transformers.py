@@ -65,7 +65,7 @@ class TransformersModel(OnDeviceModel):
         concurrency: Requests in flight; two batches when not given, so that one waits while one is worked on.
         timeout: Seconds after which a request is given up.
         **params: Generation parameters: `temperature` (0 when not given), `top_p`, `top_k`, `min_p`,
-            `max_tokens` (when not given, 1024, or more if the wanted form needs it), `stop`, `seed`,
+            `max_tokens` (when not given, 1024, or more if the requested form needs it), `stop`, `seed`,
             `repetition_penalty`.
 
     Raises:
@@ -277,15 +277,15 @@ class TransformersModel(OnDeviceModel):
 
     def _room(self, request: ModelRequest, prompt: int, usual: int) -> int:
         """How many tokens a reply may have; `usual` when the request does not say."""
-        wanted = whole_number(request.params.get("max_tokens") or usual, what="max_tokens")
+        limit = whole_number(request.params.get("max_tokens") or usual, what="max_tokens")
         window = self.context_window
         if window is None:
-            return wanted
-        if prompt + min(wanted, _SHORTEST_ROOM) > window:
+            return limit
+        if prompt + min(limit, _SHORTEST_ROOM) > window:
             raise ContextOverflow(
                 f"The prompt has {prompt} tokens, but model {self.label!r} has a context window of {window}."
             )
-        return min(wanted, window - prompt)
+        return min(limit, window - prompt)
 
     def _constraint(self, request: ModelRequest) -> Constraint | None:
         if request.schema is not None:
