@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
-from typing import Annotated, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, ClassVar, Final, Generic, Literal, Self, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
@@ -19,12 +19,14 @@ from text_lloom.quotes import encodable
 __all__ = [
     "CUT_OFF",
     "Answer",
+    "DocumentTask",
     "Label",
     "LineNumber",
     "Reply",
     "Stage",
     "Task",
     "Template",
+    "check_task",
     "label_number",
     "read_json",
 ]
@@ -117,7 +119,9 @@ Label = Annotated[int, BeforeValidator(label_number), WithJsonSchema({"type": "s
 
 
 Stage: TypeAlias = Literal["generation", "scoring", "map", "evaluation"]
-"""The part of the work that asks a task: `gen` and `select_auto`, `score`, `map`, or `auto_eval`."""
+"""What asks a task: `gen` and `select_auto`, `score`, a method with a question of its own (as `map`), or
+`auto_eval`."""
+_CLASS_ATTRIBUTES: Final = ("step", "stage", "template", "reply", "expected_tokens")
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,11 @@ class Task(ABC, Generic[Answer]):
     """Rough length of an answer, in tokens, per `answer_units()`."""
 
     custom: Template | None = field(default=None, kw_only=True)
+
+    def __init_subclass__(cls, *, is_base: bool = False) -> None:
+        super().__init_subclass__()
+        if not is_base:
+            check_task(cls)
 
     def fields(self) -> Mapping[str, str]:
         """The values of the template's fields."""
@@ -223,6 +232,58 @@ class Task(ABC, Generic[Answer]):
             )
             raise BadAnswer(f"The JSON does not follow the requested form: {problems}") from None
         return self.read(reply)
+
+
+@dataclass(frozen=True)
+class DocumentTask(Task[Answer], is_base=True):
+    """A question about one document.
+
+    Attributes:
+        doc_id: Id of the document.
+        text: Its text, which is cut when the prompt is too long.
+    """
+
+    doc_id: Hashable
+    text: str
+
+    @property
+    def doc_ids(self) -> tuple[Hashable, ...]:
+        return (self.doc_id,)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return (self.text,)
+
+    def with_texts(self, texts: Sequence[str]) -> Self:
+        return replace(self, text=texts[0])
+
+
+def check_task(task: type[Task[Answer]]) -> None:
+    """Refuse a task that lacks something; each task is checked when its class is defined.
+
+    Raises:
+        TypeError: Names the task and what it lacks.
+    """
+    for attribute in _CLASS_ATTRIBUTES:
+        known = get_args(Stage) if attribute == "stage" else ()
+        value = getattr(task, attribute, None)
+        if value is None or (known and value not in known):
+            listed = f", one of {', '.join(map(repr, known))}" if known else ""
+            raise TypeError(
+                f"The task {task.__name__} must define its class attribute {attribute!r}{listed}."
+            )
+    template = task.template
+    lacking = [name for name in template.required if name not in Template.names_in(template.text)]
+    if lacking:
+        raise TypeError(
+            f"The template of the task {task.__name__} lacks the field {{{lacking[0]}}}. Write it where its "
+            f"value goes, or take it out of required=."
+        )
+    if task.texts is not Task.texts and task.with_texts is Task.with_texts:
+        raise TypeError(
+            f"The task {task.__name__} has texts, so it must define with_texts(), which gives the same "
+            f"question about shorter texts."
+        )
 
 
 @cache

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self, cast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, cast
 
 from pydantic import AliasChoices, Field
 
 from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
-from text_lloom.tasks.base import Reply, Stage, Task, Template
+from text_lloom.tasks.base import DocumentTask, Reply, Stage, Template
 from text_lloom.tasks.exact import bullets_schema
 
 __all__ = ["FILTER_TEMPLATE", "SUMMARIZE_TEMPLATE", "FilterQuotes", "SummarizeDocument"]
@@ -95,7 +95,7 @@ class BulletsReply(Reply):
 
 
 @dataclass(frozen=True, slots=True)
-class FilterQuotes(Task[list[str]]):
+class FilterQuotes(DocumentTask[list[str]]):
     """Which passages of a document carry its points?
 
     The answer is a list of exact substrings of the document, in the order given by the model.
@@ -107,21 +107,8 @@ class FilterQuotes(Task[list[str]]):
     template: ClassVar[Template] = FILTER_TEMPLATE
     expected_tokens: ClassVar[int] = 40
 
-    doc_id: Hashable
-    text: str
     n_quotes: int = 3
     seed: str | None = None
-
-    @property
-    def doc_ids(self) -> tuple[Hashable, ...]:
-        return (self.doc_id,)
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        return (self.text,)
-
-    def with_texts(self, texts: Sequence[str]) -> Self:
-        return replace(self, text=texts[0])
 
     def answer_units(self) -> int:
         return self.n_quotes
@@ -147,7 +134,7 @@ class FilterQuotes(Task[list[str]]):
 
 
 @dataclass(frozen=True, slots=True)
-class SummarizeDocument(Task[list[str]]):
+class SummarizeDocument(DocumentTask[list[str]]):
     """What does a text say, in short bullet points?"""
 
     step: ClassVar[str] = "distill_summarize"
@@ -156,22 +143,9 @@ class SummarizeDocument(Task[list[str]]):
     template: ClassVar[Template] = SUMMARIZE_TEMPLATE
     expected_tokens: ClassVar[int] = 14
 
-    doc_id: Hashable
-    text: str
     n_bullets: int | str = "2-4"
     n_words: str = "5-8"
     seed: str | None = None
-
-    @property
-    def doc_ids(self) -> tuple[Hashable, ...]:
-        return (self.doc_id,)
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        return (self.text,)
-
-    def with_texts(self, texts: Sequence[str]) -> Self:
-        return replace(self, text=texts[0])
 
     def answer_units(self) -> int:
         return self.most_bullets

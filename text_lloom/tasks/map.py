@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Final, Self
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, ValidationInfo
 
 from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
-from text_lloom.tasks.base import Reply, Stage, Task, Template
+from text_lloom.tasks.base import DocumentTask, Reply, Stage, Template
 from text_lloom.tasks.form import Form
 
 __all__ = ["MAP_STEP", "MAP_TEMPLATE", "MapDocument", "Quote"]
@@ -51,7 +51,7 @@ Quote = Annotated[str, AfterValidator(_located)]
 
 
 @dataclass(frozen=True, slots=True)
-class MapDocument(Task[Any]):
+class MapDocument(DocumentTask[Any]):
     """What is the answer to a user's question about a document?
 
     The answer is the value in the reply: what `form` reads, or the text itself without one.
@@ -63,23 +63,10 @@ class MapDocument(Task[Any]):
     template: ClassVar[Template] = MAP_TEMPLATE
     expected_tokens: ClassVar[int] = 80
 
-    doc_id: Hashable
-    text: str
     question: str
     form: Form | None = None
     columns: tuple[tuple[str, str], ...] = ()
     """Other columns of the document, which a template may name."""
-
-    @property
-    def doc_ids(self) -> tuple[Hashable, ...]:
-        return (self.doc_id,)
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        return (self.text,)
-
-    def with_texts(self, texts: Sequence[str]) -> Self:
-        return replace(self, text=texts[0])
 
     def fields(self) -> Mapping[str, str]:
         form = "Answer in a few words." if self.form is None else self.form.instruction
