@@ -33,7 +33,7 @@ from text_lloom.tasks import (
     SummarizeDocument,
     SynthesizeConcepts,
 )
-from text_lloom.tasks.base import Reply, Task, Template
+from text_lloom.tasks.base import Reply, Stage, Task, Template
 
 _TRANSPORT = [
     "The night bus never comes on time. I stood at the stop for forty minutes in the rain.",
@@ -533,6 +533,7 @@ class TestEngine:
         @dataclass(frozen=True)
         class Sing(Task[str]):
             step: ClassVar[str] = "sing"
+            stage: ClassVar[Stage] = "map"
             template: ClassVar[Template] = Template("", (), ())
             reply: ClassVar[type[Reply]] = Reply
             expected_tokens: ClassVar[int] = 1
