@@ -13,6 +13,7 @@ from text_lloom.errors import InputError, UnknownName
 __all__ = [
     "DEFAULT_STATE",
     "OUTLIERS",
+    "TABS",
     "ColumnFilter",
     "ViewState",
     "changed_state",
@@ -21,7 +22,15 @@ __all__ = [
 ]
 
 OUTLIERS: Final = "outliers"
-_TABS: Final = ("overview", "matrix", "map", "overlap", "select", "history")
+TABS: Final = (
+    "overview",
+    "matrix",
+    "map",
+    "overlap",
+    "select",
+    "history",
+)
+"""The tabs in their order, as in `widget_js/src/protocol.ts`."""
 _SHOWN: Final = ("matches", "non-matches", "all")
 _SCORES: Final = (1.0, 0.75, 0.5, 0.25, 0.0)
 _ROW_ORDERS: Final = ("prevalence", "name", "codebook", "slice")
@@ -309,7 +318,7 @@ def _color(value: object, where: str) -> str:
 
 
 _CHECKS: Final[Mapping[str, Callable[[object, str], Any]]] = {
-    "tab": _choice(*_TABS),
+    "tab": _choice(*TABS),
     "concept": _text_or_none,
     "slice": _whole_or_none,
     "threshold": _threshold,
