@@ -41,7 +41,7 @@ def resolve_models(
     """The models to use for what a user passed.
 
     What is left out is OpenAI's default for that operator if `OPENAI_API_KEY` is set, and the local
-    engine otherwise. Strings are `"provider:name"`; see `llm.catalogue`.
+    engine otherwise. Strings are `"provider:name"`; see `llm.providers.registry`.
 
     Args:
         distill: Reads the documents.

@@ -1,24 +1,134 @@
-"""Options of models: generation parameters, numbers as users write them."""
+"""Options of models: what every model takes as keywords, generation parameters, numbers as users write them.
+
+A constructor takes `**options: Unpack[ModelOptions]`, which editors and type checkers read, and is decorated
+by `expand_options`, which writes the same names into its `__signature__`, because `help`, IPython and Jupyter
+show that and know nothing of `Unpack`.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypedDict, TypeVar, cast
 
 from text_lloom.errors import InputError
 
 __all__ = [
     "COMMON_PARAMS",
+    "SYSTEM_PROMPT",
+    "CallOptions",
+    "EmbedOptions",
+    "ModelOptions",
     "as_params",
     "check_values",
+    "expand_options",
     "finite_number",
     "positive_seconds",
     "whole_number",
     "with_params",
 ]
+
+F = TypeVar("F", bound=Callable[..., None])
+
+_SECONDS: Final = 120.0
+"""The timeout of a call, unless a class sets another one."""
+
+SYSTEM_PROMPT: Final = "You are careful and exact, and answer in the form that is asked for."
+"""The system message of models of providers, unless another one is given."""
+
+
+class CallOptions(TypedDict, total=False):
+    """Options of every model: limits, price, time.
+
+    Attributes:
+        rate_limit: `(requests, seconds)`, or anything that `RateLimitSpec` allows.
+        context_window: In tokens; longer texts are cut to fit. When not given: that of the price list, or of
+            the model's own files.
+        cost: US dollars per token: `(input, output)`, or one number for both. When not given: that of the
+            price list; 0 on machines of one's own; otherwise unknown.
+        concurrency: The largest number of calls in flight; `None` adapts to the provider (of an embedding
+            model: one at a time).
+        timeout: Seconds after which a call is given up and tried again.
+        wait_timeout: The longest wait for a start under the rate limit, in seconds; `None` sets no end.
+        redis_url: A Redis through which processes share the rate limit.
+        params: What else is sent with every call, as names and values. Each may be a keyword of its own.
+    """
+
+    rate_limit: object
+    context_window: int | None
+    cost: object
+    concurrency: int | None
+    timeout: float
+    wait_timeout: float | None
+    redis_url: str | None
+    params: Mapping[str, object] | None
+
+
+class ModelOptions(CallOptions, total=False):
+    """Options of every chat model: those of `CallOptions`, and generation parameters.
+
+    A generation parameter holds for every call unless an operator or a call says otherwise. A name that the
+    model does not have is refused, `None` leaves a parameter out, and `COMMON_PARAMS` says what each does.
+    """
+
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    max_tokens: int | None
+    stop: str | Sequence[str] | None
+    seed: int | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    reasoning_effort: str | None
+
+
+class EmbedOptions(CallOptions, total=False):
+    """Options of every embedding model: those of `CallOptions`, and the size of a batch.
+
+    Attributes:
+        batch_size: The largest number of texts in one call.
+    """
+
+    batch_size: int
+
+
+def expand_options(kind: Any, **defaults: object) -> Callable[[F], F]:
+    """Decorates a constructor that takes `**options: Unpack[kind]`: fills in defaults, and shows all names.
+
+    Args:
+        kind: `ModelOptions`, `EmbedOptions`, or a `TypedDict` made from one of them.
+        **defaults: Options that this class sets unless the user does.
+    """
+
+    def decorate(init: F) -> F:
+        usual: dict[str, object] = {"timeout": _SECONDS, **defaults}
+
+        @functools.wraps(init)
+        def with_defaults(*args: Any, **options: Any) -> None:
+            together = options.get("params")
+            names = usual.keys() - (together.keys() if isinstance(together, Mapping) else ())
+            init(*args, **{**{name: usual[name] for name in names}, **options})
+
+        shown = inspect.signature(init)
+        own = [p for p in shown.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        listed = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=usual.get(name),
+                annotation=getattr(annotation, "__forward_arg__", annotation),
+            )
+            for name, annotation in kind.__annotations__.items()
+        ]
+        others = inspect.Parameter("others", inspect.Parameter.VAR_KEYWORD, annotation="object")
+        vars(with_defaults)["__signature__"] = shown.replace(parameters=[*own, *listed, others])
+        return cast(F, with_defaults)
+
+    return decorate
 
 
 def finite_number(value: object) -> float | None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, Unpack
 
 from text_lloom.errors import FormRefused, InputError, ModelError, PermanentError, UnknownName
 from text_lloom.llm.completion import Completion
 from text_lloom.llm.control.capability_probe import Ways, refused_parameter, refuses_form, refuses_many
-from text_lloom.llm.control.rate_limits import RateLimitSpec
 from text_lloom.llm.control.retry import as_model_error
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import Model, limiter_of
+from text_lloom.llm.options import SYSTEM_PROMPT, ModelOptions, expand_options
 from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS
-from text_lloom.llm.providers.servers import Presets, Service
+from text_lloom.llm.providers.servers import Presets, ServerConnection
+from text_lloom.llm.providers.table import CompatibleServer
 from text_lloom.llm.runtime.event_loop import close_with
 
 __all__ = ["DEFAULT_MODELS", "DefaultModels", "Endpoint", "OpenAIModel"]
@@ -35,7 +36,6 @@ class DefaultModels(NamedTuple):
 
 DEFAULT_MODELS: Final = DefaultModels("gpt-4o-mini", "text-embedding-3-large", "gpt-4o", "gpt-4o-mini")
 
-_SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST_PAUSE = 60.0
@@ -47,6 +47,29 @@ _NEVER_LEFT_OUT = frozenset({"model", "messages", "input", "prompt", "instructio
 _LONGEST_NAMES = ("max_tokens", "max_completion_tokens")
 
 
+class OpenAIOptions(ModelOptions, total=False):
+    """Options of `OpenAIModel`: those of `ModelOptions`, and parameters that only some servers have."""
+
+    chat_template_kwargs: Mapping[str, object] | None
+    logit_bias: Mapping[str, float] | None
+    metadata: Mapping[str, str] | None
+    min_p: float | None
+    models: Sequence[str] | None
+    prompt_cache_key: str | None
+    prompt_mode: str | None
+    provider: Mapping[str, object] | None
+    random_seed: int | None
+    reasoning: Mapping[str, object] | None
+    reasoning_format: str | None
+    repeat_penalty: float | None
+    repetition_penalty: float | None
+    safe_prompt: bool | None
+    safety_identifier: str | None
+    service_tier: str | None
+    store: bool | None
+    verbosity: str | None
+
+
 class OpenAIModel(Presets, Model):
     """A model of OpenAI or of any server that speaks its protocol.
 
@@ -55,70 +78,50 @@ class OpenAIModel(Presets, Model):
         api_key: The key; without one, that of the server's own environment variable, such as
             `OPENAI_API_KEY`, which is sent to that provider only and never to another `base_url`.
         base_url: Address of a compatible server, such as `http://localhost:8000/v1`.
-        rate_limit: As for `Model`.
-        context_window: In tokens; from the price list when not given and known.
-        cost: `(input, output)` in USD per token; from the price list when not given and known. Servers of
-            one's own, such as Ollama, are free unless a cost is given.
         system_prompt: The system message.
-        temperature: Sampling temperature; left out for models that refuse it.
         endpoint: `"chat"`, `"responses"` or `"completions"` (one text in, one text out).
-        server: The kind of server: `"openai"`, or a name such as `"groq"` or `"ollama"`, for which there
-            are methods, too: `OpenAIModel.groq("llama-3.3-70b-versatile")`.
+        server: The kind of server: `"openai"`, a name such as `"groq"` or `"ollama"`, for which there are
+            methods, too (`OpenAIModel.groq("llama-3.3-70b-versatile")`), or a `CompatibleServer`.
         api_version: For Azure, such as `"2024-10-21"`.
         extra_body: Further fields of every request that only this server knows.
-        concurrency: As for `Model`.
-        timeout: As for `Model`.
-        **args: Generation parameters for every call, such as `seed=1` or `max_tokens=500`.
+        **options: Limits, price, and generation parameters such as `max_tokens=500`; see `ModelOptions`.
+            `temperature` is 0 when not given, and is left out for models that refuse it.
     """
 
     stays_on_loop = True
     streams = True
     learns = True
 
+    @expand_options(OpenAIOptions, temperature=_TEMPERATURE)
     def __init__(
         self,
         name: str = DEFAULT_MODELS.score,
         api_key: str | None = None,
         base_url: str | None = None,
-        rate_limit: RateLimitSpec = None,
-        context_window: int | None = None,
-        cost: object = None,
         *,
-        system_prompt: str = _SYSTEM_PROMPT,
-        temperature: float | None = _TEMPERATURE,
+        system_prompt: str = SYSTEM_PROMPT,
         endpoint: Endpoint = "chat",
-        server: str = "openai",
+        server: str | CompatibleServer = "openai",
         api_version: str | None = None,
         extra_body: Mapping[str, object] | None = None,
-        concurrency: int | None = None,
-        timeout: float = 120.0,
-        **args: Any,
+        **options: Unpack[OpenAIOptions],
     ) -> None:
         if endpoint not in FORMATS:
             raise UnknownName(endpoint, FORMATS, what="endpoint")
         if endpoint == "completions":
-            args.setdefault("max_tokens", _COMPLETION_TOKENS)
-        self._service = service = Service(server, name, api_key, base_url, api_version)
+            options.setdefault("max_tokens", _COMPLETION_TOKENS)
+        if options.get("temperature") is None:
+            options.pop("temperature", None)
+        self._connection = connection = ServerConnection(server, name, api_key, base_url, api_version)
         self.endpoint, self._format = endpoint, FORMATS[endpoint]
         self.many_generations = self._format.many
-        other = server == "openai" and service.given
-        self._longest = "max_tokens" if other else service.kind.longest
-        extra_params = service.kind.extra_params | ({"top_k"} if other else set())
+        self._longest = "max_tokens" if connection.is_unknown else connection.server.longest
+        extra_params = connection.server.params | ({"top_k"} if connection.is_unknown else set())
         self.generation_params = self._format.params | extra_params
-        super().__init__(
-            service.name,
-            None,
-            None,
-            service.key,
-            rate_limit,
-            service.window(context_window),
-            service.price(cost),
-            concurrency=concurrency,
-            timeout=timeout,
-            **({} if temperature is None else {"temperature": temperature}),
-            **args,
-        )
-        self.base_url = service.url if service.given or server != "openai" else None
+        options["cost"] = connection.price(options.get("cost"))
+        options["context_window"] = connection.window(options.get("context_window"))
+        super().__init__(connection.name, api_key=connection.key, **options)
+        self.base_url = connection.base_url
         self.system_prompt = system_prompt
         if extra_body is not None and not isinstance(extra_body, Mapping):
             raise InputError(f"extra_body={extra_body!r} must be fields and values, such as {{'top_k': 40}}.")
@@ -129,7 +132,7 @@ class OpenAIModel(Presets, Model):
 
     @property
     def provider_key(self) -> str:
-        key = self._service.provider_key
+        key = self._connection.provider_key
         return key if self.endpoint == "chat" else f"{key} {self.endpoint}"
 
     @property
@@ -137,7 +140,7 @@ class OpenAIModel(Presets, Model):
         return self.extra_body
 
     def _set_up(self) -> Any:
-        client = self._service.client(self.timeout)
+        client = self._connection.client(self.timeout)
         close_with(self, client.close)
         return client
 
@@ -151,13 +154,13 @@ class OpenAIModel(Presets, Model):
             found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
             if self._learns(error, found, request, body, known):
                 raise FormRefused(str(found)) from None
-            raise self._service.advised(found, error) from None
-        if completion.usd is None or self._service.kind.reports_cost:
+            raise self._connection.advised(found, error) from None
+        if completion.usd is None or self._connection.server.reports_cost:
             return completion
         return replace(completion, usd=None)  # an amount of unknown meaning
 
     async def _exchange(self, request: ModelRequest, body: Mapping[str, Any]) -> Completion:
-        path, client = self._format.path + self._service.query, self.client
+        path, client = self._format.path + self._connection.query, self.client
         is_told = False
         if request.on_chunk is None or not self._in_pieces:
             completion = self._format.read(await client.post(path, body, on_headers=self._heed))
@@ -176,8 +179,8 @@ class OpenAIModel(Presets, Model):
         """What is sent to ask a request, as a JSON object."""
         answer_format = ANSWER_FORMATS[self._ways.of(request.schema)]
         body = self._format.body(self.name, request, answer_format=answer_format, longest=self._longest)
-        if request.regex is not None and "structured_outputs" not in self._left_out:
-            body |= _pattern(self._service.server, request.regex)
+        if request.regex is not None and self._connection.server.patterns:
+            body["structured_outputs"] = {"regex": request.regex}
         if request.on_chunk is not None and self._in_pieces:
             body["stream"] = True
             if self.endpoint != "responses":
@@ -264,8 +267,3 @@ def seconds_of(duration: str) -> float:
     if not parts or "".join(f"{number}{unit}" for number, unit in parts) != duration.strip():
         return 0.0
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
-
-
-def _pattern(server: str, regex: str) -> dict[str, Any]:
-    """How a server is told that the reply must match a pattern; nothing where it cannot be."""
-    return {"structured_outputs": {"regex": regex}} if server in ("vllm", "kserve") else {}

@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from text_lloom.errors import BadAnswer, UnknownName
 from text_lloom.llm.completion import Embeddings, in_order
-from text_lloom.llm.control.rate_limits import RateLimitSpec
 from text_lloom.llm.control.retry import as_model_error
 from text_lloom.llm.model import EmbedModel
+from text_lloom.llm.options import EmbedOptions, expand_options
 from text_lloom.llm.providers.openai import DEFAULT_MODELS
-from text_lloom.llm.providers.servers import Presets, Service
+from text_lloom.llm.providers.servers import Presets, ServerConnection
+from text_lloom.llm.providers.table import CompatibleServer
 from text_lloom.llm.runtime.event_loop import close_with
 from text_lloom.llm.runtime.http import stated_error
 
@@ -23,13 +24,20 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenAIEmbedModel"]
 
-_FIELDS = ("dimensions", "encoding_format", "input_type", "truncate", "user")
-"""What is known to be passed on; servers have more of these, and ignore what they do not know."""
-_SETTINGS = (
-    *("api_key", "api_version", "base_url", "batch_size", "concurrency", "context_window", "cost"),
-    *("rate_limit", "server", "timeout", *_FIELDS),
-)
 _NEARLY = 0.8
+
+
+class OpenAIEmbedOptions(EmbedOptions, total=False):
+    """Options of `OpenAIEmbedModel`: those of `EmbedOptions`, and fields that are sent with every call."""
+
+    dimensions: int | None
+    encoding_format: str | None
+    input_type: str | None
+    truncate: str | None
+    user: str | None
+
+
+_NAMES = ("api_key", "api_version", "base_url", "server", *OpenAIEmbedOptions.__annotations__)
 
 
 class OpenAIEmbedModel(Presets, EmbedModel):
@@ -39,73 +47,56 @@ class OpenAIEmbedModel(Presets, EmbedModel):
         name: Name of the model; `"name@http://host:8000/v1"` names its server, too.
         api_key: As for `OpenAIModel`.
         base_url: Address of a compatible server.
-        batch_size: The largest number of texts in one call; what the server takes when not given.
-        rate_limit: As for `Model`.
-        cost: USD per token; from the price list when not given and known.
-        context_window: In tokens; from the price list when not given and known.
         server: As for `OpenAIModel`; `OpenAIEmbedModel.mistral("mistral-embed")`.
         api_version: For Azure, such as `"2024-10-21"`.
-        concurrency: As for `Model`.
-        timeout: As for `Model`.
-        **args: Passed on in every call, such as `dimensions=256`.
+        **options: Limits, price, size of a batch (what the server takes, when not given); see
+            `EmbedOptions`. Anything else is sent with every call, such as `dimensions=256`; servers have
+            more such fields than are listed, and ignore those that they do not know.
 
     Raises:
-        UnknownName: For a name that is nearly one of these.
+        UnknownName: For a name that is nearly a known one.
     """
 
+    @expand_options(OpenAIEmbedOptions, concurrency=8)
     def __init__(
         self,
         name: str = DEFAULT_MODELS.cluster,
         api_key: str | None = None,
         base_url: str | None = None,
-        batch_size: int | None = None,
-        rate_limit: RateLimitSpec = None,
-        cost: object = None,
-        context_window: int | None = None,
         *,
-        server: str = "openai",
+        server: str | CompatibleServer = "openai",
         api_version: str | None = None,
-        concurrency: int | None = 8,
-        timeout: float = 120.0,
-        **args: Any,
+        **options: Unpack[OpenAIEmbedOptions],
     ) -> None:
-        for name_of_arg in args:
-            if name_of_arg not in _FIELDS and get_close_matches(name_of_arg, _SETTINGS, n=1, cutoff=_NEARLY):
-                raise UnknownName(name_of_arg, _SETTINGS, what="argument of an embedding model:")
-        self._service = service = Service(server, name, api_key, base_url, api_version)
-        super().__init__(
-            service.name,
-            None,
-            None,
-            service.key,
-            service.kind.embed_batch if batch_size is None else batch_size,
-            rate_limit,
-            service.price(cost),
-            service.window(context_window),
-            concurrency=concurrency,
-            timeout=timeout,
-            **args,
-        )
-        self.base_url = service.url if service.given or server != "openai" else None
+        for given in options:
+            if given not in _NAMES and get_close_matches(given, _NAMES, n=1, cutoff=_NEARLY):
+                raise UnknownName(given, _NAMES, what="argument of an embedding model:")
+        self._connection = connection = ServerConnection(server, name, api_key, base_url, api_version)
+        if options.get("batch_size") is None:
+            options["batch_size"] = connection.server.embed_batch
+        options["cost"] = connection.price(options.get("cost"))
+        options["context_window"] = connection.window(options.get("context_window"))
+        super().__init__(connection.name, api_key=connection.key, **options)
+        self.base_url = connection.base_url
 
     @property
     def provider_key(self) -> str:
-        return self._service.provider_key
+        return self._connection.provider_key
 
     def _set_up(self) -> Any:
-        client = self._service.client(self.timeout)
+        client = self._connection.client(self.timeout)
         close_with(self, client.close)
         return client
 
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
         body: dict[str, Any] = {"model": self.name, "input": list(texts)}
-        if self._service.kind.packed_vectors:
+        if self._connection.server.packed_vectors:
             body["encoding_format"] = "base64"
         try:
-            reply = await self.client.post("/embeddings" + self._service.query, body | dict(self.args))
+            reply = await self.client.post("/embeddings" + self._connection.query, body | dict(self.args))
         except Exception as error:
             found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
-            raise self._service.advised(found, error) from None
+            raise self._connection.advised(found, error) from None
         return _read(reply, len(texts))
 
 
