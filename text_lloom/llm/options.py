@@ -87,13 +87,15 @@ class ModelOptions(CallOptions, total=False):
 
 
 class EmbedOptions(CallOptions, total=False):
-    """Options of every embedding model: those of `CallOptions`, and the size of a batch.
+    """Options of every embedding model: those of `CallOptions`, and what is particular to vectors.
 
     Attributes:
         batch_size: The largest number of texts in one call.
+        dimensions: Length of the vectors, of models that can shorten them.
     """
 
     batch_size: int
+    dimensions: int | None
 
 
 def expand_options(kind: Any, **defaults: object) -> Callable[[F], F]:

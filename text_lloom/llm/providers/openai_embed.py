@@ -30,7 +30,6 @@ _NEARLY = 0.8
 class OpenAIEmbedOptions(EmbedOptions, total=False):
     """Options of `OpenAIEmbedModel`: those of `EmbedOptions`, and fields that are sent with every call."""
 
-    dimensions: int | None
     encoding_format: str | None
     input_type: str | None
     truncate: str | None
