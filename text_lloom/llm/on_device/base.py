@@ -6,23 +6,31 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from text_lloom.errors import LloomError, ModelSetupError
 from text_lloom.llm.completion import Embeddings
 from text_lloom.llm.model import EmbedModel
 from text_lloom.llm.on_device.local_files import fingerprint
+from text_lloom.llm.options import ModelOptions
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["OnDeviceEmbedModel", "loading"]
+__all__ = ["LONG_TIMEOUT", "OnDeviceEmbedModel", "OnDeviceOptions", "loading"]
 
 T = TypeVar("T")
 
-_PATIENCE = 3600.0
+LONG_TIMEOUT: Final = 3600.0
 """Seconds for one batch: a large model on a slow processor is no reason to ask again."""
+
+
+class OnDeviceOptions(ModelOptions, total=False):
+    """Options of language models of this machine: those of `ModelOptions`, and further ways of sampling."""
+
+    min_p: float | None
+    repetition_penalty: float | None
 
 
 class OnDeviceEmbedModel(EmbedModel):
@@ -39,7 +47,7 @@ class OnDeviceEmbedModel(EmbedModel):
         self, source: str, *, batch_size: int, context_window: int | None = None, **args: Any
     ) -> None:
         super().__init__(
-            source, batch_size=batch_size, cost=0, context_window=context_window, timeout=_PATIENCE, **args
+            source, batch_size=batch_size, cost=0, context_window=context_window, timeout=LONG_TIMEOUT, **args
         )
         self._given_window = context_window
 
@@ -59,6 +67,10 @@ class OnDeviceEmbedModel(EmbedModel):
     def window(self) -> int | None:
         """The longest text that is embedded whole, in tokens. Loads the model when none was given."""
         return self._given_window if self._given_window is not None else self.own_window()
+
+    @property
+    def provider_key(self) -> str:
+        return f"on this machine: {type(self).__name__}"
 
     @property
     def parameters(self) -> Mapping[str, object]:

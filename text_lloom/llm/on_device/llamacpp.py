@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Unpack
 
 from text_lloom.errors import ContextOverflow, InputError, PermanentError
 from text_lloom.llm.completion import Completion
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import Model
-from text_lloom.llm.on_device.base import loading
+from text_lloom.llm.on_device.base import LONG_TIMEOUT, OnDeviceOptions, loading
 from text_lloom.llm.on_device.local_files import check_packages, fingerprint
-from text_lloom.llm.on_device.transformers import Gatherer, Job
+from text_lloom.llm.on_device.transformers import Gatherer, Job, QueuedRequest
+from text_lloom.llm.options import expand_options
 
 __all__ = ["LlamaCppModel"]
 
@@ -31,13 +31,8 @@ _NAMES: Final = {
     "repetition_penalty": "repeat_penalty",
 }
 """Our names of generation parameters, and those of llama-cpp-python."""
-
-_OVERFLOW = "exceed context window"
-
-
-class _Asked(NamedTuple):
-    request: ModelRequest
-    on_text: Callable[[str], object] | None
+_LONGEST_REPLY: Final = 1024
+_OVERFLOW: Final = "exceed context window"
 
 
 class LlamaCppModel(Model):
@@ -48,17 +43,15 @@ class LlamaCppModel(Model):
 
     Args:
         path: The GGUF file.
-        context_window: In tokens; the model's own when not given. Memory grows with it.
         gpu_layers: How many layers run on a GPU; -1 for all, 0 for none.
         threads: Threads of the processor; half of its cores when not given.
         chat_format: Name of a chat format of llama-cpp-python; the file's own template when not given.
         adapter: A LoRA file to put on top.
         model_kwargs: Further arguments of `llama_cpp.Llama`.
         system_prompt: The system message, if any.
-        timeout: Seconds after which a request is given up.
-        **params: Generation parameters: `temperature` (0 when not given), `top_p`, `top_k`, `min_p`,
+        **options: Generation parameters: `temperature` (0 when not given), `top_p`, `top_k`, `min_p`,
             `max_tokens` (1024 when not given), `stop`, `seed`, `presence_penalty`, `frequency_penalty`,
-            `repetition_penalty`.
+            `repetition_penalty`; and limits, see `ModelOptions`. Memory grows with `context_window`.
 
     Raises:
         MissingPackage: When llama-cpp-python is not installed.
@@ -70,33 +63,34 @@ class LlamaCppModel(Model):
     loads_on_thread = True
     generation_params = frozenset(_NAMES)
 
+    @expand_options(OnDeviceOptions, cost=0, concurrency=2, timeout=LONG_TIMEOUT)
     def __init__(
         self,
         path: str | Path,
         *,
-        context_window: int | None = None,
         gpu_layers: int = -1,
         threads: int | None = None,
         chat_format: str | None = None,
         adapter: str | Path | None = None,
         model_kwargs: Mapping[str, Any] | None = None,
         system_prompt: str | None = None,
-        timeout: float = 3600.0,
-        **params: Any,
+        **options: Unpack[OnDeviceOptions],
     ) -> None:
         check_packages("llama-cpp-python", extra="llamacpp", purpose="LlamaCppModel")
         file = Path(path).expanduser()
         if not file.is_file():
             raise InputError(f"There is no GGUF file {str(path)!r}.")
-        super().__init__(
-            str(file), context_window=context_window, cost=0, concurrency=2, timeout=timeout, **params
-        )
+        super().__init__(str(file), **options)
         self.gpu_layers, self.threads = gpu_layers, threads
         self.chat_format = chat_format
         self.adapter = None if adapter is None else str(Path(adapter).expanduser())
         self.model_kwargs = dict(model_kwargs or {})
         self.system_prompt = system_prompt
-        self._gatherer: Gatherer[_Asked, Completion] = Gatherer(self._answer, batch_size=1)
+        self._gatherer: Gatherer[QueuedRequest, Completion] = Gatherer(self._answer, batch_size=1)
+
+    @property
+    def provider_key(self) -> str:
+        return "llama.cpp:"
 
     @property
     def parameters(self) -> Mapping[str, object]:
@@ -119,14 +113,7 @@ class LlamaCppModel(Model):
         return len(self.client.tokenize(text.encode("utf-8", "replace"), add_bos=False))
 
     async def complete(self, request: ModelRequest) -> Completion:
-        on_text = None
-        if request.on_chunk is not None:
-            loop, on_chunk = asyncio.get_running_loop(), request.on_chunk
-
-            def on_text(piece: str) -> None:
-                loop.call_soon_threadsafe(on_chunk, piece)
-
-        return await self._gatherer.ask(_Asked(request, on_text))
+        return await self._gatherer.ask(QueuedRequest.of(request))
 
     # On the worker thread
 
@@ -150,7 +137,7 @@ class LlamaCppModel(Model):
             **self.model_kwargs,
         )
 
-    def _answer(self, jobs: Sequence[Job[_Asked, Completion]]) -> list[Completion | Exception]:
+    def _answer(self, jobs: Sequence[Job[QueuedRequest, Completion]]) -> list[Completion | Exception]:
         [job] = jobs
         try:
             return [self._complete(job)]
@@ -159,7 +146,7 @@ class LlamaCppModel(Model):
                 return [ContextOverflow(f"The prompt is too long for model {self.label!r}: {error}.")]
             return [PermanentError(f"Model {self.label!r} refused the request: {error}.")]
 
-    def _complete(self, job: Job[_Asked, Completion]) -> Completion:
+    def _complete(self, job: Job[QueuedRequest, Completion]) -> Completion:
         request, on_text = job.request
         asked: dict[str, Any] = {"temperature": 0.0, "max_tokens": _LONGEST_REPLY}
         asked |= {_NAMES[name]: value for name, value in request.params.items() if value is not None}
@@ -177,10 +164,7 @@ class LlamaCppModel(Model):
         )
 
 
-_LONGEST_REPLY = 1024
-
-
-class _Reply(NamedTuple):
+class _ReplyText(NamedTuple):
     text: str
     finish_reason: str | None
 
@@ -196,8 +180,8 @@ def _read_whole(reply: Any) -> Completion:
 
 
 def _read_pieces(
-    chunks: Iterator[Any], on_text: Callable[[str], object], job: Job[_Asked, Completion]
-) -> _Reply:
+    chunks: Iterator[Any], on_text: Callable[[str], object], job: Job[QueuedRequest, Completion]
+) -> _ReplyText:
     text, reason = "", None
     for chunk in chunks:
         choice = chunk["choices"][0]
@@ -208,4 +192,4 @@ def _read_pieces(
             on_text(piece)
         if job.abandoned:
             break
-    return _Reply(text, reason)
+    return _ReplyText(text, reason)

@@ -11,24 +11,34 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar, Unpack
 
 from text_lloom.errors import ContextOverflow, InputError, ModelSetupError
 from text_lloom.llm.completion import Completion
 from text_lloom.llm.messages import Message, ModelRequest
 from text_lloom.llm.model import Model
-from text_lloom.llm.on_device.base import loading
+from text_lloom.llm.on_device.base import LONG_TIMEOUT, OnDeviceOptions, loading
 from text_lloom.llm.on_device.constrained import Constraint, ConstraintMaker
 from text_lloom.llm.on_device.generation import Generated, Row, generate_rows, sampling_of, stops_of
 from text_lloom.llm.on_device.local_files import check_packages, fingerprint, pick_device
-from text_lloom.llm.options import whole_number
+from text_lloom.llm.options import expand_options, whole_number
 
-__all__ = ["Gatherer", "Job", "TransformersModel"]
+__all__ = ["Gatherer", "Job", "QueuedRequest", "TransformersModel"]
 
 Q = TypeVar("Q")
 R = TypeVar("R")
 
-_LINGER_SECONDS = 0.01
+_LONGEST_REPLY: Final = 1024
+_SPARE: Final = 3
+"""How many times as long as the shortest one a reply in a wanted form may be, at least."""
+_SHORTEST_ROOM: Final = 16
+"""A prompt that leaves less room than this for a reply is too long."""
+_BITS: Final = (None, 4, 8)
+_PARAMS: Final = frozenset(
+    ("max_tokens", "min_p", "repetition_penalty", "seed", "stop", "temperature", "top_k", "top_p")
+)
+_ROLES: Final = {"system": "System", "user": "User", "assistant": "Assistant"}
+_LINGER_SECONDS: Final = 0.01
 """How long the first request of a batch waits for others that are being sent just now."""
 
 
@@ -112,18 +122,20 @@ class Gatherer(Generic[Q, R]):
         return batch
 
 
-_BITS = (None, 4, 8)
-_PARAMS: Final = frozenset(
-    ("max_tokens", "min_p", "repetition_penalty", "seed", "stop", "temperature", "top_k", "top_p")
-)
-_ROLES: Final = {"system": "System", "user": "User", "assistant": "Assistant"}
-
-
-class _Asked(NamedTuple):
-    """A request that waits for its batch, and how to hand on pieces of the reply."""
+class QueuedRequest(NamedTuple):
+    """A request that waits for its batch, and how the worker thread hands on pieces of the reply."""
 
     request: ModelRequest
     on_text: Callable[[str], object] | None
+
+    @classmethod
+    def of(cls, request: ModelRequest) -> QueuedRequest:
+        """A request as it goes into the queue, from the event loop that waits for the reply."""
+        on_chunk = request.on_chunk
+        if on_chunk is None:
+            return cls(request, None)
+        loop = asyncio.get_running_loop()
+        return cls(request, lambda piece: loop.call_soon_threadsafe(on_chunk, piece))
 
 
 class _Loaded(NamedTuple):
@@ -149,7 +161,6 @@ class TransformersModel(Model):
         device: `"auto"` (a GPU if there is one), `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
         bits: 8 or 4 quantise the weights while they are loaded; needs a CUDA GPU and bitsandbytes.
         batch_size: The largest number of requests that are generated together.
-        context_window: In tokens; the model's own when not given.
         chat_template: A template in Jinja to use instead of the tokenizer's own.
         template_kwargs: Passed on to the template, such as `{"enable_thinking": False}`.
         trust_remote_code: Allow code that comes with the model to run on this machine.
@@ -158,11 +169,10 @@ class TransformersModel(Model):
         tokenizer_kwargs: Passed on to the loading of the tokenizer.
         revision: Of a model on the hub.
         system_prompt: The system message, if any.
-        concurrency: Requests in flight; two batches when not given, so that one waits while one is worked on.
-        timeout: Seconds after which a request is given up.
-        **params: Generation parameters: `temperature` (0 when not given), `top_p`, `top_k`, `min_p`,
+        **options: Generation parameters: `temperature` (0 when not given), `top_p`, `top_k`, `min_p`,
             `max_tokens` (when not given, 1024, or more if the wanted form needs it), `stop`, `seed`,
-            `repetition_penalty`.
+            `repetition_penalty`; and limits, see `ModelOptions`. `concurrency` is two batches when not
+            given, so that one waits while one is worked on.
 
     Raises:
         MissingPackage: When torch or transformers is not installed, or peft for an adapter.
@@ -179,6 +189,7 @@ class TransformersModel(Model):
     loads_on_thread = True
     generation_params = _PARAMS
 
+    @expand_options(OnDeviceOptions, cost=0, timeout=LONG_TIMEOUT)
     def __init__(
         self,
         source: str,
@@ -187,7 +198,6 @@ class TransformersModel(Model):
         device: str = "auto",
         bits: int | None = None,
         batch_size: int = 8,
-        context_window: int | None = None,
         chat_template: str | None = None,
         template_kwargs: Mapping[str, Any] | None = None,
         trust_remote_code: bool = False,
@@ -195,9 +205,7 @@ class TransformersModel(Model):
         tokenizer_kwargs: Mapping[str, Any] | None = None,
         revision: str | None = None,
         system_prompt: str | None = None,
-        concurrency: int | None = None,
-        timeout: float = 3600.0,
-        **params: Any,
+        **options: Unpack[OnDeviceOptions],
     ) -> None:
         check_packages("torch", "transformers", extra="transformers", purpose="TransformersModel")
         if adapter is not None:
@@ -205,14 +213,8 @@ class TransformersModel(Model):
         if bits not in _BITS:
             raise InputError(f"bits={bits!r} must be 4, 8 or None.")
         batch = whole_number(batch_size, what="batch_size")
-        super().__init__(
-            source,
-            context_window=context_window,
-            cost=0,
-            concurrency=concurrency or 2 * batch,
-            timeout=timeout,
-            **params,
-        )
+        options["concurrency"] = options.get("concurrency") or 2 * batch
+        super().__init__(source, **options)
         self.adapter, self.device, self.bits = adapter, device, bits
         self.chat_template, self.template_kwargs = chat_template, dict(template_kwargs or {})
         self.trust_remote_code, self.revision = trust_remote_code, revision
@@ -220,7 +222,11 @@ class TransformersModel(Model):
         self.system_prompt = system_prompt
         self.batch_size = batch
         sampling_of(self.params)  # refuses faulty values now
-        self._gatherer: Gatherer[_Asked, Completion] = Gatherer(self._answer, batch_size=batch)
+        self._gatherer: Gatherer[QueuedRequest, Completion] = Gatherer(self._answer, batch_size=batch)
+
+    @property
+    def provider_key(self) -> str:
+        return "transformers:"
 
     @property
     def parameters(self) -> Mapping[str, object]:
@@ -246,14 +252,7 @@ class TransformersModel(Model):
         return len(self.client.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     async def complete(self, request: ModelRequest) -> Completion:
-        on_text = None
-        if request.on_chunk is not None:
-            loop, on_chunk = asyncio.get_running_loop(), request.on_chunk
-
-            def on_text(piece: str) -> None:
-                loop.call_soon_threadsafe(on_chunk, piece)
-
-        return await self._gatherer.ask(_Asked(request, on_text))
+        return await self._gatherer.ask(QueuedRequest.of(request))
 
     # On the worker thread
 
@@ -296,7 +295,7 @@ class TransformersModel(Model):
         size = getattr(head, "out_features", None) or head.weight.shape[0]
         return ConstraintMaker(loaded.tokenizer, int(size))
 
-    def _answer(self, jobs: Sequence[Job[_Asked, Completion]]) -> list[Completion | Exception]:
+    def _answer(self, jobs: Sequence[Job[QueuedRequest, Completion]]) -> list[Completion | Exception]:
         """The completions of a batch of requests, on the gatherer's thread."""
         answers: list[Completion | Exception | None] = [None] * len(jobs)
         rows: list[Row] = []
@@ -341,7 +340,7 @@ class TransformersModel(Model):
             at += len(part)
         return found
 
-    def _rows(self, job: Job[_Asked, Completion]) -> list[Row]:
+    def _rows(self, job: Job[QueuedRequest, Completion]) -> list[Row]:
         """What is to be generated for a request, one row per wanted reply."""
         request, on_text = job.request
         tokens = self._tokens(request.messages)
@@ -411,13 +410,6 @@ class TransformersModel(Model):
         if request.schema is not None:
             return self._constraints.of_schema(request.schema)
         return None if request.regex is None else self._constraints.of_regex(request.regex)
-
-
-_LONGEST_REPLY = 1024
-_SPARE = 3
-"""How many times as long as the shortest one a reply in a wanted form may be, at least."""
-_SHORTEST_ROOM = 16
-"""A prompt that leaves less room than this for a reply is too long."""
 
 
 def _completion(generated: Sequence[Generated | Exception], row: Row) -> Completion | Exception:

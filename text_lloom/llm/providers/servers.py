@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from inspect import Parameter, Signature, signature
+from inspect import Signature, signature
 from typing import Any, Final, ParamSpec, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -177,20 +177,16 @@ class Preset:
 
     def __get__(self, instance: object, owner: Callable[P, M]) -> Callable[P, M]:
         server, make = self._server, cast(Callable[..., M], owner)
-
-        def preset(*args: Any, **options: Any) -> M:
-            if server.default_name and not args:
-                options.setdefault("name", server.default_name)
-            elif not args and "name" not in options:
-                raise InputError(f"{title} names no model. Write {title}({server.example!r}).")
-            return make(*args, server=server.preset, **options)
-
         title = f"{getattr(owner, '__name__', '')}.{server.preset}"
-        shown = [
-            parameter for parameter in signature(owner).parameters.values() if parameter.name != "server"
-        ]
-        shown[0] = shown[0].replace(default=server.default_name or Parameter.empty)
-        vars(preset)["__signature__"] = Signature(shown)
+
+        def preset(name: str = server.default_name, *args: Any, **options: Any) -> M:
+            if not name:
+                raise InputError(f"{title} names no model. Write {title}({server.example!r}).")
+            return make(name, *args, server=server.preset, **options)
+
+        shown = [p for p in signature(owner).parameters.values() if p.name not in ("name", "server")]
+        first = signature(preset).parameters["name"]
+        vars(preset)["__signature__"] = Signature([first, *shown])
         preset.__name__, preset.__qualname__, preset.__doc__ = server.preset, title, _described(server)
         return cast(Callable[P, M], preset)
 
