@@ -92,7 +92,7 @@ class OpenAIModel(Presets, Model):
     streams = True
     learns = True
 
-    @expand_options(OpenAIOptions, temperature=_TEMPERATURE)
+    @expand_options(ModelOptions, temperature=_TEMPERATURE)
     def __init__(
         self,
         name: str = DEFAULT_MODELS.score,

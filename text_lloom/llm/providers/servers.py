@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from inspect import Signature, signature
+from inspect import Parameter, Signature, signature
 from typing import Any, Final, ParamSpec, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -185,7 +185,7 @@ class Preset:
             return make(name, *args, server=server.preset, **options)
 
         shown = [p for p in signature(owner).parameters.values() if p.name not in ("name", "server")]
-        first = signature(preset).parameters["name"]
+        first = signature(preset).parameters["name"].replace(default=server.default_name or Parameter.empty)
         vars(preset)["__signature__"] = Signature([first, *shown])
         preset.__name__, preset.__qualname__, preset.__doc__ = server.preset, title, _described(server)
         return cast(Callable[P, M], preset)
