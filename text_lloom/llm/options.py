@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypedDict, TypeVar, cast
@@ -27,6 +27,7 @@ __all__ = [
     "check_values",
     "expand_options",
     "finite_number",
+    "generation_params",
     "positive_seconds",
     "whole_number",
     "with_params",
@@ -96,6 +97,11 @@ class EmbedOptions(CallOptions, total=False):
 
     batch_size: int
     dimensions: int | None
+
+
+def generation_params(kind: Any, *, lacking: Iterable[str] = ()) -> frozenset[str]:
+    """Names of the generation parameters among some options, without those that a provider lacks."""
+    return frozenset(kind.__annotations__) - frozenset(CallOptions.__annotations__) - frozenset(lacking)
 
 
 def expand_options(kind: Any, **defaults: object) -> Callable[[F], F]:

@@ -14,20 +14,12 @@ from text_lloom.llm.model import Model
 from text_lloom.llm.on_device.base import LONG_TIMEOUT, OnDeviceOptions, loading
 from text_lloom.llm.on_device.local_files import check_packages, fingerprint
 from text_lloom.llm.on_device.transformers import Gatherer, Job, QueuedRequest
-from text_lloom.llm.options import expand_options
+from text_lloom.llm.options import expand_options, generation_params
 
 __all__ = ["LlamaCppModel"]
 
 _NAMES: Final = {
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "min_p": "min_p",
-    "max_tokens": "max_tokens",
-    "stop": "stop",
-    "seed": "seed",
-    "presence_penalty": "presence_penalty",
-    "frequency_penalty": "frequency_penalty",
+    **{name: name for name in generation_params(OnDeviceOptions, lacking=["reasoning_effort"])},
     "repetition_penalty": "repeat_penalty",
 }
 """Our names of generation parameters, and those of llama-cpp-python."""

@@ -11,7 +11,7 @@ from typing import Any, Final, Unpack
 from text_lloom.errors import AnswerRefused, PermanentError, TransientError
 from text_lloom.llm.completion import Completion
 from text_lloom.llm.messages import ModelRequest
-from text_lloom.llm.options import SYSTEM_PROMPT, ModelOptions, expand_options
+from text_lloom.llm.options import SYSTEM_PROMPT, ModelOptions, expand_options, generation_params
 from text_lloom.llm.providers.credentials import NO_KEY, checked_url, key_from, missing_key
 from text_lloom.llm.providers.sdk import SdkModel, add_list_price, imported
 from text_lloom.llm.runtime.event_loop import close_with
@@ -57,18 +57,8 @@ class AnthropicModel(SdkModel):
     """
 
     ways = 3
-    generation_params = frozenset(
-        {
-            "max_tokens",
-            "metadata",
-            "reasoning_effort",
-            "service_tier",
-            "stop",
-            "temperature",
-            "thinking",
-            "top_k",
-            "top_p",
-        }
+    generation_params = generation_params(
+        AnthropicOptions, lacking=("frequency_penalty", "presence_penalty", "seed")
     )
 
     @expand_options(AnthropicOptions)

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Unpack
 
 from text_lloom.errors import InputError, ModelSetupError
-from text_lloom.llm.completion import Completion, Embeddings, in_order
+from text_lloom.llm.completion import Completion, Embeddings
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import EmbedModel
 from text_lloom.llm.options import SYSTEM_PROMPT, EmbedOptions, ModelOptions, expand_options
 from text_lloom.llm.providers.credentials import NO_KEY, key_from
-from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS, read_completion
-from text_lloom.llm.providers.sdk import SdkModel, add_list_price, imported
+from text_lloom.llm.providers.openai_formats import FORMATS, read_completion
+from text_lloom.llm.providers.sdk import SdkModel, add_list_price, embeddings_of, imported, read_stream
 from text_lloom.llm.runtime.event_loop import close_with
 
 __all__ = ["AnyEmbedModel", "AnyModel"]
@@ -41,7 +41,6 @@ class AnyModel(SdkModel):
         **options: Limits, price, and generation parameters such as `temperature=0`; see `ModelOptions`.
     """
 
-    ways = len(ANSWER_FORMATS)
     generation_params = FORMATS["chat"].params | {"parallel_tool_calls", "service_tier", "top_k", "user"}
 
     @expand_options(AnyOptions)
@@ -76,20 +75,13 @@ class AnyModel(SdkModel):
         return client
 
     async def _ask(self, request: ModelRequest) -> Completion:
-        chat = FORMATS["chat"]
-        params = {name: value for name, value in request.params.items() if self._takes(name)}
-        answer_format = ANSWER_FORMATS[self._way(request)]
-        body = chat.body(self._connection.model, request, answer_format=answer_format, longest="max_tokens")
-        asked: dict[str, Any] = {name: body[name] for name in ("model", "response_format") if name in body}
-        asked |= params | {"messages": [dict(message) for message in request.messages]}
+        asked = self._chat_arguments(self._connection.model, request)
         if request.on_chunk is None:
             return read_completion((await self.client.acompletion(**asked)).model_dump())
-        options = {"stream_options": {"include_usage": True}} if self._takes("stream_options") else {}
-        pieces = chat.pieces()
-        async for chunk in await self.client.acompletion(**asked, **options, stream=True):
-            if piece := pieces.add(chunk.model_dump()):
-                request.on_chunk(piece)
-        return pieces.completion()
+        asked["stream"] = True
+        if self._takes("stream_options"):
+            asked["stream_options"] = {"include_usage": True}
+        return await read_stream(await self.client.acompletion(**asked), request.on_chunk)
 
     def _learns(self, message: str, request: ModelRequest, way: int, left_out: frozenset[str]) -> bool:
         if request.on_chunk is not None and "stream_options" in message and self._takes("stream_options"):
@@ -138,12 +130,9 @@ class AnyEmbedModel(EmbedModel):
         return client
 
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
-        import numpy as np
-
         reply = await self.client.aembedding(self._connection.model, list(texts), **dict(self.args))
-        rows = in_order([(row.index, row.embedding) for row in reply.data], len(texts))
-        vectors = np.asarray(rows, dtype=np.float32)
-        return Embeddings(vectors, getattr(reply.usage, "prompt_tokens", None) or None)
+        rows = [(row.index, row.embedding) for row in reply.data]
+        return embeddings_of(rows, len(texts), getattr(reply.usage, "prompt_tokens", None))
 
 
 class _Connection:

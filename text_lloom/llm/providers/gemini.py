@@ -7,12 +7,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Unpack
 
 from text_lloom.errors import AnswerRefused, ModelSetupError, TransientError, UnknownName
-from text_lloom.llm.completion import Completion, Embeddings, in_order
+from text_lloom.llm.completion import Completion, Embeddings
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import EmbedModel
-from text_lloom.llm.options import SYSTEM_PROMPT, EmbedOptions, ModelOptions, expand_options
+from text_lloom.llm.options import (
+    SYSTEM_PROMPT,
+    EmbedOptions,
+    ModelOptions,
+    expand_options,
+    generation_params,
+)
 from text_lloom.llm.providers.credentials import NO_KEY, checked_url, key_from, missing_key
-from text_lloom.llm.providers.sdk import SdkModel, add_list_price, imported
+from text_lloom.llm.providers.sdk import SdkModel, add_list_price, embeddings_of, imported
 from text_lloom.llm.runtime.event_loop import close_with
 
 __all__ = ["GeminiEmbedModel", "GeminiModel", "GoogleConnection"]
@@ -111,20 +117,7 @@ class GeminiModel(SdkModel):
     """
 
     ways = 3
-    generation_params = frozenset(
-        {
-            "frequency_penalty",
-            "max_tokens",
-            "presence_penalty",
-            "reasoning_effort",
-            "safety_settings",
-            "seed",
-            "stop",
-            "temperature",
-            "top_k",
-            "top_p",
-        }
-    )
+    generation_params = generation_params(GeminiOptions)
 
     @expand_options(GeminiOptions)
     def __init__(
@@ -340,17 +333,13 @@ class GeminiEmbedModel(EmbedModel):
         return client
 
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
-        import numpy as np
-
         contents = [{"role": "user", "parts": [{"text": text}]} for text in texts]
         reply = await self.client.aio.models.embed_content(
             model=self.name, contents=contents, config=dict(self.args)
         )
         embeddings = reply.embeddings or ()
-        rows = in_order([(None, found.values) for found in embeddings], len(texts))
-        vectors = np.asarray(rows, dtype=np.float32)
         counted = getattr(getattr(reply, "usage_metadata", None), "prompt_token_count", None)
         if not counted:
             statistics = [getattr(found.statistics, "token_count", None) for found in embeddings]
             counted = int(sum(count or 0 for count in statistics))
-        return Embeddings(vectors, counted or None)
+        return embeddings_of([(None, found.values) for found in embeddings], len(texts), counted)

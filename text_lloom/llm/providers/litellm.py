@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Unpack
 
 from text_lloom.errors import FormRefused, InputError, ModelSetupError, PermanentError, UnknownName
-from text_lloom.llm.completion import Completion, Embeddings, in_order
+from text_lloom.llm.completion import Completion, Embeddings
 from text_lloom.llm.control.rate_limits import RateLimitSpec
 from text_lloom.llm.control.retry import FATAL, as_model_error
 from text_lloom.llm.messages import ModelRequest
@@ -24,8 +24,8 @@ from text_lloom.llm.options import (
     whole_number,
 )
 from text_lloom.llm.providers.credentials import NO_KEY
-from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS, read_completion
-from text_lloom.llm.providers.sdk import SdkModel, add_list_price, imported
+from text_lloom.llm.providers.openai_formats import FORMATS, read_completion
+from text_lloom.llm.providers.sdk import SdkModel, add_list_price, embeddings_of, imported, read_stream
 
 __all__ = ["Deployment", "LiteLLMEmbedModel", "LiteLLMModel", "deployments_of"]
 
@@ -255,7 +255,6 @@ class LiteLLMModel(SdkModel):
             `ModelOptions`. A cost that the price list does not know is the one that LiteLLM states.
     """
 
-    ways = len(ANSWER_FORMATS)
     generation_params = _PARAMS
 
     @expand_options(ModelOptions)
@@ -300,24 +299,22 @@ class LiteLLMModel(SdkModel):
         return await self._ask_one(self.deployments[-1], request)
 
     async def _ask_one(self, deployment: Deployment, request: ModelRequest) -> Completion:
-        chat = FORMATS["chat"]
-        params = {name: value for name, value in request.params.items() if self._takes(name)}
-        taken = replace(request, params=params)
-        answer_format = ANSWER_FORMATS[self._way(request)]
-        body = chat.body(deployment.model, taken, answer_format=answer_format, longest="max_tokens")
-        body |= {"messages": [dict(message) for message in request.messages]}
-        asked = {**body, **deployment.settings, "max_retries": 0, "num_retries": 0, "timeout": self.timeout}
+        arguments = self._chat_arguments(deployment.model, request)
+        asked = {
+            **arguments,
+            **deployment.settings,
+            "max_retries": 0,
+            "num_retries": 0,
+            "timeout": self.timeout,
+        }
         if request.on_chunk is None:
             reply = await self.client.acompletion(**asked)
             completion = read_completion(reply.model_dump())
             stated = reply._hidden_params.get("response_cost") if self.cost is None else None
             return replace(completion, usd=stated or None)
-        pieces = chat.pieces()
         asked |= {"stream": True, "stream_options": {"include_usage": True}}
-        async for chunk in await self.client.acompletion(**asked):
-            if piece := pieces.add(chunk.model_dump()):
-                request.on_chunk(piece)
-        return replace(pieces.completion(), usd=None)
+        completion = await read_stream(await self.client.acompletion(**asked), request.on_chunk)
+        return replace(completion, usd=None)
 
 
 class LiteLLMEmbedModel(EmbedModel):
@@ -362,14 +359,11 @@ class LiteLLMEmbedModel(EmbedModel):
         return _litellm("LiteLLMEmbedModel")
 
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
-        import numpy as np
-
         first = self.deployments[0]
         asked = {**self.args, **first.settings, "max_retries": 0, "num_retries": 0, "timeout": self.timeout}
         reply = await self.client.aembedding(model=first.model, input=list(texts), **asked)
-        rows = in_order([(row.get("index"), row["embedding"]) for row in reply.data], len(texts))
-        vectors = np.asarray(rows, dtype=np.float32)
-        return Embeddings(vectors, getattr(reply.usage, "prompt_tokens", None) or None)
+        rows = [(row.get("index"), row["embedding"]) for row in reply.data]
+        return embeddings_of(rows, len(texts), getattr(reply.usage, "prompt_tokens", None))
 
 
 def _litellm(purpose: str) -> Any:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import importlib
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, ClassVar, Final
 
 from text_lloom.errors import FormRefused, MissingPackage, PermanentError
-from text_lloom.llm.completion import Completion
+from text_lloom.llm.completion import Completion, Embeddings, in_order
 from text_lloom.llm.control.capability_probe import Ways, refused_parameter, refuses_form
 from text_lloom.llm.control.prices import known_context_window, known_price
 from text_lloom.llm.control.retry import as_model_error
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import Model
 from text_lloom.llm.options import CallOptions
+from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS
 
-__all__ = ["SdkModel", "add_list_price", "imported"]
+__all__ = ["SdkModel", "add_list_price", "embeddings_of", "imported", "read_stream"]
 
 _LISTED_AT: Final[Mapping[str, str]] = {
     "azureopenai": "azure",
@@ -45,7 +47,7 @@ class SdkModel(Model, ABC):
     stays_on_loop = True
     streams = True
     learns = True
-    ways: ClassVar[int]
+    ways: ClassVar[int] = len(ANSWER_FORMATS)
     """How many ways there are to ask for a form, the last being in words alone."""
 
     def __init__(self, name: str, api_key: str | None, *, system_prompt: str | None, **options: Any) -> None:
@@ -69,6 +71,14 @@ class SdkModel(Model, ABC):
     def _wire_name(self, name: str) -> str:
         """What the service calls a parameter."""
         return name
+
+    def _chat_arguments(self, model: str, request: ModelRequest) -> dict[str, Any]:
+        """Arguments for a package whose functions take what OpenAI's chat endpoint takes."""
+        params = {name: value for name, value in request.params.items() if self._takes(name)}
+        answer_format = ANSWER_FORMATS[self._way(request)]
+        taken = replace(request, params=params)
+        body = FORMATS["chat"].body(model, taken, answer_format=answer_format, longest="max_tokens")
+        return body | {"messages": [dict(message) for message in request.messages]}
 
     async def complete(self, request: ModelRequest) -> Completion:
         _ = self.client
@@ -99,6 +109,22 @@ class SdkModel(Model, ABC):
             stacklevel=2,
         )
         return True
+
+
+async def read_stream(chunks: AsyncIterable[Any], on_chunk: Callable[[str], object]) -> Completion:
+    """The reply in a stream of chunks as OpenAI's chat endpoint sends them; hands on each piece of text."""
+    pieces = FORMATS["chat"].pieces()
+    async for chunk in chunks:
+        if piece := pieces.add(chunk.model_dump()):
+            on_chunk(piece)
+    return pieces.completion()
+
+
+def embeddings_of(rows: Sequence[tuple[int | None, Any]], n: int, tokens: int | None) -> Embeddings:
+    """Vectors from rows of `(index, vector)`, in the order of the `n` texts; raises as `in_order`."""
+    import numpy as np
+
+    return Embeddings(np.asarray(in_order(rows, n), dtype=np.float32), tokens or None)
 
 
 def add_list_price(options: CallOptions, model: str, provider: str | None) -> None:
