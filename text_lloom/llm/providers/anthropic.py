@@ -56,7 +56,6 @@ class AnthropicModel(SdkModel):
             are counted at the full price. `max_tokens` includes thinking and is 8192 when not given.
     """
 
-    ways = 3
     generation_params = generation_params(
         AnthropicOptions, lacking=("frequency_penalty", "presence_penalty", "seed")
     )

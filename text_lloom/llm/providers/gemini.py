@@ -116,7 +116,6 @@ class GeminiModel(SdkModel):
             `ModelOptions`. Thinking tokens are counted as output.
     """
 
-    ways = 3
     generation_params = generation_params(GeminiOptions)
 
     @expand_options(GeminiOptions)

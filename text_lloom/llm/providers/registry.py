@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
@@ -48,43 +48,8 @@ __all__ = [
 ]
 
 _GROUP: Final = "text_lloom.providers"
-_NAME_STARTS: Final = (
-    (("gpt-", "chatgpt", "o1", "o3", "o4", "text-embedding-"), "openai"),
-    (("claude",), "anthropic"),
-    (("gemini",), "gemini"),
-    (("mistral", "ministral", "magistral"), "mistral"),
-    (("command-", "embed-"), "cohere"),
-    (("deepseek-",), "deepseek"),
-    (("grok-",), "xai"),
-    (("llama", "qwen", "phi", "gemma"), "ollama"),
-    (("all-", "multi-qa-"), "st"),
-)
-"""How the names of models begin, and the provider that has them."""
-_OTHER_NAMES: Final = {
-    "aws": "any:bedrock",
-    "azure-openai": "azure",
-    "azureopenai": "azure",
-    "bedrock": "any:bedrock",
-    "chatgpt": "openai",
-    "claude": "anthropic",
-    "databricks": "any:databricks",
-    "google": "gemini",
-    "grok": "xai",
-    "hf": "hf-endpoint",
-    "huggingface": "hf-endpoint",
-    "llama-cpp": "llama.cpp",
-    "llamacpp": "llama.cpp",
-    "lm-studio": "lmstudio",
-    "perplexity": "any:perplexity",
-    "sagemaker": "any:sagemaker",
-    "sentence-transformers": "st",
-    "tf-idf": "sparse",
-    "tfidf": "sparse",
-    "vertex-ai": "vertex",
-    "vertexai": "vertex",
-    "watsonx": "any:watsonx",
-}
-"""What else people call a provider, and how a string names it."""
+_THROUGH_ANY: Final = ("bedrock", "databricks", "perplexity", "sagemaker", "watsonx")
+"""Services that people name as providers, and that any-llm reaches: `"any:bedrock:…"`."""
 _COLUMNS: Final = (
     *("provider", "string", "chat", "structured output", "usage", "streaming", "batch", "embeddings"),
     "tested with",
@@ -179,20 +144,23 @@ def _found(prefix: str, spec: str, role: str, kind: Kind | None) -> Provider:
     provider = provider or next((p for p in plugin_providers() if p.prefix == written), None)
     if provider is not None and (kind is None or provider.source_of(kind)):
         return provider
-    fitting = [p.prefix for p in all_providers() if kind is None or p.source_of(kind)]
+    fitting = [p for p in all_providers() if kind is None or p.source_of(kind)]
+    prefixes = [p.prefix for p in fitting]
     if provider is not None:
         has = "chat models" if kind == "chat" else "embedding models"
         is_object = not (provider.model or provider.embed)
         other = f" It is used as an object: {provider.note}." if is_object else ""
         raise InputError(
             f"{role}={prefix!r}: this provider has no {has}.{other} Providers that have: "
-            f"{', '.join(fitting)}."
+            f"{', '.join(prefixes)}."
         )
-    advice = _advice_on(spec, fitting)
-    if not advice and not get_close_matches(written, fitting, n=1):
+    advice = ""
+    if meant := _meant_by(spec.strip(), fitting):
+        advice = f"Write '{meant}'. "
+    elif not get_close_matches(written, prefixes, n=1):
         example = "openai:text-embedding-3-small" if kind == "embeddings" else "openai:gpt-4o-mini"
         advice = f"Write 'provider:name', such as '{example}'. "
-    raise UnknownName(prefix, fitting, what=f"provider in {role}:", advice=advice)
+    raise UnknownName(prefix, prefixes, what=f"provider in {role}:", advice=advice)
 
 
 def _canonical(prefix: str) -> str:
@@ -200,22 +168,21 @@ def _canonical(prefix: str) -> str:
     return prefix.strip().lower().replace("_", "-")
 
 
-def _advice_on(spec: str, known: Collection[str]) -> str:
+def _meant_by(spec: str, providers: Sequence[Provider]) -> str:
     """What to write instead of a string that names no provider, `""` if that cannot be told."""
-    prefix, colon, name = spec.strip().partition(":")
-    before, slash, after = spec.strip().partition("/")
-    if not colon and slash and _canonical(before) in known and after:
-        return f"Write '{_canonical(before)}:{after}'. "
-    meant = _OTHER_NAMES.get(_canonical(prefix), "")
-    if meant.partition(":")[0] in known:
-        ending = "" if meant == "sparse" else f":{name or '<name>'}"
-        return f"Write '{meant}{ending}'. "
-    if colon:
-        return ""
-    for starts, provider in _NAME_STARTS:
-        if provider in known and spec.strip().lower().startswith(starts):
-            return f"Write '{provider}:{spec.strip()}'. "
-    return ""
+    prefix, colon, name = spec.partition(":")
+    before, slash, after = spec.partition("/")
+    written = _canonical(prefix)
+    for provider in providers:
+        if not colon and slash and _canonical(before) == provider.prefix and after:
+            return f"{provider.prefix}:{after}"
+        if written in provider.aliases:
+            return provider.prefix if provider.prefix == "sparse" else f"{provider.prefix}:{name or '<name>'}"
+        if provider.prefix == "any" and (written == "aws" or written in _THROUGH_ANY):
+            service = "bedrock" if written == "aws" else written
+            return f"any:{service}:{name or '<name>'}"
+    makers = [] if colon else [p for p in providers if spec.lower().startswith(p.name_starts)]
+    return f"{makers[0].prefix}:{spec}" if makers else ""
 
 
 def all_providers() -> tuple[Provider, ...]:

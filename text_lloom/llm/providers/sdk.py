@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from text_lloom.errors import FormRefused, MissingPackage, PermanentError
 from text_lloom.llm.completion import Completion, Embeddings, in_order
@@ -47,13 +47,11 @@ class SdkModel(Model, ABC):
     stays_on_loop = True
     streams = True
     learns = True
-    ways: ClassVar[int] = len(ANSWER_FORMATS)
-    """How many ways there are to ask for a form, the last being in words alone."""
 
     def __init__(self, name: str, api_key: str | None, *, system_prompt: str | None, **options: Any) -> None:
         super().__init__(name, api_key=api_key, **options)
         self.system_prompt = system_prompt
-        self._ways = Ways(self.ways)
+        self._ways = Ways(len(ANSWER_FORMATS))
         self._left_out: frozenset[str] = frozenset()
 
     @abstractmethod
