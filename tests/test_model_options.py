@@ -13,11 +13,13 @@ from text_lloom.llm import (
     AnthropicModel,
     AnyEmbedModel,
     AnyModel,
+    EmbedModel,
     GeminiEmbedModel,
     GeminiModel,
     LiteLLMEmbedModel,
     LiteLLMModel,
     LlamaCppModel,
+    Model,
     OpenAIEmbedModel,
     OpenAIModel,
     TransformersModel,
@@ -60,6 +62,16 @@ def test_each_class_shows_the_parameters_that_it_alone_has() -> None:
     for model in (AnthropicModel, GeminiModel, AnyModel, LlamaCppModel, TransformersModel):
         assert model.generation_params is not None
         assert model.generation_params <= set(inspect.signature(model).parameters), model.__name__
+
+
+def test_no_class_is_known_to_the_cache_by_where_its_module_lies() -> None:
+    import text_lloom.llm as llm
+
+    classes = [getattr(llm, name) for name in llm.__all__]
+    ours = {c for c in classes if inspect.isclass(c) and issubclass(c, (Model, EmbedModel))}
+    assert len(ours) > 12
+    for model in ours - {Model, EmbedModel}:
+        assert model.provider_key not in (Model.provider_key, EmbedModel.provider_key), model.__name__
 
 
 def test_a_misspelt_option_is_refused_with_the_nearest() -> None:

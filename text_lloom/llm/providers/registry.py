@@ -18,11 +18,9 @@ from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from text_lloom.errors import InputError, MissingPackage, ModelSetupError, UnknownName
-from text_lloom.llm.model import Embedder, Model, Solver
-from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
 from text_lloom.llm.providers.table import (
     PROVIDERS,
     Capabilities,
@@ -31,6 +29,10 @@ from text_lloom.llm.providers.table import (
     Provider,
     is_set,
 )
+
+if TYPE_CHECKING:
+    from text_lloom.llm.model import Embedder, Model, Solver
+    from text_lloom.llm.providers.local import LocalModel
 
 __all__ = [
     "PROVIDERS",
@@ -74,11 +76,10 @@ def model_from(
         MissingPackage: When its package is not installed; says what to run.
     """
     provider, name = _parsed(spec, role, "chat")
-    if provider.prefix == "local":
-        return local or LocalModel()
-    model: Model | Solver = provider.make(
-        "chat", _checked(provider, name, default, spec, role, "chat"), options
-    )
+    if provider.prefix == "local" and local is not None:
+        return local
+    name = _checked(provider, name, default, spec, role, "chat")
+    model: Model | Solver = provider.make("chat", name, options if provider.prefix != "local" else {})
     return model
 
 
@@ -92,10 +93,9 @@ def embedder_from(
 ) -> Embedder:
     """The embedding model that a string names; see `model_from`."""
     provider, name = _parsed(spec, role, "embeddings")
-    if provider.prefix == "local":
-        return LocalEmbedModel(local)
     name = _checked(provider, name, default, spec, role, "embeddings")
-    embedder: Embedder = provider.make("embeddings", name, options)
+    settings = {"model": local} if provider.prefix == "local" else options
+    embedder: Embedder = provider.make("embeddings", name, settings)
     return embedder
 
 
