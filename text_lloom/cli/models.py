@@ -14,8 +14,7 @@ __all__ = ["models"]
 
 def models() -> None:
     """List the models that this machine can use."""
-    from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIModel
-    from text_lloom.llm.providers.openai_embed import OpenAIEmbedModel
+    from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
     from text_lloom.llm.providers.registry import all_providers, availability_of
 
     found = [(provider, availability_of(provider)) for provider in all_providers()]

@@ -21,8 +21,7 @@ from text_lloom.llm.dispatch.step_state import Failure
 from text_lloom.llm.messages import Message, ModelRequest
 from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
-from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIModel
-from text_lloom.llm.providers.openai_embed import OpenAIEmbedModel
+from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
 from text_lloom.llm.providers.registry import embedder_from, model_from
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from text_lloom.llm.classifiers.classifier import Classifier
 from text_lloom.llm.composite import Answerer, Fallbacks
 from text_lloom.llm.model import Embedder, Model, Solver
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
-from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIModel
-from text_lloom.llm.providers.openai_embed import OpenAIEmbedModel
+from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
 from text_lloom.llm.providers.registry import embedder_from, model_from
 
 __all__ = ["EmbedSpec", "ModelSpec", "Models", "model_of", "resolve_models"]

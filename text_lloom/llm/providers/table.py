@@ -174,7 +174,7 @@ class CompatibleServer(Provider):
 
     _: KW_ONLY
     model: str | None = f"{_PROVIDERS}.openai:OpenAIModel"
-    embed: str | None = f"{_PROVIDERS}.openai_embed:OpenAIEmbedModel"
+    embed: str | None = f"{_PROVIDERS}.openai:OpenAIEmbedModel"
     url: str | None = None
     url_variable: str | None = None
     domains: tuple[str, ...] = ()
