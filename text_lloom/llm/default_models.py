@@ -50,7 +50,7 @@ def resolve_models(
         background: Texts of the corpus, for the local engine.
 
     Raises:
-        InputError: When something is passed that is no model of the right kind.
+        InputError: When something is passed that is not a model of the right kind.
     """
     local = LocalModel(background)
     has_key = bool(os.environ.get("OPENAI_API_KEY"))

@@ -50,7 +50,7 @@ class CallOptions(TypedDict, total=False):
         context_window: In tokens; longer texts are cut to fit. When not given: that of the price list, or of
             the model's own files.
         cost: US dollars per token: `(input, output)`, or one number for both. When not given: that of the
-            price list; 0 on machines of one's own; otherwise unknown.
+            price list; 0 on the user's own machines; otherwise unknown.
         concurrency: The largest number of calls in flight; `None` adapts to the provider (of an embedding
             model: one at a time).
         timeout: Seconds after which a call is given up and tried again.
@@ -140,7 +140,7 @@ def expand_options(kind: Any, **defaults: object) -> Callable[[F], F]:
 
 
 def finite_number(value: object) -> float | None:
-    """The number, or `None` for anything that is no finite number."""
+    """The number, or `None` for anything else than a finite number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
     number = float(value)
@@ -248,7 +248,7 @@ def as_params(given: object, *, what: str = "params") -> dict[str, Any]:
     """Parameters as a user gives them.
 
     Raises:
-        InputError: When they are no names and values.
+        InputError: When they are not names and values.
     """
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         raise InputError(f"{what}={given!r}: expected names and values, such as {{'temperature': 0.3}}.")

@@ -23,7 +23,7 @@ __all__ = ["LONG_TIMEOUT", "OnDeviceEmbedModel", "OnDeviceOptions", "loading"]
 T = TypeVar("T")
 
 LONG_TIMEOUT: Final = 3600.0
-"""Seconds for one batch: a large model on a slow processor is no reason to ask again."""
+"""Seconds for one batch: a large model on a slow processor must not be asked again."""
 
 
 class OnDeviceOptions(ModelOptions, total=False):

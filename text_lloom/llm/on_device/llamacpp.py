@@ -31,7 +31,7 @@ class LlamaCppModel(Model):
     """A language model in a GGUF file, run by llama-cpp-python on this machine; free.
 
     One request is worked on at a time. A JSON schema is held by a grammar; a pattern (`regex=`) is checked
-    after the reply, since grammars of llama.cpp are no regular expressions.
+    after the reply, since grammars of llama.cpp are not regular expressions.
 
     Args:
         path: The GGUF file.

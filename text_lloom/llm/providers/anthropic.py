@@ -42,8 +42,8 @@ class AnthropicOptions(ModelOptions, total=False):
 class AnthropicModel(SdkModel):
     """A model of Anthropic.
 
-    Replies in a schema are had by structured output, by a tool that the model must use where that is not
-    supported, and in words alone otherwise.
+    A request with a schema asks for structured output. Models that refuse that are made to call a tool, and
+    those that refuse the tool are asked in words.
 
     Args:
         name: Name of the model.
@@ -101,7 +101,7 @@ class AnthropicModel(SdkModel):
         return {"stop": "stop_sequences", "reasoning_effort": "effort"}.get(name, name)
 
     async def _ask(self, request: ModelRequest) -> Completion:
-        body, reader = self._body(request), _ReplyReader()
+        body, reader = self._body(request), _MessageReader()
         if request.on_chunk is None:
             reader.read(await self.client.messages.create(**body))
             return reader.completion()
@@ -151,7 +151,7 @@ class AnthropicModel(SdkModel):
 
 
 @dataclass
-class _ReplyReader:
+class _MessageReader:
     """Reads a message, whole or from the events of a stream."""
 
     pieces: list[str] = field(default_factory=list)
@@ -165,7 +165,7 @@ class _ReplyReader:
         """Take a whole message.
 
         Raises:
-            PermanentError: When it is none, as from a server that does not speak this protocol.
+            PermanentError: When it is something else, as from a server that speaks another protocol.
         """
         if getattr(message, "content", None) is None:
             raise PermanentError(

@@ -12,7 +12,7 @@ from text_lloom.errors import InputError, ModelSetupError
 __all__ = ["NO_KEY", "checked_url", "key_from", "missing_key"]
 
 NO_KEY: Final = "EMPTY"
-"""What is sent where there is no key; servers of one's own take anything."""
+"""The key that is sent when there is none: servers on the user's machines take any."""
 
 
 def key_from(variables: Sequence[str], api_key: str | None, *, is_elsewhere: bool = False) -> str | None:

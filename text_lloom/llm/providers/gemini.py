@@ -161,7 +161,7 @@ class GeminiModel(SdkModel):
             single = replace(request, n=1)
             return _together([await self._ask(single) for _ in range(request.n)])
         asked = {"model": self.name, "contents": contents, "config": self._config(request)}
-        reader = _ReplyReader()
+        reader = _CandidateReader()
         if request.on_chunk is None:
             reader.add(await self.client.aio.models.generate_content(**asked))
             return reader.completion()
@@ -196,7 +196,7 @@ class GeminiModel(SdkModel):
 
 
 @dataclass
-class _ReplyReader:
+class _CandidateReader:
     """Reads the candidates of a reply, whole or from the chunks of a stream."""
 
     texts: dict[int, list[str]] = field(default_factory=dict)

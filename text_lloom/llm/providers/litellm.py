@@ -100,7 +100,7 @@ def deployments_of(name: str, config: Mapping[str, Any] | None) -> tuple[Deploym
     """The models of a configuration that `name` stands for: the one, then its fallbacks in order.
 
     Raises:
-        InputError: When the configuration is none, or does not have the name.
+        InputError: When the configuration has none of the known shapes, or does not have the name.
     """
     if config is None:
         if not name:
@@ -200,7 +200,7 @@ def _completed(
 ) -> tuple[Deployment, ...]:
     """The models with the key and the address that the configuration leaves out.
 
-    An address of one's own gets no key from the environment.
+    An address that the user gave gets no key from the environment.
     """
     first, *others = deployments
     settings = dict(first.settings)

@@ -178,17 +178,17 @@ class OpenAIModel(Presets, Model):
 
     async def _exchange(self, request: ModelRequest, body: Mapping[str, Any]) -> Completion:
         path, client = self._format.path + self._connection.query, self.client
-        is_told = False
+        was_sent = False
         if request.on_chunk is None or not self._in_pieces:
-            completion = self._format.read(await client.post(path, body, on_headers=self._heed))
+            completion = self._format.read(await client.post(path, body, on_headers=self._on_headers))
         else:
             pieces = self._format.pieces()
-            async for event in client.events(path, body, on_headers=self._heed):
+            async for event in client.events(path, body, on_headers=self._on_headers):
                 if piece := pieces.add(event):
                     request.on_chunk(piece)
-                    is_told = True
+                    was_sent = True
             completion = pieces.completion()
-        if request.on_chunk is not None and not is_told and completion.text:
+        if request.on_chunk is not None and not was_sent and completion.text:
             request.on_chunk(completion.text)
         return completion
 
@@ -206,8 +206,8 @@ class OpenAIModel(Presets, Model):
             body.pop(name, None)
         return body | self.extra_body
 
-    def _heed(self, headers: Mapping[str, str]) -> None:
-        """Hold all requests of this model back when the provider says that none is left for a while."""
+    def _on_headers(self, headers: Mapping[str, str]) -> None:
+        """Pause all requests of this model when the provider says that none is left until a reset."""
         if self.limit.windows:
             return
         for unit in ("requests", "tokens"):

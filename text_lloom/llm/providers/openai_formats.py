@@ -24,7 +24,7 @@ _ENDED = frozenset({"stop", "eos_token", "stop_sequence", "end_turn", "completed
 _THOUGHTS = re.compile(r"\A\s*<think>.*?</think>\s*", re.DOTALL)
 _THOUGHTS_END = "</think>"
 _NO_THOUGHT = ("{", "[", '"', "`")
-"""How replies begin that are no thoughts, whatever is quoted in them."""
+"""How replies begin that hold no thoughts before the answer, whatever they quote."""
 _BROKEN: Final = "The stream ended before the reply did."
 _MOST_SCHEMAS: Final = 256
 _strict: dict[int, tuple[Mapping[str, object], dict[str, Any]]] = {}
@@ -309,7 +309,7 @@ def _text(choice: Mapping[str, Any]) -> str:
 
 
 def _without_thoughts(text: str) -> str:
-    """A reply without what a reasoning model on one's own server wrote before it.
+    """A reply without the thoughts that some servers put before it.
 
     Some chat templates begin the thoughts themselves, so that only their end stands in the reply.
     """

@@ -105,11 +105,11 @@ class ServerConnection:
         return JsonClient(self.url, headers=header, timeout=timeout)
 
     def advised(self, found: ModelError, error: Exception) -> ModelError:
-        """An error of a server of one's own, with what to do when its address may be at fault.
+        """An error, with what to do when the address or the missing key may be the cause.
 
         Args:
-            found: The error, as it is raised.
-            error: What it was made of.
+            found: The error, as it would be raised.
+            error: What the client raised.
         """
         if type(found) is AuthenticationFailed and self.key == NO_KEY:
             return AuthenticationFailed(
@@ -146,7 +146,7 @@ class ServerConnection:
         return "openai:" if known else f"openai:{self.url}{self.query}"
 
     def price(self, cost: object) -> object:
-        """The price: the one given, that of the list, or nothing for a server of one's own."""
+        """The price: the one given, that of the list, or 0 for servers on the user's own machines."""
         if cost is not None:
             return cost
         if self.server.own:
@@ -154,7 +154,7 @@ class ServerConnection:
         return known_price(self.name, self.server.prices) if self._is_listed else None
 
     def window(self, context_window: int | None) -> int | None:
-        """The context window: the one given, or that of the list."""
+        """The context window: the one given, or that of the price list."""
         if context_window or not self._is_listed:
             return context_window
         return known_context_window(self.name, self.server.prices)
