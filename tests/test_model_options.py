@@ -77,6 +77,10 @@ def test_no_class_is_known_to_the_cache_by_where_its_module_lies() -> None:
 def test_a_misspelt_option_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'rate_limit'"):
         GeminiEmbedModel("m", "key", rate_limt=(3, 1))  # type: ignore[call-arg]
+    with pytest.raises(UnknownName, match=r"OpenAIModel: 'contxt_window'.+'context_window'"):
+        OpenAIModel("m", "key", contxt_window=3)  # type: ignore[call-arg]
+    with pytest.raises(UnknownName, match="Did you mean 'client_args'"):
+        AnyEmbedModel("mistral:m", "key", client_arg={})  # type: ignore[call-arg]
     with pytest.raises(UnknownName, match="Did you mean 'dimensions'"):
         OpenAIEmbedModel("m", "key", dimension=3)  # type: ignore[call-arg]
 

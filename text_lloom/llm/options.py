@@ -11,11 +11,12 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypedDict, TypeVar, cast
 
-from text_lloom.errors import InputError
+from text_lloom.errors import InputError, UnknownName
 
 __all__ = [
     "COMMON_PARAMS",
@@ -37,6 +38,8 @@ F = TypeVar("F", bound=Callable[..., None])
 
 _SECONDS: Final = 120.0
 """The timeout of a call, unless a class sets another one."""
+_NEARLY: Final = 0.8
+"""How alike a name must be to a known one to be refused as misspelt."""
 
 SYSTEM_PROMPT: Final = "You are careful and exact, and answer in the form that is asked for."
 """The system message of models of providers, unless another one is given."""
@@ -104,11 +107,14 @@ def generation_params(kind: Any, *, lacking: Iterable[str] = ()) -> frozenset[st
     return frozenset(kind.__annotations__) - frozenset(CallOptions.__annotations__) - frozenset(lacking)
 
 
-def expand_options(kind: Any, **defaults: object) -> Callable[[F], F]:
-    """Decorates a constructor that takes `**options: Unpack[kind]`: fills in defaults, and shows all names.
+def expand_options(kind: Any, *, hidden: Iterable[str] = (), **defaults: object) -> Callable[[F], F]:
+    """Decorates a constructor that takes `**options: Unpack[kind]`.
+
+    It fills in defaults, refuses a name that is nearly a known one, and shows all names in the signature.
 
     Args:
         kind: `ModelOptions`, `EmbedOptions`, or a `TypedDict` made from one of them.
+        hidden: Options that the signature leaves out, as few people need them.
         **defaults: Options that this class sets unless the user does.
     """
 
@@ -116,13 +122,17 @@ def expand_options(kind: Any, **defaults: object) -> Callable[[F], F]:
         usual: dict[str, object] = {"timeout": _SECONDS, **defaults}
 
         @functools.wraps(init)
-        def with_defaults(*args: Any, **options: Any) -> None:
+        def with_defaults(self: object, *args: Any, **options: Any) -> None:
+            for name in options:
+                if name not in known and get_close_matches(name, known, n=1, cutoff=_NEARLY):
+                    raise UnknownName(name, known, what=f"argument of {type(self).__name__}:")
             together = options.get("params")
             names = usual.keys() - (together.keys() if isinstance(together, Mapping) else ())
-            init(*args, **{**{name: usual[name] for name in names}, **options})
+            init(self, *args, **{**{name: usual[name] for name in names}, **options})
 
         shown = inspect.signature(init)
         own = [p for p in shown.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        known = [*(p.name for p in own[1:]), *kind.__annotations__]
         listed = [
             inspect.Parameter(
                 name,
@@ -131,6 +141,7 @@ def expand_options(kind: Any, **defaults: object) -> Callable[[F], F]:
                 annotation=getattr(annotation, "__forward_arg__", annotation),
             )
             for name, annotation in kind.__annotations__.items()
+            if name not in hidden
         ]
         others = inspect.Parameter("others", inspect.Parameter.VAR_KEYWORD, annotation="object")
         vars(with_defaults)["__signature__"] = shown.replace(parameters=[*own, *listed, others])

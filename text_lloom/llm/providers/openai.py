@@ -7,7 +7,6 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, Unpack
 
 from text_lloom.errors import BadAnswer, FormRefused, InputError, ModelError, PermanentError, UnknownName
@@ -59,8 +58,6 @@ _TEMPERATURE: Final = 0.0
 _COMPLETION_TOKENS: Final = 2048
 """The largest number of tokens of a plain completion; servers cut after 16 when none is stated."""
 _NEVER_LEFT_OUT: Final = frozenset({"model", "messages", "input", "prompt", "instructions", "stream", "n"})
-_NEARLY: Final = 0.8
-"""How alike an argument must be to a known one to be refused as misspelt."""
 _LONGEST_NAMES: Final = ("max_tokens", "max_completion_tokens")
 
 
@@ -87,6 +84,9 @@ class OpenAIOptions(ModelOptions, total=False):
     verbosity: str | None
 
 
+_RARE: Final = frozenset(OpenAIOptions.__annotations__) - frozenset(ModelOptions.__annotations__)
+
+
 class OpenAIModel(Presets, Model):
     """A model of OpenAI or of any server that speaks its protocol.
 
@@ -109,7 +109,7 @@ class OpenAIModel(Presets, Model):
     streams = True
     learns = True
 
-    @expand_options(ModelOptions, temperature=_TEMPERATURE)
+    @expand_options(OpenAIOptions, hidden=_RARE, temperature=_TEMPERATURE)
     def __init__(
         self,
         name: str = DEFAULT_MODELS.score,
@@ -287,9 +287,6 @@ class OpenAIEmbedOptions(EmbedOptions, total=False):
     user: str | None
 
 
-_EMBED_NAMES: Final = ("api_key", "api_version", "base_url", "server", *OpenAIEmbedOptions.__annotations__)
-
-
 class OpenAIEmbedModel(Presets, EmbedModel):
     """An embedding model of OpenAI or of any server that speaks its protocol.
 
@@ -318,9 +315,6 @@ class OpenAIEmbedModel(Presets, EmbedModel):
         api_version: str | None = None,
         **options: Unpack[OpenAIEmbedOptions],
     ) -> None:
-        for given in options:
-            if given not in _EMBED_NAMES and get_close_matches(given, _EMBED_NAMES, n=1, cutoff=_NEARLY):
-                raise UnknownName(given, _EMBED_NAMES, what="argument of an embedding model:")
         self._connection = connection = ServerConnection(server, name, api_key, base_url, api_version)
         if options.get("batch_size") is None:
             options["batch_size"] = connection.server.embed_batch
