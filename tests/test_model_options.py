@@ -24,7 +24,7 @@ from text_lloom.llm import (
     OpenAIModel,
     TransformersModel,
 )
-from text_lloom.llm.options import EmbedOptions, ModelOptions
+from text_lloom.llm.options import COMMON_PARAMS, EmbedOptions, ModelOptions, generation_params
 from text_lloom.llm.providers.openai import OpenAIOptions
 from text_lloom.llm.providers.servers import Presets
 from text_lloom.llm.providers.table import SERVERS
@@ -52,6 +52,10 @@ def test_the_shown_defaults_are_those_that_hold() -> None:
     assert OpenAIModel("m", "key").params == {"temperature": 0}
     assert OpenAIModel("m", "key", temperature=None).params == {}
     assert OpenAIModel("m", "key", params={"temperature": 0.7}).params == {"temperature": 0.7}
+
+
+def test_every_common_parameter_is_an_option() -> None:
+    assert generation_params(ModelOptions) == set(COMMON_PARAMS)
 
 
 def test_each_class_shows_the_parameters_that_it_alone_has() -> None:

@@ -186,22 +186,6 @@ def positive_seconds(value: object, *, what: str) -> float:
     return seconds
 
 
-COMMON_PARAMS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "temperature": "how varied replies are; 0 is the least",
-        "top_p": "sample among the likeliest tokens that together have this probability",
-        "top_k": "sample among this many of the likeliest tokens",
-        "max_tokens": "longest reply, in tokens",
-        "stop": "texts that end a reply",
-        "seed": "seed of sampling, where the provider has one",
-        "presence_penalty": "above 0: fewer tokens that have occurred",
-        "frequency_penalty": "above 0: fewer tokens that have occurred often",
-        "reasoning_effort": "how long a reasoning model may think",
-    }
-)
-"""Parameters that providers share under one name, with what they do."""
-
-
 def check_values(given: Mapping[str, object]) -> None:
     """Refuse values that no provider takes, before any is asked; `None` leaves a parameter out.
 
@@ -209,9 +193,9 @@ def check_values(given: Mapping[str, object]) -> None:
         InputError: Says what the value must be.
     """
     for name, value in given.items():
-        wanted = _WANTED.get(name)
-        if value is not None and wanted is not None and not wanted.fits(value):
-            raise InputError(f"{name}={value!r} must be {wanted.text}.")
+        known = _PARAMETERS.get(name)
+        if value is not None and known is not None and not known.fits(value):
+            raise InputError(f"{name}={value!r} must be {known.wanted}.")
 
 
 def _number(low: float, high: float = math.inf) -> Callable[[object], bool]:
@@ -235,24 +219,41 @@ def _are_texts(value: object) -> bool:
     return isinstance(texts, (list, tuple)) and all(isinstance(text, str) and text for text in texts)
 
 
-class _Values(NamedTuple):
-    """Which values a parameter can have, and the words for it."""
+class _Parameter(NamedTuple):
+    """What a generation parameter does, which values it can have, and the words for these."""
 
+    purpose: str
     fits: Callable[[object], bool]
-    text: str
+    wanted: str
 
 
-_WANTED: Final[Mapping[str, _Values]] = {
-    "temperature": _Values(_number(0), "a number of at least 0"),
-    "top_p": _Values(_number(0, 1), "a number from 0 to 1"),
-    "top_k": _Values(_whole(-1), "a whole number"),
-    "max_tokens": _Values(_whole(1), "a whole number of at least 1"),
-    "stop": _Values(_are_texts, "a text or a list of texts, none of them empty"),
-    "seed": _Values(_whole(-math.inf), "a whole number"),
-    "presence_penalty": _Values(_number(-math.inf), "a number"),
-    "frequency_penalty": _Values(_number(-math.inf), "a number"),
-    "reasoning_effort": _Values(lambda value: isinstance(value, str), "a word, such as 'low'"),
+_PARAMETERS: Final[Mapping[str, _Parameter]] = {
+    "temperature": _Parameter("how varied replies are; 0 is the least", _number(0), "a number of at least 0"),
+    "top_p": _Parameter(
+        "sample among the likeliest tokens that together have this probability",
+        _number(0, 1),
+        "a number from 0 to 1",
+    ),
+    "top_k": _Parameter("sample among this many of the likeliest tokens", _whole(-1), "a whole number"),
+    "max_tokens": _Parameter("longest reply, in tokens", _whole(1), "a whole number of at least 1"),
+    "stop": _Parameter("texts that end a reply", _are_texts, "a text or a list of texts, none of them empty"),
+    "seed": _Parameter("seed of sampling, where the provider has one", _whole(-math.inf), "a whole number"),
+    "presence_penalty": _Parameter(
+        "above 0: fewer tokens that have occurred", _number(-math.inf), "a number"
+    ),
+    "frequency_penalty": _Parameter(
+        "above 0: fewer tokens that have occurred often", _number(-math.inf), "a number"
+    ),
+    "reasoning_effort": _Parameter(
+        "how long a reasoning model may think",
+        lambda value: isinstance(value, str),
+        "a word, such as 'low'",
+    ),
 }
+COMMON_PARAMS: Final[Mapping[str, str]] = MappingProxyType(
+    {name: parameter.purpose for name, parameter in _PARAMETERS.items()}
+)
+"""Parameters that providers share under one name, with what they do."""
 
 
 def as_params(given: object, *, what: str = "params") -> dict[str, Any]:

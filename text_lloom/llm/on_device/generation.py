@@ -12,7 +12,7 @@ from text_lloom.errors import InputError
 from text_lloom.llm.on_device.constrained import Constraint, Constraints
 from text_lloom.llm.options import finite_number, whole_number
 
-__all__ = ["Generated", "Row", "Sampling", "generate_rows", "sampling_of", "stops_of"]
+__all__ = ["Generated", "PromptRow", "Sampling", "generate_rows", "sampling_of", "stops_of"]
 
 _RANGES: Final = (
     ("temperature", 0.0, 100.0),
@@ -99,7 +99,7 @@ _TAIL = 16
 
 
 @dataclass(slots=True)
-class Row:
+class PromptRow:
     """One reply to generate.
 
     Attributes:
@@ -135,7 +135,7 @@ class Generated(NamedTuple):
     finish_reason: str
 
 
-def generate_rows(model: Any, tokenizer: Any, rows: Sequence[Row]) -> list[Generated]:
+def generate_rows(model: Any, tokenizer: Any, rows: Sequence[PromptRow]) -> list[Generated]:
     """The replies to a batch of prompts, padded on the left.
 
     What is drawn for a row depends on its own seed alone, not on the other rows of the batch.
@@ -168,7 +168,7 @@ def generate_rows(model: Any, tokenizer: Any, rows: Sequence[Row]) -> list[Gener
 class _State:
     """What has been generated of one reply."""
 
-    def __init__(self, row: Row, tokenizer: Any, ends: frozenset[int], width: int) -> None:
+    def __init__(self, row: PromptRow, tokenizer: Any, ends: frozenset[int], width: int) -> None:
         self.row, self.tokenizer, self.ends, self.width = row, tokenizer, ends, width
         self.walk: Constraints | None = None if row.constraint is None else row.constraint.walk()
         self.tokens: list[int] = []

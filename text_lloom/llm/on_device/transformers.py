@@ -19,7 +19,7 @@ from text_lloom.llm.messages import Message, ModelRequest
 from text_lloom.llm.model import Model
 from text_lloom.llm.on_device.base import LONG_TIMEOUT, OnDeviceOptions, loading
 from text_lloom.llm.on_device.constrained import Constraint, ConstraintMaker
-from text_lloom.llm.on_device.generation import Generated, Row, generate_rows, sampling_of, stops_of
+from text_lloom.llm.on_device.generation import Generated, PromptRow, generate_rows, sampling_of, stops_of
 from text_lloom.llm.on_device.local_files import check_packages, fingerprint, pick_device
 from text_lloom.llm.options import expand_options, whole_number
 
@@ -298,7 +298,7 @@ class TransformersModel(Model):
     def _answer(self, jobs: Sequence[Job[QueuedRequest, Completion]]) -> list[Completion | Exception]:
         """The completions of a batch of requests, on the gatherer's thread."""
         answers: list[Completion | Exception | None] = [None] * len(jobs)
-        rows: list[Row] = []
+        rows: list[PromptRow] = []
         owner: list[int] = []
         for position, job in enumerate(jobs):
             try:
@@ -315,7 +315,7 @@ class TransformersModel(Model):
                 answers[position] = _completion([generated[n] for n in mine], rows[mine[0]])
         return [answer for answer in answers if answer is not None]
 
-    def _generate(self, rows: Sequence[Row]) -> list[Generated | Exception]:
+    def _generate(self, rows: Sequence[PromptRow]) -> list[Generated | Exception]:
         """The replies of some rows, in smaller parts if they do not fit into memory together."""
         import torch
 
@@ -340,7 +340,7 @@ class TransformersModel(Model):
             at += len(part)
         return found
 
-    def _rows(self, job: Job[QueuedRequest, Completion]) -> list[Row]:
+    def _rows(self, job: Job[QueuedRequest, Completion]) -> list[PromptRow]:
         """What is to be generated for a request, one row per wanted reply."""
         request, on_text = job.request
         tokens = self._tokens(request.messages)
@@ -354,7 +354,7 @@ class TransformersModel(Model):
                 f"{self.label!r}, but only {max_tokens} are allowed. Set max_tokens= higher."
             )
         return [
-            Row(
+            PromptRow(
                 tokens,
                 max_tokens,
                 sampling(n),
@@ -412,7 +412,7 @@ class TransformersModel(Model):
         return None if request.regex is None else self._constraints.of_regex(request.regex)
 
 
-def _completion(generated: Sequence[Generated | Exception], row: Row) -> Completion | Exception:
+def _completion(generated: Sequence[Generated | Exception], row: PromptRow) -> Completion | Exception:
     replies = [reply for reply in generated if isinstance(reply, Generated)]
     if len(replies) < len(generated):
         return next(reply for reply in generated if isinstance(reply, Exception))

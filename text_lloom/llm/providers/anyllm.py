@@ -91,14 +91,9 @@ class AnyModel(SdkModel):
 
 
 class AnyEmbedModel(EmbedModel):
-    """An embedding model of any provider that any-llm knows.
+    """An embedding model of any provider that any-llm knows, such as `"mistral:mistral-embed"`.
 
-    Args:
-        name: `"provider:model"`, such as `"mistral:mistral-embed"`.
-        api_key: As for `AnyModel`.
-        base_url: Another address for the provider.
-        client_args: Further arguments for the provider's client.
-        **options: Limits, price, size of a batch; see `EmbedOptions`. Anything else is sent with every call.
+    It takes the arguments of `AnyModel`, and `EmbedOptions`. Anything else is sent with every call.
     """
 
     @expand_options(EmbedOptions, batch_size=64, concurrency=4)

@@ -318,15 +318,10 @@ class LiteLLMModel(SdkModel):
 
 
 class LiteLLMEmbedModel(EmbedModel):
-    """An embedding model that a LiteLLM configuration describes.
+    """An embedding model that a LiteLLM configuration describes, such as `"mistral/mistral-embed"`.
 
-    Args:
-        name: As for `LiteLLMModel`, such as `"mistral/mistral-embed"`.
-        config: As for `LiteLLMModel`; `batch_size` may stand in it, too.
-        api_key: As for `LiteLLMModel`.
-        base_url: As for `LiteLLMModel`.
-        **options: Limits, price, size of a batch, stronger than the configuration; see `EmbedOptions`.
-            Anything else is sent with every call.
+    It takes the arguments of `LiteLLMModel`, and `EmbedOptions`; `batch_size` may stand in the
+    configuration, too, and is 16 otherwise. Anything else is sent with every call.
     """
 
     @expand_options(EmbedOptions, concurrency=4)
