@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format types bench view screenshots clean
+.PHONY: demo test lint format types bench mutants view screenshots clean
 
 .venv/done: pyproject.toml
 	$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet -e '.[dev]' && touch $@
@@ -11,7 +11,7 @@ demo: .venv/done
 	$(BIN)/lloom demo
 
 test: .venv/done
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/done
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
@@ -24,6 +24,10 @@ types: .venv/done
 
 bench: .venv/done
 	$(BIN)/python -m benchmarks.main_job
+
+# Small defects put in at random: what share of them do the tests notice?
+mutants: .venv/done
+	$(BIN)/python -m benchmarks.mutants --sample 400 --seed 1
 
 # The view's bundle, from widget_js/; needs Node.
 view:

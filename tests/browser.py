@@ -15,11 +15,13 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
 
-__all__ = ["OpenView", "browser", "chromium", "launch", "open_view", "serve_view"]
+__all__ = ["PATIENCE_MS", "OpenView", "browser", "chromium", "launch", "open_view", "serve_view"]
 
 OpenView = Callable[..., "Page"]
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+PATIENCE_MS: Final = 60_000
+"""Milliseconds after which a test gives up: far more than any machine needs."""
 ORIGIN: Final = "http://view.test"
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 _FOLDERS: Final = {"page": ROOT / "tests" / "view_page", "static": ROOT / "text_lloom" / "widget" / "static"}
@@ -126,7 +128,7 @@ def open_view(browser: Browser) -> Iterator[OpenView]:
 
     def open_page(*, width: int = 1280, height: int = 900, **query: Any) -> Page:
         page = browser.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(8000)
+        page.set_default_timeout(PATIENCE_MS)
         if _LATE_BROWSER:
             page.add_init_script(_LATE.replace("MS", _LATE_BROWSER))
             query.setdefault("late", _LATE_BROWSER)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 import pytest
@@ -20,6 +22,23 @@ CORPORA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 _LOCAL_MODELS = ("torch", "transformers", "sentence_transformers", "model2vec", "outlines_core", "peft")
+
+
+_LONGEST: Final = ("test_view_hosts.py", "test_real_corpora.py", "test_crash.py", "test_redis_limits.py")
+"""On several processes these files come first: at the end, one would keep the other processes waiting."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have pytest-xdist give out files in the order of the collection."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest files first, on a process of pytest-xdist."""
+    if hasattr(config, "workerinput"):
+        order = {name: number for number, name in enumerate(_LONGEST)}
+        items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -58,6 +77,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with refuse_paid_calls():
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left_for_the_collector() -> Iterator[None]:
+    """Coroutines that nobody awaited, and the like, fail the last test rather than go unnoticed."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
@@ -11,6 +12,8 @@ import pytest
 import text_lloom.workbench as wb
 from text_lloom.errors import InputError, PromptError, UnknownName
 from text_lloom.llm import Completion, Fallbacks, LocalModel, Model, ModelRequest
+from text_lloom.operators.asking import GEN_STEPS, SCORE_STEPS, STEPS, Step, steps_by_name
+from text_lloom.tasks import FilterQuotes, Stage
 from text_lloom.testing import FunctionModel, HashEmbedModel
 
 
@@ -262,3 +265,58 @@ def test_fallbacks_reach_operators_with_their_parameters(buses: pd.DataFrame) ->
     judged = [r for r in [*first.requests, *second.requests] if "results" in str(r.schema)]
     assert {dict(r.params)["temperature"] for r in judged} == {0.4}
     assert {r.prompt for r in first.requests} >= {r.prompt for r in second.requests}
+
+
+# --- which steps there are -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FindAuthors(FilterQuotes):
+    """A task as a newcomer adds it: with a step of its own, asked when scoring."""
+
+    step: ClassVar[str] = "find_authors"
+    stage: ClassVar[Stage] = "scoring"
+
+
+def test_a_step_belongs_to_the_stage_that_its_task_names() -> None:
+    assert set(GEN_STEPS) | set(SCORE_STEPS) == set(STEPS)
+    assert SCORE_STEPS == ("score", "summarize_concept")
+    added = steps_by_name(*STEPS.values(), Step("synth", FindAuthors("d1", "A text.")))
+    assert added["find_authors"].example.stage == "scoring"
+    assert "find_authors" not in [s for s, step in added.items() if step.example.stage == "generation"]
+
+
+@pytest.mark.parametrize("missing", ["step", "stage"])
+def test_a_task_that_lacks_its_step_or_stage_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setattr(FindAuthors, missing, None)
+    with pytest.raises(TypeError, match=f"FindAuthors must define its class attribute '{missing}'"):
+        steps_by_name(Step("distill", FindAuthors("d1", "A text.")))
+
+
+def test_a_stage_that_does_not_exist_is_refused_with_those_that_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FindAuthors, "stage", "scorring")
+    with pytest.raises(TypeError, match="'generation', 'scoring', 'map', 'evaluation'"):
+        steps_by_name(Step("distill", FindAuthors("d1", "A text.")))
+
+
+def test_two_tasks_with_one_step_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FindAuthors, "step", "score")
+    with pytest.raises(TypeError, match="ScoreDocuments and FindAuthors have the same step 'score'"):
+        steps_by_name(*STEPS.values(), Step("score", FindAuthors("d1", "A text.")))
+
+
+async def test_parameters_of_a_step_of_another_stage_are_refused_by_name(buses: pd.DataFrame) -> None:
+    with pytest.raises(UnknownName, match="'summarize_concept'"):
+        await session_with(buses, Answering()).gen(params={"summarize_concept": {"temperature": 0.3}})
+    with pytest.raises(UnknownName, match="'distill_filter'"):
+        await session_with(buses, Answering()).score(params={"distill_filter": {"temperature": 0.3}})
+
+
+def test_a_template_takes_the_place_of_the_own_one_of_any_task() -> None:
+    for step, operator in STEPS.items():
+        task = operator.example
+        names = " ".join(f"{{{name}}}" for name in task.template.fields)
+        other = task.template.customised(f"In other words: {names}", step=step)
+        assert task.with_template(other).prompt().startswith("In other words: ")

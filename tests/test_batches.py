@@ -41,11 +41,10 @@ from text_lloom.llm.messages import ModelRequest, as_messages
 from text_lloom.llm.providers.openai_formats import read_completion
 from text_lloom.llm.runtime.event_loop import run_async
 from text_lloom.llm.runtime.http import HttpError
-from text_lloom.operators.batch_book import BatchBook
+from text_lloom.operators.batch_records import BatchRecords, model_key
+from text_lloom.operators.batch_scoring import BatchScoring
 from text_lloom.operators.score import plan_scoring
-from text_lloom.operators.score_batch import BatchScoring
 from text_lloom.scores import ScoreTable
-from text_lloom.session.score import batches_of
 
 PRICE = (0.15 / 1_000_000, 0.6 / 1_000_000)
 CRITERIA = {
@@ -325,14 +324,14 @@ async def test_a_scoring_of_other_documents_beside_one_of_the_sessions_own(
 async def test_many_requests_go_in_several_batches(sessions: Sessions) -> None:
     l = sessions.new(cache=False)  # noqa: E741
     concepts = list(l.concepts.values())
-    book, run, table = BatchBook(None), Run(), ScoreTable(l.corpus)
+    records, run, table = BatchRecords(None), Run(), ScoreTable(l.corpus)
     said: list[str] = []
     scoring = BatchScoring(
-        sessions.model(), list(l.corpus), concepts, book=book, run=run, say=said.append, most_requests=5
+        sessions.model(), list(l.corpus), concepts, records=records, run=run, say=said.append, most_requests=5
     )
     outcome = await run_async(scoring.score(plan_scoring(list(l.corpus), concepts), table, poll_seconds=0.05))
-    assert [job.requests for job in book.jobs] == [5, 5, 2]
-    assert {job.state for job in book.jobs} == {"completed"}
+    assert [job.requests for job in records.jobs] == [5, 5, 2]
+    assert {job.state for job in records.jobs} == {"completed"}
     assert outcome.under_way == []
     assert len(outcome.answered) == 12
     assert table.to_frame(concepts)["score"].notna().all()
@@ -533,7 +532,7 @@ async def test_an_error_inside_a_reply_is_a_failure_of_its_documents(
     def read(body: object) -> Completion:
         return read_completion({"error": {"code": 502, "message": "Upstream is away."}})
 
-    monkeypatch.setattr("text_lloom.operators.batch_answers.read_completion", read)
+    monkeypatch.setattr("text_lloom.llm.batches.read_completion", read)
     l = sessions.new()  # noqa: E741
     with pytest.warns(UserWarning, match="Upstream is away"):
         await score(l)
@@ -576,7 +575,7 @@ async def test_the_next_batch_leaves_out_what_the_server_refuses(sessions: Sessi
 async def test_a_batch_that_nobody_knows_is_not_sent_again_by_itself(sessions: Sessions) -> None:
     l = sessions.new()  # noqa: E741
     await score(l, wait=False)
-    record = l._batches.under_way(batches_of(l, l.table)._questions.asker)[0]  # type: ignore[union-attr]
+    record = l._batches.under_way(model_key(l.models.score))[0]  # type: ignore[arg-type]
     l._batches.note(record.job._replace(id="batch_gone"))
     for _ in range(2):
         with pytest.warns(UserWarning, match="does not know the batch batch_gone"):
@@ -665,8 +664,13 @@ async def call(_: Model, prompt: str) -> str:
 
 @pytest.mark.parametrize(
     "model",
-    [Model("mine", fn=call), "local", Fallbacks((Model("mine", fn=call), Model("other", fn=call)))],
-    ids=["custom", "local", "fallbacks"],
+    [
+        Model("mine", fn=call),
+        "local",
+        Fallbacks((Model("mine", fn=call), Model("other", fn=call))),
+        OpenAIModel("gpt-4o-mini", "key", "http://127.0.0.1:9/v1", endpoint="responses"),
+    ],
+    ids=["custom", "local", "fallbacks", "responses"],
 )
 async def test_models_without_batches_are_refused(sessions: Sessions, model: Any) -> None:
     l = sessions.new(score_model=model)  # noqa: E741
@@ -755,7 +759,7 @@ async def test_a_token_budget_bounds_what_is_sent(sessions: Sessions) -> None:
     concepts, table = list(l.concepts.values()), ScoreTable(l.corpus)
     run = Run(budget=Budget(1.0), token_budget=TokenBudget(4000))
     scoring = BatchScoring(
-        sessions.model(cost=None), list(l.corpus), concepts, book=BatchBook(None), run=run, say=str
+        sessions.model(cost=None), list(l.corpus), concepts, records=BatchRecords(None), run=run, say=str
     )
     with pytest.raises(BudgetReached, match="token budget of 4,000 tokens"):
         await run_async(scoring.score(plan_scoring(list(l.corpus), concepts), table, poll_seconds=0.05))
@@ -782,6 +786,30 @@ async def test_what_is_under_way_is_set_aside_in_the_budget(sessions: Sessions, 
     assert again._run.budget.remaining == pytest.approx(1 - again.ledger.totals().usd)
 
 
+async def test_a_batch_of_another_model_is_left_to_that_model(sessions: Sessions, tmp_path: Path) -> None:
+    l = sessions.new()  # noqa: E741
+    await score(l, wait=False)
+    at = {"api_key": sessions.provider.api_key, "base_url": sessions.provider.base_url, "cost": PRICE}
+    other = wb.load(l.save(tmp_path, "s"), score_model=OpenAIModel(f"{sessions.name}-other", **at))
+    assert (await score(other))["score"].notna().all()
+    asked = [e for e in sessions.provider.stats().requests if e.model == f"{sessions.name}-other"]
+    assert sum(e.endpoint == "batch" and e.task == "score" for e in asked) == 12
+    judged_by = {a.model for a in other.ledger.attempts if a.step == "score"}
+    assert judged_by == {f"{sessions.name}-other"}
+
+
+async def test_a_batch_sent_without_a_budget_is_booked_in_one_once_it_is_fetched(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    l = sessions.new()  # noqa: E741
+    await score(l, wait=False)
+    again = wb.load(l.save(tmp_path, "s"), score_model=sessions.model(), budget=1.0)
+    assert again._run.budget is not None
+    assert again._run.budget.remaining == 1.0
+    assert (await score(again))["score"].notna().all()
+    assert 0 < again._run.budget.spent == pytest.approx(again.ledger.totals().usd)
+
+
 async def test_fetching_is_possible_on_an_empty_budget(sessions: Sessions, tmp_path: Path) -> None:
     l = sessions.new(budget=1.0)  # noqa: E741
     await score(l, wait=False)
@@ -805,7 +833,7 @@ async def test_a_damaged_record_is_left_out_with_a_warning(sessions: Sessions, t
 @pytest.mark.parametrize("written", [{}, {"under_way": [{}], "ended": []}, []], ids=str)
 def test_a_session_with_damaged_batches_is_refused(written: Any) -> None:
     with pytest.raises(FileProblem, match="batches in the session file"):
-        BatchBook(None).restore(written)
+        BatchRecords(None).restore(written)
 
 
 def python_block(page: Path) -> CodeType:

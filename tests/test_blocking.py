@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 
+from tests.crowd import PATIENCE, Crowd
 from tests.test_portal import LoopBoundClient
 from text_lloom.errors import LloomError
 from text_lloom.llm import Completion, Model, RetryPolicy
@@ -28,8 +30,8 @@ def texts(replies: list[Completion | LloomError]) -> list[str]:
     return [reply.text if isinstance(reply, Completion) else repr(reply) for reply in replies]
 
 
-def blocking(_: Model, prompt: str) -> tuple[str, tuple[int, int]]:
-    time.sleep(0.2)
+def blocking(model: Model, prompt: str) -> tuple[str, tuple[int, int]]:
+    model.client.meet()
     return prompt.upper(), (5, 5)
 
 
@@ -37,9 +39,23 @@ async def blocking_inside(model: Model, prompt: str) -> tuple[str, tuple[int, in
     return blocking(model, prompt)
 
 
-async def really_async(_: Model, prompt: str) -> tuple[str, tuple[int, int]]:
-    await asyncio.sleep(0.2)
+async def really_async(model: Model, prompt: str) -> tuple[str, tuple[int, int]]:
+    await model.client.meet_async()
     return prompt.upper(), (5, 5)
+
+
+def sleeps(_: Model, prompt: str) -> str:
+    time.sleep(0.05)
+    return prompt
+
+
+async def sleeps_inside(model: Model, prompt: str) -> str:
+    return sleeps(model, prompt)
+
+
+async def sleeps_async(_: Model, prompt: str) -> str:
+    await asyncio.sleep(0.05)
+    return prompt
 
 
 class Caller:
@@ -108,11 +124,11 @@ def with_option(model: Model, prompt: str, *, shout: bool) -> object:
         "wraps-with-asyncio-run",
     ],
 )
-async def test_thirty_calls_of_200_ms_take_less_than_a_second(fn: Any) -> None:
-    began = time.monotonic()
-    replies = await Model("m", None, fn, cost=0).call_many(PROMPTS, cache=False)
+async def test_thirty_calls_are_in_flight_together(fn: Any) -> None:
+    crowd = Crowd(len(PROMPTS))
+    replies = await Model("m", lambda _: crowd, fn, cost=0).call_many(PROMPTS, cache=False)
     assert texts(replies) == [prompt.upper() for prompt in PROMPTS]
-    assert time.monotonic() - began < 1.0
+    assert crowd.is_complete
 
 
 async def test_async_functions_stay_on_one_loop_and_blocking_ones_leave_it() -> None:
@@ -123,9 +139,11 @@ async def test_async_functions_stay_on_one_loop_and_blocking_ones_leave_it() -> 
         await asyncio.sleep(0.03)
         return prompt
 
+    crowd = Crowd(7)
+
     async def leaves(_: Model, prompt: str) -> str:
         threads["blocking"].add(threading.current_thread().name)
-        time.sleep(0.03)
+        crowd.meet()
         return prompt
 
     await Model("a", None, stays, cost=0).call_many(PROMPTS)
@@ -161,14 +179,15 @@ async def test_one_slow_answer_from_memory_does_not_move_an_async_client_to_othe
 
 
 async def test_a_blocking_client_that_fails_does_not_stop_the_loop_either() -> None:
+    crowd = Crowd(len(PROMPTS))
+
     async def call(_: Model, prompt: str) -> str:
-        time.sleep(0.1)
+        crowd.meet()
         raise TypeError(f"cannot read {prompt[:9]}")
 
-    began = time.monotonic()
     replies = await Model("m", None, call, cost=0).call_many(PROMPTS)
     assert all("TypeError: cannot read Comment" in str(reply) for reply in replies)
-    assert time.monotonic() - began < 1.0
+    assert crowd.is_complete
 
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
@@ -181,12 +200,10 @@ async def test_a_script_of_replies_that_runs_out_is_an_error_and_no_hang(kind: s
     async def acall(_: Model, prompt: str) -> str:
         return next(left)
 
-    model = Model("m", None, call if kind == "plain" else acall, cost=0, concurrency=1, timeout=5)
-    began = time.monotonic()
+    model = Model("m", None, call if kind == "plain" else acall, cost=0, concurrency=1, timeout=PATIENCE)
     first, second = await model.call_many(PROMPTS[:2], retry=RetryPolicy(attempts=1))
     assert isinstance(first, Completion)
-    assert "StopIteration" in str(second)
-    assert time.monotonic() - began < 2
+    assert "StopIteration" in str(second), "a hang would end as a time-out"
 
 
 @pytest.mark.parametrize(
@@ -204,21 +221,37 @@ async def test_mocks_can_stand_in_for_call_functions(mock: Mock) -> None:
 @pytest.mark.parametrize("kind", ["blocking", "async"])
 async def test_cancelling_returns_at_once_and_starts_nothing_more(kind: str) -> None:
     started: list[str] = []
+    ended: list[str] = []
+    may_end = threading.Event()
+
+    def blocks(prompt: str) -> str:
+        may_end.wait(PATIENCE)
+        ended.append(prompt)
+        return prompt
+
+    async def waits(prompt: str) -> str:
+        while not may_end.is_set():
+            await asyncio.sleep(0.005)
+        ended.append(prompt)
+        return prompt
 
     def plain(_: Model, prompt: str) -> Any:
         started.append(prompt)
-        return asyncio.sleep(0.8, prompt) if kind == "async" else time.sleep(0.8)
+        return waits(prompt) if kind == "async" else blocks(prompt)
 
     model = Model("m", None, plain, cost=0, concurrency=3)
     task = asyncio.create_task(model.call_many(PROMPTS))
     while len(started) < 3:
         await asyncio.sleep(0.005)
-    began = time.monotonic()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - began < 0.5
-    await asyncio.sleep(1.0)
+    assert ended == [], "it came back before the calls did"
+    may_end.set()
+    async with asyncio.timeout(PATIENCE):
+        while kind == "blocking" and len(ended) < 3:
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(0.2)
     assert len(started) == 3
 
 
@@ -230,11 +263,13 @@ async def test_no_more_calls_block_at_a_time_than_the_concurrency() -> None:
         with lock:
             busy += 1
             most = max(most, busy)
+        crowd.meet()
         time.sleep(0.01)
         with lock:
             busy -= 1
         return prompt
 
+    crowd = Crowd(3)
     await Model("m", None, call, cost=0, concurrency=4).call_many(PROMPTS)
     assert 2 <= most <= 4
 
@@ -245,29 +280,43 @@ async def test_a_rate_limit_holds_where_threads_are_scarce() -> None:
 
     def call(_: Model, prompt: str) -> str:
         starts.append(time.monotonic())
-        time.sleep(0.35)
+        time.sleep(1.05)
         return prompt
 
     prompts = [f"Comment {n} on the fares" for n in range(150)]
-    await Model("m", None, call, cost=0, rate_limit=(70, 0.5)).call_many(prompts)
+    await Model("m", None, call, cost=0, rate_limit=(70, 1.5)).call_many(prompts)
     starts.sort()
     assert len(starts) == 150
-    assert all(late - early > 0.42 for early, late in zip(starts, starts[70:], strict=False))
+    assert all(late - early > 1.05 for early, late in zip(starts, starts[70:], strict=False))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("fn", [blocking, blocking_inside], ids=["plain", "async-blocking"])
+@pytest.mark.parametrize("fn", [sleeps, sleeps_inside], ids=["plain", "async-blocking"])
 async def test_blocking_functions_reach_nine_tenths_of_async_throughput(fn: Any) -> None:
+    """What threads cost besides is processor time: less than a tenth of what calls of 0.2 seconds take."""
     prompts = [f"Comment {n} on the fares" for n in range(1280)]
+    calls_of_200_ms = len(prompts) / 64 * 0.2
 
-    async def seconds(fn: Any) -> float:
+    async def processor_seconds(fn: Any) -> float:
         model = Model("m", None, fn, cost=0, concurrency=64)
-        began = time.monotonic()
-        await model.call_many(prompts)
-        return time.monotonic() - began
+        gc.disable()  # what other tests left would be looked through, too
+        try:
+            began = time.process_time()
+            await model.call_many(prompts, cache=False)
+            return time.process_time() - began
+        finally:
+            gc.enable()
 
-    native = await seconds(really_async)
-    assert native / min([await seconds(fn) for _ in range(2)]) >= 0.9
+    native = min([await processor_seconds(sleeps_async) for _ in range(2)])
+    threads = min([await processor_seconds(fn) for _ in range(3)])
+    assert calls_of_200_ms / (calls_of_200_ms + threads - native) >= 0.9
+
+
+@pytest.mark.parametrize("fn", [blocking, blocking_inside], ids=["plain", "async-blocking"])
+async def test_blocking_functions_use_all_places(fn: Any) -> None:
+    crowd = Crowd(64)
+    model = Model("m", lambda _: crowd, fn, cost=0, concurrency=63)
+    prompts = [f"Comment {n} on the fares" for n in range(200)]
+    assert texts(await model.call_many(prompts, cache=False)) == [prompt.upper() for prompt in prompts]
 
 
 async def test_calls_that_hang_do_not_use_up_the_threads() -> None:
@@ -277,10 +326,10 @@ async def test_calls_that_hang_do_not_use_up_the_threads() -> None:
     def hangs_at_first(_: Model, prompt: str) -> str:
         asked[prompt] = asked.get(prompt, 0) + 1
         if asked[prompt] == 1 and int(prompt.split()[1].rstrip(":")) % 5 == 0:
-            released.wait(30)
+            released.wait(PATIENCE)
         return prompt.upper()
 
-    model = Model("hangs", fn=hangs_at_first, cost=0, concurrency=2, timeout=0.2)
+    model = Model("hangs", fn=hangs_at_first, cost=0, concurrency=2, timeout=1)
     try:
         replies = await model.call_many(PROMPTS, retry=RetryPolicy(base=0.001), cache=False)
     finally:
@@ -290,20 +339,20 @@ async def test_calls_that_hang_do_not_use_up_the_threads() -> None:
 
 
 async def test_waiting_for_a_thread_is_not_taking_long() -> None:
-    """Eight calls of 0.2 s on one thread, each within its time-out of 1 s."""
+    """Thirty calls of 0.1 s on one thread, each within its time-out of 2 s."""
 
     def slow(n: int) -> int:
-        time.sleep(0.2)
+        time.sleep(0.1)
         return n
 
     runner = CallRunner(slow, threads=1)
 
     async def one(n: int) -> int:
-        async with asyncio.timeout(1) as timer:
-            time_limit.set(TimeLimit(timer, 1))
+        async with asyncio.timeout(2) as timer:
+            time_limit.set(TimeLimit(timer, 2))
             return await runner(n)
 
-    assert await asyncio.gather(*(one(n) for n in range(8))) == list(range(8))
+    assert await asyncio.gather(*(one(n) for n in range(30))) == list(range(30))
 
 
 def test_a_script_ends_although_a_call_hangs() -> None:
@@ -313,34 +362,34 @@ from text_lloom.llm import Model, RetryPolicy
 model = Model("hangs", fn=lambda model, prompt: threading.Event().wait(60), cost=0, timeout=0.2)
 print(model.sync.call_many(["Which bus?"], retry=RetryPolicy(attempts=1), cache=False))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=40)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
     assert "did not reply within 0.2 seconds" in done.stdout, done.stderr
 
 
 def test_an_interrupt_does_not_wait_for_a_call_that_blocks_the_loop() -> None:
-    """The first call of an async function around a blocking client, which takes 8 seconds."""
+    """The first call of an async function around a blocking client, which takes ten minutes."""
     program = """
 import os, signal, threading, time
 from text_lloom.llm import Model
 
 async def blocks(model, prompt):
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    time.sleep(8)
+    time.sleep(600)
+    print("replied")
     return prompt
 
-began = time.monotonic()
 try:
     Model("blocks", fn=blocks, cost=0).sync.call("Which bus?", cache=False)
 except KeyboardInterrupt:
-    print(time.monotonic() - began < 4)
+    print("interrupted")
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=40)
-    assert done.stdout == "True\n", done.stderr
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout == "interrupted\n", done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("fn", [blocking, blocking_inside], ids=["plain", "async around a blocking client"])
+@pytest.mark.parametrize("fn", [sleeps, sleeps_inside], ids=["plain", "async around a blocking client"])
 def test_a_forked_process_has_threads_of_its_own(fn: Any) -> None:
     """Those of the parent, which wait for the next call, are not there."""
     model = Model("m", None, fn, cost=0)
@@ -348,9 +397,9 @@ def test_a_forked_process_has_threads_of_its_own(fn: Any) -> None:
     child = os.fork()
     if not child:
         try:
-            signal.alarm(20)
+            signal.alarm(60)
             reply = model.sync.call("late", cache=False)
-            os._exit(0 if reply.text == "LATE" else 2)
+            os._exit(0 if reply.text == "late" else 2)
         finally:
             os._exit(1)
     assert os.waitpid(child, 0)[1] == 0

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.crowd import PATIENCE
 from text_lloom.errors import AnswerRefused, AuthenticationFailed, BudgetReached, InputError, StepFailed
 from text_lloom.llm import Attempt, Completion, Ledger, Model, OpenAIModel, RetryPolicy, track_costs
 from text_lloom.llm.ask import ask_all
 from text_lloom.llm.cache import Journal
 from text_lloom.llm.control.budget import Budget, TokenBudget
 from text_lloom.llm.control.paid_call_guard import allow_paid_calls
+from text_lloom.llm.control.usage import with_lost
 from text_lloom.llm.dispatch.step_state import Failure, Run
 from text_lloom.llm.embed import embed_all
 from text_lloom.tasks import SummarizeDocument
@@ -223,11 +225,15 @@ async def test_a_server_that_hangs_up_may_have_billed() -> None:
 
     spent = []
     for behave in (hang, cut, None):
-        server = await asyncio.start_server(behave or hang, "127.0.0.1", 0)
+        server = await asyncio.start_server(behave or hang, "127.0.0.1", 0, start_serving=behave is not None)
         port = server.sockets[0].getsockname()[1]
-        if behave is None:
-            server.close()
-        model = OpenAIModel("m", api_key="x", base_url=f"http://127.0.0.1:{port}/v1", cost=PRICE, timeout=0.3)
+        model = OpenAIModel(
+            "m",
+            api_key="x",
+            base_url=f"http://127.0.0.1:{port}/v1",
+            cost=PRICE,
+            timeout=0.3 if behave is hang else PATIENCE,
+        )
         run = Run(policy=RetryPolicy(attempts=1), budget=Budget(1.0))
         await ask_all(model, questions(1), run=run)
         server.close()
@@ -326,6 +332,200 @@ async def test_cancelling_whoever_waits_for_the_budget_wakes_the_next() -> None:
     waiting[0].cancel()
     budget.give_back(first, 0.0)
     assert (await asyncio.wait_for(waiting[1], 1)).amount == 0.9
+
+
+async def waiting_for(budget: Budget, amount: float, **options: Any) -> asyncio.Task[Any]:
+    """A request that waits for room in a budget."""
+    task = asyncio.create_task(budget.take(amount, **options))
+    await settled()
+    assert not task.done()
+    return task
+
+
+async def settled() -> None:
+    """Let everyone who can go on do so."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_whoever_is_cancelled_after_it_was_woken_passes_the_turn_on() -> None:
+    budget = Budget(1.0)
+    first = await budget.take(0.9)
+    one, other = await waiting_for(budget, 0.9), await waiting_for(budget, 0.9)
+    budget.give_back(first, 0.0)
+    one.cancel()
+    await settled()
+    assert one.cancelled()
+    assert other.result().amount == 0.9
+
+
+async def test_requests_wait_in_the_order_in_which_they_came() -> None:
+    budget = Budget(1.0)
+    taken, order = await budget.take(0.9), []
+    tasks = []
+    for name in ("first", "second", "third"):
+        tasks.append(await waiting_for(budget, 0.9))
+        tasks[-1].add_done_callback(lambda _, name=name: order.append(name))
+    for task in tasks:
+        budget.give_back(taken, 0.0)
+        await settled()
+        taken = task.result()
+    assert order == ["first", "second", "third"]
+
+
+async def test_whoever_has_no_room_yet_stays_first() -> None:
+    budget = Budget(1.0)
+    held = [await budget.take(0.6), await budget.take(0.0)]
+    large = await waiting_for(budget, 0.9)
+    second = await waiting_for(budget, 0.9)
+    budget.give_back(held.pop(), 0.0)  # wakes the first one, for which there is still no room
+    await settled()
+    assert not large.done()
+    budget.give_back(held.pop(), 0.0)
+    await settled()
+    assert large.done()
+    assert not second.done()
+    budget.give_back(large.result(), 0.0)
+    await settled()
+    assert second.done()
+
+
+async def test_a_request_that_does_not_fit_any_more_lets_the_next_one_go_on() -> None:
+    budget = Budget(1.0)
+    first = await budget.take(0.9)
+    large, small = await waiting_for(budget, 0.9), await waiting_for(budget, 0.3)
+    budget.give_back(first, 0.5)
+    await settled()
+    assert isinstance(large.exception(), BudgetReached)
+    assert small.result().amount == 0.3
+    assert budget.remaining == pytest.approx(1.0 - 0.5 - 0.3 * (0.5 / 0.9 if 0.5 > 0.9 else 1.0))
+
+
+async def test_what_is_set_aside_is_not_left_and_what_is_given_back_is() -> None:
+    budget = Budget(1.0, spent=0.25)
+    assert budget.remaining == 0.75
+    taken = await budget.take(0.5, kind="score")
+    assert (taken.amount, taken.kind, taken.is_bound, taken.if_long) == (0.5, "score", False, 0.0)
+    assert budget.remaining == 0.25
+    budget.give_back(taken, 0.125)
+    assert (budget.spent, budget.remaining) == (0.375, 0.625)
+
+
+async def test_costs_nothing_needs_no_room() -> None:
+    budget = Budget(0.0)
+    for _ in range(3):
+        await asyncio.wait_for(budget.take(0.0), 1)
+    with pytest.raises(BudgetReached, match=r"budget of \$0\.00 is reached"):
+        await Budget(0.0).take(1e-6)
+
+
+async def test_all_of_a_budget_can_be_spent() -> None:
+    budget = Budget(0.3)
+    for _ in range(3):
+        budget.give_back(await budget.take(0.1, is_bound=True), 0.1)
+    assert budget.spent == pytest.approx(0.3)
+    with pytest.raises(BudgetReached):
+        await budget.take(0.1, is_bound=True)
+
+
+async def test_the_first_of_a_kind_goes_alone_and_more_go_together_once_costs_are_known() -> None:
+    """A request of which nothing is known may cost a hundred times its estimate."""
+    budget = Budget(1.0)
+    first = await budget.take(0.009, kind="score")
+    second = await waiting_for(budget, 0.009, kind="score")
+    budget.give_back(first, 0.009)
+    await settled()
+    taken = [second.result()]
+    for _ in range(60):
+        budget.give_back(taken.pop(), 0.0009)
+        taken.append(await budget.take(0.009, kind="score"))
+    together = [await asyncio.wait_for(budget.take(0.009, kind="score"), 1) for _ in range(5)]
+    assert len(together) == 5
+    other = await waiting_for(budget, 0.009, kind="review")
+    other.cancel()
+
+
+async def test_each_reply_lets_more_go_together() -> None:
+    """After one reply the next may cost fifty times its estimate, after two 34 times."""
+    budget = Budget(1.0)
+    budget.give_back(await budget.take(0.01), 0.0001)
+    first = await budget.take(0.01)
+    second = await waiting_for(budget, 0.01)
+    budget.give_back(first, 0.0001)
+    await settled()
+    await asyncio.wait_for(budget.take(0.01), 1)
+    assert second.done()
+    await waiting_for(budget, 0.01)
+
+
+async def test_what_cannot_cost_more_is_not_multiplied() -> None:
+    budget = Budget(1.0)
+    together = [await asyncio.wait_for(budget.take(0.2, is_bound=True), 1) for _ in range(5)]
+    assert len(together) == 5
+    assert budget.remaining == pytest.approx(0.0)
+
+
+async def test_a_long_reply_is_reckoned_with() -> None:
+    budget = Budget(10.0)
+    for _ in range(150):
+        budget.give_back(await budget.take(0.001, kind="score"), 0.001)
+    roomy = [await asyncio.wait_for(budget.take(0.001, if_long=0.5, kind="score"), 1) for _ in range(2)]
+    await asyncio.wait_for(budget.take(0.001, if_long=0.5, kind="score"), 1)
+    tight = Budget(1.2)
+    for _ in range(150):
+        tight.give_back(await tight.take(0.001, kind="score"), 0.001)
+    taken = await tight.take(0.001, if_long=0.6, kind="score")
+    waiting = await waiting_for(tight, 0.001, if_long=0.6, kind="score")
+    tight.give_back(taken, 0.001)
+    await settled()
+    assert waiting.done()
+    assert len(roomy) == 2
+
+
+async def test_the_dearest_of_a_kind_so_far_decides_what_the_next_may_cost() -> None:
+    budget = Budget(1.0)
+    budget.give_back(await budget.take(0.01, kind="score"), 0.04)
+    taken = await budget.take(0.1, kind="score")
+    assert budget.remaining == pytest.approx(1.0 - 0.04 - 4 * 0.1)
+    budget.give_back(taken, 0.1)
+    with pytest.raises(BudgetReached, match=r"next request may cost \$1\.20"):
+        await budget.take(0.3, kind="score")
+    await budget.take(0.3, kind="review")
+
+
+async def test_what_was_dear_long_ago_is_forgotten() -> None:
+    budget = Budget(10.0)
+    budget.give_back(await budget.take(0.01), 0.04)
+    for _ in range(199):
+        budget.give_back(await budget.take(0.01), 0.005)
+    taken = await budget.take(0.1)
+    held = 10.0 - budget.spent - budget.remaining
+    assert held == pytest.approx(0.4), "it is among the last 200"
+    budget.give_back(taken, 0.1)
+    await budget.take(0.1)
+    assert 10.0 - budget.spent - budget.remaining == pytest.approx(0.1)
+
+
+async def test_what_a_batch_cost_corrects_what_is_set_aside_for_the_next() -> None:
+    budget = Budget(1.0)
+    budget.reserve(0.1)
+    budget.settle(0.1, 0.2)
+    assert budget.remaining == pytest.approx(0.8)
+    budget.reserve(0.3)
+    assert budget.remaining == pytest.approx(0.8 - 0.6)
+    with pytest.raises(BudgetReached):
+        budget.reserve(0.2)
+    assert budget.remaining == pytest.approx(0.2), "nothing is set aside then"
+
+
+async def test_a_token_budget_speaks_of_tokens() -> None:
+    budget = TokenBudget(12_000, spent=11_500)
+    with pytest.raises(BudgetReached, match=r"token budget of 12,000 tokens is reached: 11,500 tokens spent"):
+        await budget.take(600)
+    assert (await budget.take(500)).amount == 500
+    with pytest.raises(InputError, match="token_budget=-1"):
+        TokenBudget(-1)
+    assert TokenBudget(0).usd == 0.0
 
 
 @pytest.mark.parametrize("amount", [-1, "5", True, None, float("nan")], ids=repr)
@@ -428,6 +628,90 @@ def test_the_columns_of_the_ledger_have_their_types_whatever_is_in_it(rows: int)
 def test_a_token_budget_without_end_is_refused() -> None:
     with pytest.raises(InputError, match="None for no limit"):
         TokenBudget(float("inf"))
+
+
+def lost(step: str, outcome: Any = "cancelled", **fields: Any) -> Attempt:
+    return Attempt(
+        **{
+            "step": step,
+            "model": "gpt-4o-mini",
+            "at": 0.0,
+            "seconds": 1.0,
+            "in_tokens": 0,
+            "out_tokens": 0,
+            "usd": 0.1,
+            "outcome": outcome,
+            "estimated": True,
+        }
+        | fields
+    )
+
+
+def used(step: str, in_tokens: int, out_tokens: int, outcome: Any = "answer", **fields: Any) -> Attempt:
+    return Attempt(
+        **{
+            "step": step,
+            "model": "gpt-4o-mini",
+            "at": 0.0,
+            "seconds": 1.0,
+            "in_tokens": in_tokens,
+            "out_tokens": out_tokens,
+            "usd": 0.1,
+            "outcome": outcome,
+        }
+        | fields
+    )
+
+
+@pytest.mark.parametrize(
+    ("others", "taken"),
+    [
+        ([used("score", 100, 10), used("score", 201, 21)], (151, 16)),
+        ([used("score", 100, 10), used("score", 300, 30, "bad answer")], (200, 20)),
+        ([used("score", 100, 10), used("score", 900, 90, "cached")], (100, 10)),
+        ([used("score", 100, 10), used("score", 900, 90, "permanent error")], (100, 10)),
+        ([used("score", 100, 10), used("review", 900, 90)], (100, 10)),
+        ([used("score", 100, 10), used("score", 900, 90, model="gpt-4o")], (100, 10)),
+        ([used("review", 40, 4), used("cluster", 20, 2)], (30, 3)),
+        ([used("score", 900, 90, model="gpt-4o")], (0, 0)),
+        ([], (0, 0)),
+    ],
+    ids=["mean", "bad answers count", "not cached", "not refused", "own step", "own model", "other steps",
+         "other model", "nothing known"],
+)  # fmt: skip
+def test_a_lost_reply_is_taken_to_have_cost_what_others_of_its_kind_did(
+    others: list[Attempt], taken: tuple[int, int]
+) -> None:
+    *same, guessed = with_lost([*others, lost("score")])
+    assert (guessed.in_tokens, guessed.out_tokens) == taken
+    assert same == others
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        lost("score", "rate limited"),
+        lost("score", "answer"),
+        lost("score", in_tokens=7),
+        lost("score", estimated=False),
+    ],
+    ids=["turned away", "answered", "counted", "reported"],
+)
+def test_only_what_may_have_been_billed_without_a_reply_is_lost(attempt: Attempt) -> None:
+    assert not attempt.is_lost
+    assert with_lost([used("score", 100, 10), attempt])[1] == attempt
+    assert lost("score", "transient error").is_lost
+
+
+def test_the_ledger_is_read_from_a_place_on() -> None:
+    rows = [attempt("score", "answer"), attempt("review_merge", "cached"), attempt("score", "rate limited")]
+    ledger = Ledger(rows)
+    assert ledger.since(1) == rows[1:]
+    assert ledger.since(3) == []
+    assert ledger.attempts == tuple(rows)
+    assert len(ledger) == 3
+    rows.clear()
+    assert len(ledger) == 3
 
 
 def test_listeners_hear_of_every_further_attempt() -> None:

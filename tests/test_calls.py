@@ -415,7 +415,7 @@ async def test_a_failing_callback_ends_the_call_and_is_not_paid_for_again(model:
     def fails(_: str) -> None:
         raise ZeroDivisionError("no progress bar")
 
-    with pytest.raises(PermanentError, match="on_chunk failed with ZeroDivisionError"):
+    with pytest.raises(PermanentError, match="`on_chunk` callback raised ZeroDivisionError"):
         await model.call(COMMENT, on_chunk=fails)
     assert len(model.requests) == 1
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from text_lloom.operators.communities import find_communities
-from text_lloom.operators.neighbours import nearest_neighbours, unit_rows
+from text_lloom.analysis.communities import cluster_means, find_communities, fold_identical
+from text_lloom.analysis.neighbours import nearest_neighbours, unit_rows
 
 
 def topics(sizes, *, seed=0, features=64, spread=0.6):
@@ -168,8 +168,91 @@ def test_neighbours_by_cells_survive_one_overfull_cell():
 
 def test_importing_the_module_loads_nothing_heavy():
     code = (
-        "import sys, text_lloom.operators.communities, text_lloom.operators.plan\n"
+        "import sys, text_lloom.analysis.communities, text_lloom.operators.plan\n"
         "print([name for name in ('sklearn', 'scipy', 'graspologic_native') if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def brute_force(units, k):
+    found = units @ units.T
+    np.fill_diagonal(found, -np.inf)
+    order = np.argsort(-found, axis=1, kind="stable")[:, :k]
+    return order, np.take_along_axis(found, order, axis=1)
+
+
+@pytest.mark.parametrize("k", [1, 4, 29, 30, 99])
+def test_the_exact_search_finds_the_nearest_others_in_order(k):
+    vectors, _ = topics([10] * 3, spread=1.0)
+    found = nearest_neighbours(unit_rows(vectors), k)
+    indices, similarities = brute_force(unit_rows(vectors), min(k, 29))
+    assert found.indices.tolist() == indices.tolist()
+    np.testing.assert_allclose(found.similarities, similarities, atol=1e-6)
+    assert (found.indices.dtype, found.similarities.dtype) == (np.int64, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "shape"), [(0, 3, (0, 0)), (1, 3, (1, 0)), (5, 0, (5, 0)), (3, 5, (3, 2))]
+)
+def test_there_are_no_more_neighbours_than_other_rows(n, k, shape):
+    assert nearest_neighbours(np.ones((n, 2), np.float32), k).indices.shape == shape
+
+
+def test_a_search_in_blocks_finds_what_one_in_a_piece_finds(monkeypatch):
+    vectors, _ = topics([10] * 5, spread=1.0)
+    units = unit_rows(vectors)
+    whole = nearest_neighbours(units, 6)
+    monkeypatch.setattr("text_lloom.analysis.neighbours._BLOCK_ENTRIES", 130)
+    parts = nearest_neighbours(units, 6)
+    assert whole.indices.tolist() == parts.indices.tolist()
+
+
+def test_rows_are_scaled_whatever_their_size():
+    rows = np.array([[3e37, 4e37], [3e-37, 4e-37], [0, 0], [-3, 4]], dtype=np.float32)
+    units = unit_rows(rows)
+    np.testing.assert_allclose(units, [[0.6, 0.8], [0.6, 0.8], [0, 0], [-0.6, 0.8]], atol=1e-4)
+    assert unit_rows(np.array([[3, 4]])).dtype == np.float32
+    with pytest.raises(ValueError, match=r"rows \[0, 1, 2, 3, 4\]"):
+        unit_rows(np.full((9, 2), np.inf, np.float32))
+
+
+@pytest.mark.parametrize("features", [8, 24, 25, 200])
+def test_equal_rows_are_folded_and_can_be_unfolded(features):
+    rng = np.random.default_rng(0)
+    distinct = unit_rows(rng.normal(size=(20, features)).astype(np.float32))
+    which = rng.integers(0, 20, size=100)
+    units = distinct[which]
+    folded = fold_identical(units)
+    np.testing.assert_array_equal(units[folded.first][folded.inverse], units)
+    assert len(folded.first) == len(set(which.tolist()))
+    assert folded.counts.tolist() == np.bincount(folded.inverse).tolist()
+    assert folded.counts.sum() == 100
+
+
+def test_the_direction_of_a_cluster_is_that_of_its_members():
+    units = unit_rows(np.array([[1, 0], [0, 1], [0, -1], [-1, 0], [1, 0]], dtype=np.float32))
+    means = cluster_means(units, np.array([0, 0, 2, 3, 3]), 4)
+    np.testing.assert_allclose(means, [[0.7071, 0.7071], [0, 0], [0, -1], [0, 0]], atol=1e-4)
+
+
+def test_members_of_clusters_that_are_too_small_join_the_nearest():
+    vectors, topic = topics([40, 40, 3], spread=0.3)
+    closer = 0.8 * vectors[topic == 1].mean(axis=0) + 0.2 * vectors[topic == 2]
+    vectors[topic == 2] = closer
+    labels = find_communities(vectors, min_size=5)
+    assert len(set(labels)) == 2
+    assert set(labels[topic == 2]) == set(labels[topic == 1])
+
+
+def test_nothing_but_small_clusters_is_one_cluster():
+    vectors, _ = topics([3, 3, 3], spread=0.1)
+    assert find_communities(vectors, min_size=20).tolist() == [0] * 9
+    assert find_communities(np.eye(4, dtype=np.float32), min_size=1).max() >= 0
+
+
+def test_many_texts_of_few_topics_stay_in_few_clusters():
+    vectors, topic = topics([700] * 3)
+    labels = find_communities(vectors)
+    assert labels.max() == 2
+    assert adjusted_rand_score(topic, labels) > 0.97

@@ -7,6 +7,8 @@ import asyncio
 import inspect
 import os
 import re
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,26 @@ from tests.fake_provider.fixtures import FakeProvider
 from text_lloom.llm.control.paid_call_guard import allow_paid_calls
 from text_lloom.llm.providers.registry import PROVIDERS, capability_table
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def test_the_first_example_of_the_readme_runs_as_a_script(tmp_path: Path) -> None:
+    block = _BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))[0]
+    script = tmp_path / "example.py"
+    script.write_text(block, encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
+    ran = subprocess.run(
+        [sys.executable, script.name],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**environment, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "n_matches" in ran.stdout
+    assert "neighbourhood" in (tmp_path / "view.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", ["running.md", "models.md", "providers.md", "view.md"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from text_lloom.session.state.batch import plan_cancel_batches
 
 import text_lloom.concept_induction as ci
 import text_lloom.workbench as wb
+from tests.crowd import Crowd
 from tests.fake_provider.fixtures import FakeProvider
 from text_lloom.concept import Concept
 from text_lloom.errors import InputError
@@ -26,7 +27,7 @@ from text_lloom.llm.control.paid_call_guard import allow_paid_calls
 from text_lloom.session.edit import plan_add, plan_edit
 from text_lloom.session.generate import plan_gen, plan_gen_auto, plan_select_auto
 from text_lloom.session.map import plan_map
-from text_lloom.session.score import plan_cancel_batches, plan_resume, plan_retry, plan_score
+from text_lloom.session.score import plan_resume, plan_retry, plan_score
 from text_lloom.testing import HashEmbedModel
 
 SCORE_COLUMNS = [
@@ -551,25 +552,25 @@ async def test_custom_models_around_a_blocking_client(df: pd.DataFrame, fake_pro
 @pytest.mark.parametrize("kind", ["async-around-blocking", "plain", "native-async"])
 def test_thirty_slow_calls_take_the_time_of_one(kind: str) -> None:
     answer = json.dumps({"results": [{"document": "D1", "concept": "C1", "answer": "E"}]})
+    crowd = Crowd(30)
 
     async def blocking(model: Model, prompt: str) -> str:
-        time.sleep(0.2)
+        crowd.meet()
         return answer
 
     def plain(model: Model, prompt: str) -> str:
-        time.sleep(0.2)
+        crowd.meet()
         return answer
 
     async def native(model: Model, prompt: str) -> str:
-        await asyncio.sleep(0.2)
+        await crowd.meet_async()
         return answer
 
     function = {"async-around-blocking": blocking, "plain": plain, "native-async": native}[kind]
     frame = pd.DataFrame({"text": [f"Bus number {n} is late." for n in range(30)]})
     l = wb.lloom(frame, "text", score_model=Model("slow", fn=function, cost=0))  # noqa: E741
-    began = time.perf_counter()
     scores = l.sync.add("Trams", "Does the text mention a tram?")
-    assert time.perf_counter() - began < 1.5
+    assert crowd.is_complete, "all are in flight together"
     assert scores is not None
     assert (scores["score"] == 0).all()
 

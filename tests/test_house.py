@@ -1,19 +1,23 @@
-"""The house rules of the code: what an import loads, floors, public names, documentation, the README."""
+"""The house rules of the code: what an import loads, layers, public names, documentation, the README."""
 
 from __future__ import annotations
 
 import ast
 import importlib
 import inspect
-import pkgutil
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from pkgutil import walk_packages
+from typing import Any
 
+import grimp
 import pytest
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
 import text_lloom
 
@@ -40,35 +44,26 @@ HEAVY = [
     "transformers",
     "outlines_core",
 ]
-MODULES = sorted(
-    module.name for module in pkgutil.walk_packages([str(PACKAGE)], "text_lloom.") if module.name
-)
-FLOORS = [
-    {"errors", "concept", "corpus", "labels", "quotes", "scores", "tasks"},
-    {"llm", "local"},
-    {"operators"},
-    {"analysis", "storage", "widget"},
-    {"session"},
-    {"workbench", "concept_induction", "testing"},
-    {"cli"},
-]
+MODULES = ["text_lloom", *sorted(module.name for module in walk_packages([str(PACKAGE)], "text_lloom."))]
 
 
-def floor_of(module: str) -> int:
-    room = module.split(".")[1]
-    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+@cache
+def trees() -> dict[str, ast.Module]:
+    """The parsed source of each module."""
+
+    def source(module: str) -> str:
+        path = ROOT.joinpath(*module.split("."))
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        return file.read_text(encoding="utf-8")
+
+    return {module: ast.parse(source(module)) for module in MODULES}
 
 
-def imports_of(module: str) -> Iterator[tuple[str, int]]:
-    """Modules of the package that a module imports anywhere, with the line."""
-    for node in ast.walk(tree_of(module)):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, node.lineno) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}:{node.lineno} imports relatively"
-            for alias in node.names:
-                name = f"{node.module}.{alias.name}"
-                yield (name if name in MODULES else str(node.module)), node.lineno
+@cache
+def imports() -> list[tuple[str, ast.ImportFrom]]:
+    """Each `from … import …` of the package, with the module that holds it."""
+    nodes = ((module, node) for module, tree in trees().items() for node in ast.walk(tree))
+    return [(module, node) for module, node in nodes if isinstance(node, ast.ImportFrom)]
 
 
 def assigned_names(tree: ast.Module) -> Iterator[str]:
@@ -82,18 +77,15 @@ def assigned_names(tree: ast.Module) -> Iterator[str]:
             yield from (target.id for target in node.targets if isinstance(target, ast.Name))
 
 
-@cache
-def tree_of(module: str) -> ast.Module:
-    path = ROOT.joinpath(*module.split("."))
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return ast.parse(file.read_text(encoding="utf-8"))
-
-
-def names_from(module: str, other: str) -> Iterator[str]:
-    """Names of a module that another one imports."""
-    for node in ast.walk(tree_of(other)):
-        if isinstance(node, ast.ImportFrom) and node.module == module:
-            yield from (alias.name for alias in node.names)
+def public_members() -> Iterator[tuple[str, Any]]:
+    """The classes and functions that modules define and list in `__all__`, with their full names."""
+    for module in MODULES:
+        loaded = importlib.import_module(module)
+        for name in getattr(loaded, "__all__", ()):
+            value = getattr(loaded, name)
+            is_own = getattr(value, "__module__", None) == module
+            if is_own and (inspect.isclass(value) or inspect.isfunction(value)):
+                yield f"{module}.{name}", value
 
 
 def sort_key(name: str) -> tuple[int, str]:
@@ -119,56 +111,62 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
     assert with_pandas == "False", "pandas is loaded when a frame comes in"
 
 
-# --- floors --------------------------------------------------------------------------------------------
+# --- layers --------------------------------------------------------------------------------------------
 
 
-def test_every_room_is_on_a_floor() -> None:
-    rooms = {module.split(".")[1] for module in MODULES} - {"data"}
-    assert rooms == set().union(*FLOORS)
+def test_imports_go_down_the_layers_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contracts are in `pyproject.toml`; `lint-imports` shows the chains of imports that break them."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert lint_imports(no_cache=True) == EXIT_STATUS_SUCCESS
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_go_down_only(module: str) -> None:
-    own = floor_of(module)
-    up = [
-        f"line {line}: {imported}"
-        for imported, line in imports_of(module)
-        if imported.startswith("text_lloom.") and floor_of(imported) > own
-    ]
-    assert up == []
+def test_no_imports_are_relative() -> None:
+    offenders = [f"{module}:{node.lineno}" for module, node in imports() if node.level]
+    assert not offenders, "\n".join(offenders)
 
 
-def test_rooms_import_each_other_in_no_circle() -> None:
-    graph: dict[str, set[str]] = {}
-    for module in MODULES:
-        room = module.split(".")[1]
-        found = {name.split(".")[1] for name, _ in imports_of(module) if name.startswith("text_lloom.")}
-        graph.setdefault(room, set()).update(found - {room})
-    while free := [room for room, needs in graph.items() if not needs]:
-        for room in free:
-            del graph[room]
-        for needs in graph.values():
-            needs.difference_update(free)
-    assert graph == {}
+def test_no_module_imports_itself_through_others() -> None:
+    """Imports for type checkers alone do not count."""
+    graph = grimp.build_graph("text_lloom", exclude_type_checking_imports=True, cache_dir=None)
+    needs = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        pytest.fail("Each of these modules is imported by the next one: " + ", ".join(error.args[1]))
 
 
 # --- public names --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", ["text_lloom", *MODULES])
-def test_all_is_there_sorted_and_complete(module: str) -> None:
-    loaded = importlib.import_module(module)
-    path = Path(str(loaded.__file__))
-    tree = tree_of(module)
-    if path.name == "__init__.py" and len(tree.body) <= 1:
-        assert not hasattr(loaded, "__all__")
-        return
-    listed = list(loaded.__all__)
-    assert listed == sorted(set(listed), key=sort_key)
-    assert all(hasattr(loaded, name) for name in listed)
-    wanted = {name for other in MODULES for name in names_from(module, other) if not name.startswith("_")}
-    if path.name != "__init__.py":
-        assert wanted & set(assigned_names(tree)) <= set(listed), "other rooms import what is not public"
+def test_all_is_there_sorted_and_complete() -> None:
+    """`__all__` lists what other modules import, constants first, then classes, then functions."""
+    wanted: dict[str, set[str]] = {}
+    for _, node in imports():
+        names = (alias.name for alias in node.names if not alias.name.startswith("_"))
+        wanted.setdefault(str(node.module), set()).update(names)
+    offenders = []
+    for module, tree in trees().items():
+        loaded = importlib.import_module(module)
+        is_package = hasattr(loaded, "__path__")
+        if is_package and len(tree.body) <= 1:
+            if hasattr(loaded, "__all__"):
+                offenders.append(f"{module}: __all__ in an empty package")
+            continue
+        listed = list(getattr(loaded, "__all__", ()))
+        if listed != sorted(set(listed), key=sort_key):
+            offenders.append(f"{module}: __all__ should be {sorted(set(listed), key=sort_key)}")
+        offenders += [
+            f"{module}: no {name}, though in __all__" for name in listed if not hasattr(loaded, name)
+        ]
+        if not hasattr(loaded, "__all__"):
+            offenders.append(f"{module}: no __all__")
+        elif not is_package:
+            lacking = wanted.get(module, set()) & set(assigned_names(tree)) - set(listed)
+            offenders += [
+                f"{module}: other modules import {name}, not in __all__" for name in sorted(lacking)
+            ]
+    assert not offenders, "\n".join(offenders)
 
 
 def test_the_package_gives_its_public_names() -> None:
@@ -184,17 +182,12 @@ def test_the_package_gives_its_public_names() -> None:
 # --- documentation -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", ["text_lloom", *MODULES])
-def test_what_is_public_is_documented(module: str) -> None:
-    loaded = importlib.import_module(module)
-    assert (loaded.__doc__ or "").strip(), "the first line says what lives here"
-    missing = []
-    for name in getattr(loaded, "__all__", ()):
-        value = getattr(loaded, name)
-        if getattr(value, "__module__", None) != module or not (
-            inspect.isclass(value) or inspect.isfunction(value)
-        ):
-            continue
+def test_what_is_public_is_documented() -> None:
+    loaded = {module: importlib.import_module(module) for module in MODULES}
+    missing = [
+        f"{module}: the first line" for module in MODULES if not (loaded[module].__doc__ or "").strip()
+    ]
+    for name, value in public_members():
         if not (value.__doc__ or "").strip():
             missing.append(name)
         if inspect.isclass(value):
@@ -205,7 +198,7 @@ def test_what_is_public_is_documented(module: str) -> None:
                 and (inspect.isfunction(member) or isinstance(member, (property, classmethod)))
                 and not inspect.getdoc(getattr(value, attribute))
             ]
-    assert missing == []
+    assert not missing, "\n".join(missing)
 
 
 def documented_arguments(doc: str) -> list[str]:
@@ -214,17 +207,16 @@ def documented_arguments(doc: str) -> list[str]:
     return re.findall(r"^ {4}\*{0,2}(\w+):", section[1], re.MULTILINE) if section else []
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_argument_sections_follow_the_signature(module: str) -> None:
-    loaded = importlib.import_module(module)
-    for name in getattr(loaded, "__all__", ()):
-        value = getattr(loaded, name)
-        members = [value, *vars(value).values()] if inspect.isclass(value) else [value]
-        for member in members:
+def test_argument_sections_follow_the_signature() -> None:
+    offenders = []
+    for name, value in public_members():
+        for member in [value, *vars(value).values()] if inspect.isclass(value) else [value]:
             documented = documented_arguments(inspect.getdoc(member) or "")
             if inspect.isfunction(member) and documented:
                 arguments = [p for p in inspect.signature(member).parameters if p not in ("self", "cls")]
-                assert documented == arguments, f"{module}.{name}: {member.__qualname__}"
+                if documented != arguments:
+                    offenders.append(f"{name}: {member.__qualname__} documents {documented}, not {arguments}")
+    assert not offenders, "\n".join(offenders)
 
 
 def shell_blocks(text: str) -> list[str]:
@@ -236,7 +228,7 @@ def test_the_readme_opens_with_the_demo_and_the_tests() -> None:
     assert len(blocks) == 2
     demo, tests = blocks
     assert demo.endswith("lloom demo")
-    assert tests.endswith("python -m pytest")
+    assert tests.endswith("python -m pytest -n 2 --dist loadfile")
     assert all("\n" not in block for block in blocks)
     assert tests in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import re
-import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 
 import text_lloom.workbench as wb
 from tests.inference_server import InferenceServer, Reply, inference_server, output, outputs
+from tests.ports import closed_port, free_port
 from tests.test_view_messages import ask
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
@@ -32,7 +32,7 @@ from text_lloom.errors import (
 from text_lloom.llm import Failure, Fallbacks, InferenceProtocolModel, LocalModel, RetryPolicy
 from text_lloom.llm.ask import ask_all
 from text_lloom.llm.cache import open_journal
-from text_lloom.llm.classifiers.outputs import Span, read_outputs, read_spans
+from text_lloom.llm.classifiers.outputs import LabelledSpan, read_outputs, read_spans
 from text_lloom.llm.control.paid_call_guard import allow_paid_calls
 from text_lloom.llm.dispatch.step_state import Run
 from text_lloom.llm.runtime.event_loop import run_async
@@ -208,7 +208,7 @@ async def test_raw_scores_become_probabilities_when_told(
 ) -> None:
     server.answer = lambda texts: outputs(output("logits", [1, 3], "FP32", [[6.0, 0.0, -6.0]]))
     with pytest.raises(
-        StepFailed, match=r"holds -6, which is no probability\. If these are raw scores, say acti"
+        StepFailed, match=r"holds -6, which is not a probability\. If these are raw scores, say acti"
     ):
         await scores_of(model_of(server), [f"{TEXTS[0]} {n}" for n in range(3)], run=Run(), batch_size=1)
     assert await scores_of(model_of(server, activation=activation), TEXTS[:1]) == [expected]
@@ -422,14 +422,12 @@ async def test_a_server_that_always_fails_ends_the_step_soon(server: InferenceSe
 
 
 async def test_nobody_there() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    model = InferenceProtocolModel(url, "topics", ["Late buses"])
-    with pytest.raises(TransientError, match="could not be reached"):
-        await model.ready()
     run = quick()
-    await scores_of(model, TEXTS[:1], [BUS], run=run)
+    with closed_port() as port:
+        model = InferenceProtocolModel(f"http://127.0.0.1:{port}", "topics", ["Late buses"])
+        with pytest.raises(TransientError, match="could not be reached"):
+            await model.ready()
+        await scores_of(model, TEXTS[:1], [BUS], run=run)
     assert "could not be reached" in run.failures[0].reason
 
 
@@ -654,7 +652,7 @@ async def test_the_whole_run_with_a_classifier_as_score_model(server: InferenceS
 # --- token classification ------------------------------------------------------------------------------
 
 NAMED = "Ms Mary Ann Jones met Bob in Leeds."
-PEOPLE = [Span("PER", 3, 17, "Mary Ann Jones", None), Span("PER", 22, 25, "Bob", None)]
+PEOPLE = [LabelledSpan("PER", 3, 17, "Mary Ann Jones", None), LabelledSpan("PER", 22, 25, "Bob", None)]
 
 
 def tensor(datatype: str, shape: list[int], data: object) -> Any:
@@ -690,7 +688,7 @@ def test_spans_from_a_class_per_token() -> None:
     #       [CLS] Ms Mary Ann Jones met Bob in Leeds . [SEP]
     rows = [[0, 0, 1, 2, 2, 0, 1, 0, 3, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
     texts = [NAMED, "Nobody."]
-    expected = [*PEOPLE, Span("LOC", 29, 34, "Leeds", None)]
+    expected = [*PEOPLE, LabelledSpan("LOC", 29, 34, "Leeds", None)]
     numbers = tensor("INT64", [2, 11], rows)
     names = tensor("BYTES", [2, 11], [[classes[n] for n in row] for row in rows])
     listed = tensor("BYTES", [2], [str(row) for row in rows])
@@ -702,7 +700,11 @@ def test_spans_from_a_class_per_token() -> None:
         classes=classes,
         offsets=words_of,
     ) == [
-        [Span("PER", 3, 7, "Mary", None), Span("PER", 8, 11, "Ann", None), Span("PER", 12, 17, "Jones", None)]
+        [
+            LabelledSpan("PER", 3, 7, "Mary", None),
+            LabelledSpan("PER", 8, 11, "Ann", None),
+            LabelledSpan("PER", 12, 17, "Jones", None),
+        ]
     ], "each B- begins a span"
 
 
@@ -750,8 +752,8 @@ async def test_spans_come_back_through_map(server: InferenceServer) -> None:
     frame = pd.DataFrame({"text": [*TEXTS, TEXTS[0]], "place": list("abcd")})
     model = InferenceProtocolModel(server.url, "topics", batch_size=2)
     assert await model.spans(TEXTS) == [
-        [Span("WAY", 4, 7, "bus", 0.9)],
-        [Span("WAY", 22, 26, "lane", 0.9)],
+        [LabelledSpan("WAY", 4, 7, "bus", 0.9)],
+        [LabelledSpan("WAY", 22, 26, "lane", 0.9)],
         [],
     ]
     server.asked.clear()
@@ -822,13 +824,12 @@ def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "topics").mkdir()
     weights = folder / "topics" / "model.joblib"
     subprocess.run([python, "-c", _TRAIN, str(weights)], check=True, timeout=120)
-    ports = []
-    for _ in range(3):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            ports.append(free.getsockname()[1])
+    ports: set[int] = set()
+    while len(ports) < 3:
+        ports.add(free_port())
+    http, grpc, metrics = ports
     settings = {
-        "host": "127.0.0.1", "http_port": ports[0], "grpc_port": ports[1], "metrics_port": ports[2],
+        "host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics,
         "parallel_workers": 0, "debug": False,
     }  # fmt: skip
     (folder / "settings.json").write_text(json.dumps(settings))
@@ -843,7 +844,7 @@ def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             [python, "-m", "mlserver.cli.main", "start", str(folder)], stdout=log, stderr=log
         )
         try:
-            yield f"http://127.0.0.1:{ports[0]}"
+            yield f"http://127.0.0.1:{http}"
         finally:
             served.terminate()
             try:

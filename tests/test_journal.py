@@ -12,9 +12,11 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +24,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.crowd import PATIENCE
 from text_lloom.errors import FileProblem, InputError
 from text_lloom.llm.cache import Journal, open_journal
-from text_lloom.llm.cache import file as schema_room
-from text_lloom.llm.cache import writer as keeper_room
+from text_lloom.llm.cache import file as journal_file
+from text_lloom.llm.cache import writer as journal_writer
 from text_lloom.llm.completion import Completion
 
 REPLY = Completion('{"answer": "A", "quote": "the 40 bus is late — 遅い"}', 812, 64, "stop", 0.0003)
@@ -127,6 +130,13 @@ class TestKeeping:
             asyncio.run(together())
         assert [journal.get(key_of(n)) is not None for n in range(5)] == [True, True, False, True, True]
 
+    def test_a_reply_that_sqlite_cannot_take_costs_a_warning(self, journal: Journal) -> None:
+        with pytest.warns(UserWarning, match="cannot be used") as warned:
+            key = put(journal, "buses", Completion("yes", 2**70))
+        assert len(warned) == 1
+        assert journal.get(key) is None
+        assert "cannot be used" in str(journal.info().problem)
+
     def test_a_cancelled_put_is_written_all_the_same(self, journal: Journal) -> None:
         async def cancelled() -> None:
             task = asyncio.create_task(journal.put(key_of("buses"), REPLY, model="m", step="s"))
@@ -175,6 +185,16 @@ class TestVectors:
         assert all(np.array_equal(found[key], vector) for key, vector in vectors.items())
         assert {vector.dtype for vector in found.values()} == {np.dtype(np.float32)}
         assert journal.info().models["embedder"].entries == 1200
+
+    def test_vectors_of_any_number_type_are_kept_as_float32(self, journal: Journal) -> None:
+        vectors = {"double": np.array([0.5, 2.0]), "every other": np.arange(6, dtype=np.float32)[::2]}
+        asyncio.run(journal.put_vectors(vectors, model="embedder"))  # type: ignore[arg-type]
+        found = journal.get_vectors(list(vectors))
+        assert {name: vector.tolist() for name, vector in found.items()} == {
+            "double": [0.5, 2.0],
+            "every other": [0.0, 2.0, 4.0],
+        }
+        assert {vector.dtype for vector in found.values()} == {np.dtype(np.float32)}
 
     def test_a_vector_and_a_reply_may_share_a_key(self, journal: Journal) -> None:
         key = put(journal, "buses")
@@ -381,7 +401,7 @@ class TestTrouble:
         journal.close()
 
     def test_what_memory_holds_is_bounded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(keeper_room, "_UNSAVED_BYTES", 10_000)
+        monkeypatch.setattr(journal_writer, "_UNSAVED_BYTES", 10_000)
         (tmp_path / "occupied").write_text("")
         with pytest.warns(UserWarning, match="held in memory"):
             journal = Journal(tmp_path / "occupied" / "journal.sqlite")
@@ -419,6 +439,79 @@ class TestTrouble:
         assert journal.info().entries == 1
         journal.close()
 
+    def occupied(self, tmp_path: Path) -> Journal:
+        """A journal whose folder cannot be made."""
+        (tmp_path / "occupied").write_text("not a folder")
+        with pytest.warns(UserWarning, match="held in memory"):
+            return Journal(tmp_path / "occupied" / "journal.sqlite")
+
+    def test_what_memory_holds_can_be_read_exported_and_cleared(self, tmp_path: Path) -> None:
+        journal = self.occupied(tmp_path)
+        put(journal, "buses", model="gpt")
+        put(journal, "buses", Completion("the later reply"), model="gpt")
+        put(journal, "trains", model="claude")
+        asyncio.run(journal.put_vectors({"k": np.arange(3, dtype=np.float32)}, model="embedder"))
+        assert journal.get(key_of("buses")) == Completion("the later reply")
+        assert journal.get_vectors(["k", "other"])["k"].tolist() == [0, 1, 2]
+        assert journal.info().unsaved == 3
+        assert journal.export(tmp_path / "replies.jsonl") == 2
+        assert journal.clear(model="gpt") == 1
+        assert journal.clear(older_than_days=1) == 0
+        assert journal.get(key_of("buses")) is None
+        assert journal.get(key_of("trains")) == REPLY
+        assert journal.clear() == 2
+        assert journal.info().unsaved == 0
+
+    def test_what_was_cleared_makes_room_in_memory(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(journal_writer, "_UNSAVED_BYTES", 10_000)
+        journal = self.occupied(tmp_path)
+        for turn in range(4):
+            keys = [put(journal, (turn, n), Completion("x" * 1000)) for n in range(7)]
+            assert [journal.get(key) is not None for key in keys] == [True] * 7
+            assert put(journal, (turn, 0), Completion("x" * 1000)) == keys[0], "one in place of another"
+            assert journal.info().unsaved == 7
+            assert journal.clear() == 7
+
+    def test_the_oldest_make_way_in_memory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(journal_writer, "_UNSAVED_BYTES", 10_000)
+        journal = self.occupied(tmp_path)
+        keys = [put(journal, n, Completion("x" * 1000)) for n in range(10)]
+        assert [journal.get(key) is not None for key in keys] == [False] * 3 + [True] * 7
+
+    def test_a_second_damage_gets_a_name_of_its_own(self, tmp_path: Path) -> None:
+        path = tmp_path / "journal.sqlite"
+        for _ in range(3):
+            path.write_bytes(b"this is no database " * 500)
+            with pytest.warns(UserWarning, match="was damaged"):
+                journal = Journal(path)
+            journal.close()
+            path.unlink()
+        assert len(list(tmp_path.glob("journal.corrupt-*.sqlite"))) == 3
+
+    def test_a_file_that_lacks_tables_is_set_aside(self, tmp_path: Path) -> None:
+        journal, _ = opened_with(tmp_path / "journal.sqlite", "buses")
+        journal.close()
+        broken = sqlite3.connect(journal.path)
+        broken.execute("DROP TABLE vectors")
+        broken.close()
+        with pytest.warns(UserWarning, match="was damaged"):
+            journal = Journal(journal.path)
+        assert "was damaged" in str(journal.info().problem)
+        assert journal.get(key_of("buses")) is None
+        journal.close()
+
+    def test_a_read_that_fails_finds_nothing_and_costs_one_warning(self, journal: Journal) -> None:
+        key = put(journal, "buses")
+        with closing(sqlite3.connect(journal.path, isolation_level=None)) as connection:
+            connection.execute("ALTER TABLE replies RENAME TO elsewhere")
+        with pytest.warns(UserWarning, match="no such table") as warned:
+            assert [journal.get(key), journal.get(key)] == [None, None]
+        assert len(warned) == 1
+        asyncio.run(journal.put_vectors({"k": np.ones(3, np.float32)}, model="embedder"))
+        assert journal.get_vectors(["k"]).keys() == {"k"}
+
     @pytest.mark.parametrize("first", ["read", "write"])
     def test_damage_that_shows_later_is_dealt_with_too(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
@@ -432,7 +525,7 @@ class TestTrouble:
             file.seek(4096)
             file.write(os.urandom(path.stat().st_size - 4096))
         # In a big file, the check at opening runs out of time before it gets to the damage.
-        monkeypatch.setattr(schema_room, "_check", lambda connection, path: None)
+        monkeypatch.setattr(journal_file, "_check", lambda connection, path: None)
 
         def meet_it() -> str:
             if first == "read":
@@ -542,6 +635,55 @@ class TestLimits:
         assert journal.prune() == 0
         assert journal.get(key_of("old")) == REPLY
 
+    def test_an_entry_in_use_is_noted_once_a_day(self, journal: Journal) -> None:
+        def last_used() -> float:
+            with closing(sqlite3.connect(journal.path)) as connection:
+                return float(connection.execute("SELECT used FROM replies").fetchone()[0])
+
+        put(journal, "buses")
+        for days, noted in ((0.9, False), (1.1, True)):
+            self.age(journal, ["buses"], days)
+            before = last_used()
+            assert journal.get(key_of("buses")) == REPLY
+            journal.close()
+            assert (last_used() > before) is noted
+            asyncio.run(journal.put(key_of("buses"), REPLY, model="m", step="s"))
+            journal.close()
+
+    def test_vectors_in_use_stay_too(self, journal: Journal) -> None:
+        vectors = {name: np.ones(3, np.float32) for name in ("used", "unused")}
+        asyncio.run(journal.put_vectors(vectors, model="embedder"))
+        journal.close()
+        with closing(sqlite3.connect(journal.path, isolation_level=None)) as connection:
+            connection.execute("UPDATE vectors SET used = used - ?", (400 * 86_400,))
+        journal.max_age_days = 1000
+        assert set(journal.get_vectors(["used"])) == {"used"}
+        journal.close()
+        journal.max_age_days = 365
+        assert journal.prune() == 1
+        assert set(journal.get_vectors(["used", "unused"])) == {"used"}
+
+    def test_what_was_unused_for_just_under_the_limit_stays(self, journal: Journal) -> None:
+        journal.max_age_days = 30
+        for question, days in (("young", 29), ("old", 31)):
+            put(journal, question)
+            self.age(journal, [question], days)
+        assert journal.prune() == 1
+        assert journal.get(key_of("young")) == REPLY
+        assert journal.get(key_of("old")) is None
+
+    def test_pruning_for_size_leaves_a_tenth_free(self, journal: Journal) -> None:
+        vectors = {f"v{n}": np.full(250, n, np.float32) for n in range(2000)}
+        asyncio.run(journal.put_vectors(vectors, model="embedder"))
+        journal.close()
+        with closing(sqlite3.connect(journal.path, isolation_level=None)) as connection:
+            connection.execute("UPDATE vectors SET used = used + rowid")
+        # Half of the entries would fit, but they would leave less than a tenth of the room.
+        journal.max_bytes = int(journal.path.stat().st_size / 2 * 1.05)
+        assert journal.prune() == 1500
+        assert set(journal.get_vectors(list(vectors))) == {f"v{n}" for n in range(1500, 2000)}
+        assert journal.prune() == 0
+
     def test_clear_removes_by_model_and_by_age(self, journal: Journal) -> None:
         for n in range(4):
             put(journal, n, model="gpt" if n % 2 else "claude")
@@ -585,6 +727,56 @@ class TestLooking:
         assert info.oldest <= info.newest
         assert info.models["gpt"] == (2, 812, 64, 0.0003)
         assert info.models["claude"] == (1, 10, 1, 0.5)
+
+    def test_what_the_provider_says_of_its_price_counts(self, journal: Journal) -> None:
+        for usd, own, kept in ((0.5, None, 0.5), (0.5, 0.25, 0.25), (None, 0.25, 0.25), (None, None, None)):
+            key = key_of((usd, own))
+            asyncio.run(journal.put(key, Completion("no", 10, 1, usd=own), model="claude", step="s", usd=usd))
+            reply = journal.get(key)
+            assert reply is not None
+            assert reply.usd == kept
+
+    def test_info_says_when_in_utc(self, journal: Journal) -> None:
+        began = datetime.now(UTC)
+        put(journal, 1)
+        asyncio.run(journal.put_vectors({"k": np.ones(3, np.float32)}, model="embedder"))
+        info = journal.info()
+        assert info.oldest is not None
+        assert info.newest is not None
+        assert began <= info.oldest < info.newest <= datetime.now(UTC)
+        assert (info.unsaved, info.problem) == (0, None)
+        assert info.bytes == sum(
+            path.stat().st_size for path in journal.path.parent.iterdir() if not path.name.endswith("-shm")
+        )
+        assert list(info.models) == ["embedder", "m"]
+        assert info.models["embedder"] == (1, 0, 0, 0.0)
+
+    def test_nothing_to_keep_makes_no_entry(self, journal: Journal) -> None:
+        asyncio.run(journal.put_vectors({}, model="embedder"))
+        assert journal.get_vectors([]) == {}
+        assert journal.info().entries == 0
+
+    def test_an_export_says_what_was_asked_when_and_what_it_cost(
+        self, journal: Journal, tmp_path: Path
+    ) -> None:
+        put(journal, "buses", model="gpt", step="score")
+        (tmp_path / "replies.jsonl.part").write_text("left from an export that was broken off")
+        journal.export(tmp_path / "replies.jsonl")
+        (record,) = [json.loads(line) for line in (tmp_path / "replies.jsonl").read_text().splitlines()]
+        at = datetime.fromisoformat(record.pop("at"))
+        assert at.utcoffset() == timedelta(0)
+        assert abs(datetime.now(UTC) - at) < timedelta(minutes=5)
+        assert record == {
+            "key": key_of("buses"),
+            "model": "gpt",
+            "step": "score",
+            "in_tokens": 812,
+            "out_tokens": 64,
+            "finish_reason": "stop",
+            "usd": 0.0003,
+            "text": REPLY.text,
+        }
+        assert not list(tmp_path.glob("*.part"))
 
     def test_info_of_an_empty_journal(self, journal: Journal) -> None:
         info = journal.info()
@@ -667,6 +859,34 @@ class TestOpening:
         assert self.path_of() == tmp_path.resolve() / "elsewhere" / "journal.sqlite"
         assert self.path_of(tmp_path / "mine.sqlite") == tmp_path.resolve() / "mine.sqlite"
 
+    @pytest.mark.parametrize("setting", ["", "1", " true ", "ON", "yes"])
+    def test_the_environment_may_say_that_it_is_on(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str
+    ) -> None:
+        default = self.path_of()
+        monkeypatch.setenv("LLOOM_CACHE", setting)
+        assert self.path_of() == default
+        assert self.path_of(tmp_path / "mine.sqlite") == tmp_path.resolve() / "mine.sqlite"
+
+    def test_a_file_without_an_ending_may_be_a_journal(self, tmp_path: Path) -> None:
+        (tmp_path / "journal").touch()
+        assert self.path_of(tmp_path / "journal") == tmp_path.resolve() / "journal"
+        (tmp_path / "v1.5").mkdir()
+        assert self.path_of(tmp_path / "v1.5") == tmp_path.resolve() / "v1.5" / "journal.sqlite"
+
+    def test_the_limits_of_the_last_who_asked_hold(self, tmp_path: Path) -> None:
+        journal = open_journal(tmp_path, max_bytes=5_000_000, max_age_days=2)
+        assert journal is not None
+        assert (journal.max_bytes, journal.max_age_days) == (5_000_000, 2)
+        assert open_journal(tmp_path) is journal
+        assert (journal.max_bytes, journal.max_age_days) == (2_000_000_000, 365)
+        journal.close()
+
+    @pytest.mark.parametrize("limits", [{"max_bytes": 0}, {"max_age_days": 0}, {"max_age_days": -1}], ids=str)
+    def test_limits_must_be_positive(self, tmp_path: Path, limits: dict[str, int]) -> None:
+        with pytest.raises(InputError, match="must be positive"):
+            open_journal(tmp_path, **limits)  # type: ignore[arg-type]
+
     @pytest.mark.parametrize("cache", ["", None, 3])
     def test_anything_else_is_refused(self, cache: object) -> None:
         with pytest.raises(InputError, match="cache="):
@@ -695,18 +915,19 @@ print(kept is not None and kept.in_tokens, len(told))
     assert done.stdout.split("\n")[0] == f"{REPLY.in_tokens} 1", done.stderr
 
 
-def test_opening_does_not_wait_for_another_writer(tmp_path: Path) -> None:
+def test_opening_does_not_wait_for_another_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "journal.sqlite"
     journal, _ = opened_with(path, "Which bus?")
     journal.close()
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    began = time.monotonic()
-    other = Journal(path)
-    kept = other.get(key_of("Which bus?"))
-    took = time.monotonic() - began
-    holder.execute("ROLLBACK")
-    holder.close()
+    monkeypatch.setattr(journal_file, "BUSY_SECONDS", 600.0)  # who waits for the other one does not come back
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            other = thread.submit(Journal, path).result(PATIENCE)
+            kept = thread.submit(other.get, key_of("Which bus?")).result(PATIENCE)
+        finally:
+            holder.execute("ROLLBACK")
+            holder.close()
     other.close()
     assert kept is not None
-    assert took < schema_room.BUSY_SECONDS / 2

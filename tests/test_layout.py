@@ -91,3 +91,68 @@ def test_words_of_any_script_make_vectors() -> None:
     alike = vectors @ vectors.T
     assert all(alike[a, a + 1] > alike[a, (a + 2) % 6] for a in (0, 2, 4))
     assert word_vectors(["a", "b"]).shape == (2, 1)
+
+
+def cloud(n: int, dimensions: int = 5, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, dimensions)).astype(np.float32)
+
+
+@pytest.mark.parametrize("n", [5, 30], ids=["few", "more"])
+def test_places_are_centred_and_fill_the_plane_up_to_one(n: int) -> None:
+    places = lay_out(cloud(n))
+    assert places.dtype == np.float32
+    np.testing.assert_allclose(places.max(axis=0), -places.min(axis=0), atol=1e-5)
+    assert np.abs(places).max() == pytest.approx(1.0)
+
+
+def test_equal_input_and_seed_give_equal_places() -> None:
+    np.testing.assert_array_equal(lay_out(cloud(40), random_state=3), lay_out(cloud(40), random_state=3))
+    assert not np.allclose(lay_out(cloud(40), random_state=3), lay_out(cloud(40), random_state=4))
+
+
+def test_a_few_documents_lie_as_far_apart_as_their_directions() -> None:
+    angles = np.array([0.0, 0.1, 0.2, 1.5, 1.6])
+    vectors = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
+    places = lay_out(vectors * np.array([[1], [2], [3], [4], [5]], np.float32))
+    apart = np.linalg.norm(places[:, None] - places[None], axis=2)
+    truly = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
+    np.testing.assert_allclose(apart / apart.max(), truly / truly.max(), atol=1e-4)
+
+
+def test_places_belong_to_their_documents_where_some_have_none() -> None:
+    vectors = np.array([[1, 0], [0, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]], np.float32)
+    places = lay_out(vectors)
+    assert np.isnan(places).all(axis=1).tolist() == [False, True, False, False, False]
+    assert np.linalg.norm(places[0] - places[2]) < np.linalg.norm(places[0] - places[3])
+    assert np.linalg.norm(places[3] - places[4]) < np.linalg.norm(places[2] - places[3])
+
+
+def test_nothing_has_no_places() -> None:
+    assert lay_out(np.zeros((0, 4), np.float32)).shape == (0, 2)
+
+
+def test_words_that_most_texts_use_do_not_count_and_neither_do_those_of_one() -> None:
+    texts = ["the late bus", "the late tram", "the dear ticket", "the dear fare", "the benches", "the park"]
+    vectors = word_vectors(texts)
+    assert vectors.dtype == np.float32
+    assert vectors.any(axis=1).tolist() == [True] * 4 + [False] * 2
+    alike = vectors @ vectors.T
+    assert alike[0, 1] == pytest.approx(1.0, abs=1e-5)
+    assert alike[2, 3] == pytest.approx(1.0, abs=1e-5)
+    assert alike[0, 2] == pytest.approx(0.0, abs=1e-5)
+
+
+def test_a_few_words_are_reduced_where_there_are_more_than_two() -> None:
+    three = word_vectors(["late bus", "late tram", "dear bus", "dear noon"])
+    assert three.shape == (4, 2)
+    two = word_vectors(["late bus", "late noon", "dear tram", "dear fare"])
+    assert two.tolist() == [[0, 1], [0, 1], [1, 0], [1, 0]]
+
+
+def test_words_of_very_many_kinds_make_a_hundred_numbers_at_most() -> None:
+    texts = [f"word{n} word{n + 1} word{n + 2} place{n % 40}" for n in range(400)]
+    vectors = word_vectors(texts)
+    assert vectors.shape == (400, 100)
+    np.testing.assert_array_equal(vectors, word_vectors(texts))
+    assert not np.array_equal(vectors, word_vectors(texts, random_state=1))
+    assert word_vectors(texts[:30]).shape[1] < 30

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -169,6 +170,7 @@ def test_scores_find_labelled_intents(corpora: Path) -> None:
 
 
 def test_speed(corpora: Path) -> None:
+    """At most 120 times as long as counting the words twenty times: some 5,000 texts a minute, or more."""
     texts = read(corpora / "banking77/test.csv", "text")
     concepts = tuple(
         Concept(name, f"Does the text discuss {name.lower()}?")
@@ -185,11 +187,15 @@ def test_speed(corpora: Path) -> None:
             "Extra Fee",
         )
     )
+    start = time.process_time()
+    for _ in range(20):
+        for text in texts:
+            Counter(re.findall(r"\w+", text.lower()))
+    counting = time.process_time() - start
     engine = LocalEngine(texts)
-    start = time.perf_counter()
+    start = time.process_time()
     quotes = engine.solve([FilterQuotes(n, text) for n, text in enumerate(texts)])
     bullets = engine.solve([SummarizeDocument(n, "\n".join(q)) for n, q in enumerate(quotes)])  # type: ignore[arg-type]
     engine.embed([bullet for found in bullets for bullet in found])  # type: ignore[attr-defined]
     engine.solve([ScoreDocuments((Document(n, text),), concepts) for n, text in enumerate(texts)])
-    seconds = time.perf_counter() - start
-    assert len(texts) / seconds * 60 > 5_000
+    assert time.process_time() - start < 120 * counting

@@ -14,7 +14,7 @@ import pytest
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from text_lloom.operators.communities import find_communities
+from text_lloom.analysis.communities import find_communities
 from text_lloom.operators.plan import plan_requests
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "data"

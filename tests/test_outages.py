@@ -15,8 +15,8 @@ from tests.virtual_time import in_virtual_time
 from text_lloom.errors import AuthenticationFailed, ModelNotFound, ModelUnavailable, StepFailed
 from text_lloom.llm import Failure, Model, RetryPolicy
 from text_lloom.llm.ask import ask_all
+from text_lloom.llm.client import Call, call_all
 from text_lloom.llm.composite import Fallbacks
-from text_lloom.llm.dispatch.calling import Calling, call_all
 from text_lloom.llm.dispatch.request_builder import StepSettings
 from text_lloom.llm.dispatch.step_state import Run
 from text_lloom.llm.messages import as_messages
@@ -385,7 +385,7 @@ async def test_asking_again_beyond_the_token_limit_is_a_failure() -> None:
 
 def test_many_calls_wait_an_outage_out_and_end_at_a_quota() -> None:
     async def main() -> None:
-        calling = Calling(None, 1, StepSettings(), None, Run())
+        calling = Call(None, 1, StepSettings(), None, Run())
         asked = [as_messages(f"Comment {n}: the bus was late.") for n in range(1500)]
         provider = Provider(down(1.2, 60, ConnectionRefusedError("connect")))
         replies = await call_all([provider.model], asked, calling)

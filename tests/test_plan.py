@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from text_lloom.operators.communities import find_communities
+from text_lloom.analysis.communities import find_communities
 from text_lloom.operators.plan import SynthesisRequest, plan_requests
 
 
@@ -187,3 +187,124 @@ def test_thousands_of_tiny_clusters_are_packed():
 def test_unusable_settings_are_refused(settings, told):
     with pytest.raises(ValueError, match=told):
         plan_requests(np.eye(3, dtype=np.float32), np.zeros(3, dtype=np.int64), **settings)
+
+
+def test_groups_of_one_document_add_no_concept_to_ask_for():
+    vectors, topic = topics([6] * 4, spread=0.3)
+    labels = np.zeros(24, dtype=np.int64)
+    [apart] = plan_requests(vectors, labels)
+    assert apart.n_concepts == 4
+    [of_one_each] = plan_requests(vectors, labels, document_of=topic)
+    assert of_one_each.n_concepts == 1
+    first_two = np.where(topic < 2, topic, 4 + np.arange(24))
+    [of_two] = plan_requests(vectors, labels, document_of=first_two)
+    assert of_two.n_concepts == 2
+
+
+def at_angles(*degrees):
+    """Rows of two numbers that point in these directions."""
+    radians = np.radians(degrees)
+    return np.stack([np.cos(radians), np.sin(radians)], axis=1).astype(np.float32)
+
+
+def groups_of(vectors, labels, **settings):
+    requests = plan_requests(vectors, np.array(labels, dtype=np.int64), **settings)
+    return [sorted(request.items) for request in requests]
+
+
+TWO_TRIPLES = at_angles(0, 90, 13, 103, 26, 116)
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown_together"),
+    [
+        pytest.param({"max_items": 6}, [[0, 1, 2, 3, 4, 5]], id="all-fit"),
+        pytest.param({"max_items": 5}, [[0, 2, 4], [1, 3, 5]], id="cut-where-they-part"),
+        pytest.param({"max_items": 3}, [[0, 2, 4], [1, 3, 5]], id="just-fit"),
+        pytest.param({"max_items": 2}, [[0, 2], [1, 3], [4], [5]], id="cut-again"),
+        pytest.param({"max_items": 1}, [[0], [1], [2], [3], [4], [5]], id="one-each"),
+    ],
+)
+def test_a_large_cluster_is_cut_where_its_items_part(settings, shown_together):
+    cut = groups_of(TWO_TRIPLES, [0] * 6, **settings)
+    assert len(cut) == len(shown_together)
+    if settings["max_items"] != 2:
+        assert sorted(cut) == shown_together
+    assert all({row % 2 for row in rows} in ({0}, {1}) for rows in cut) or settings["max_items"] == 6
+
+
+def test_a_cluster_with_few_concepts_to_ask_for_is_cut_into_no_more_parts():
+    vectors = at_angles(*range(0, 170, 17))
+    few = plan_requests(vectors, np.zeros(10, dtype=np.int64), max_items=4, n_concepts=2)
+    assert [len(request.items) for request in few] == [4, 4]
+    assert [request.n_concepts for request in few] == [1, 1]
+    assert len(plan_requests(vectors, np.zeros(10, dtype=np.int64), max_items=4)) == 3
+
+
+def test_neighbouring_clusters_share_a_request():
+    vectors = at_angles(0, 15, 90, 105, 30, 45, 135, 150)
+    labels = [0, 0, 1, 1, 2, 2, 3, 3]
+    shared = groups_of(vectors, labels, max_items=4)
+    assert sorted(shared) == [[0, 1, 4, 5], [2, 3, 6, 7]]
+    assert len(groups_of(vectors, labels, max_items=3)) == 4
+    assert groups_of(vectors, labels, max_items=8) == [list(range(8))]
+    assert groups_of(vectors, [-1, -1, 7, 7, 7, 7, -1, -1]) == [[2, 3, 4, 5]]
+    [request] = plan_requests(vectors, np.array([-1, -1, 7, 7, 7, 7, -1, -1]))
+    assert request.cluster_id == 7
+
+
+@pytest.mark.parametrize(
+    ("document_of", "expected"),
+    [
+        pytest.param(None, [[0, 1, 5]], id="copies-of-several-documents"),
+        pytest.param([0, 0, 0, 0, 0, 1], [[0, 5]], id="copies-within-one"),
+        pytest.param([0, 0, 1, 1, 2, 3], [[0, 2, 5]], id="some-of-each"),
+    ],
+)
+def test_two_copies_of_an_item_are_shown_and_one_of_each_document(document_of, expected):
+    vectors = at_angles(0, 0, 0, 0, 0, 60)
+    assert groups_of(vectors, [0] * 6, document_of=document_of) == expected
+
+
+def test_items_that_are_almost_copies_are_shown_twice():
+    assert groups_of(at_angles(0, 3, 6, 9, 60), [0] * 5) == [[0, 1, 4]]
+    assert groups_of(at_angles(0, 11, 22, 33, 60), [0] * 5) == [[0, 1, 2, 3, 4]], "these are not"
+
+
+@pytest.mark.parametrize(
+    ("n", "target", "asked_for"),
+    [
+        pytest.param(12, None, 1, id="by-structure"),
+        pytest.param(12, 1, 2, id="twice-the-target"),
+        pytest.param(12, 10, 4, id="a-third-of-the-items"),
+        pytest.param(14, 10, 4, id="a-third-rounded-down"),
+        pytest.param(6, 10, 2, id="a-third-of-few-items"),
+    ],
+)
+def test_a_target_has_more_asked_of_what_holds_together(n, target, asked_for):
+    vectors = np.random.default_rng(0).normal(size=(n, 64)).astype(np.float32) + 1.0
+    [request] = plan_requests(vectors, np.zeros(n, dtype=np.int64), target=target)
+    assert request.n_concepts == asked_for
+
+
+@pytest.mark.parametrize(("target", "total"), [(None, 8), (1, 4), (2, 8), (3, 8)])
+def test_a_target_has_less_asked_of_many_groups(target, total):
+    vectors, topic = topics([6] * 8, spread=0.3)
+    labels = (topic >= 4).astype(np.int64)
+    requests = plan_requests(vectors, labels, max_items=24, target=target)
+    assert len(requests) == 2
+    assert asked(requests) == total
+    assert [request.n_concepts for request in requests] == [total // 2] * 2
+
+
+def test_what_one_cluster_may_be_asked_for_is_shared_out_over_its_parts():
+    vectors, _ = topics([6] * 8, spread=0.3)
+    requests = plan_requests(vectors, np.zeros(48, dtype=np.int64), max_items=24, n_concepts=4)
+    assert [request.n_concepts for request in requests] == [2, 1, 1]
+    assert asked(plan_requests(vectors, np.zeros(48, dtype=np.int64), max_items=24, n_concepts=99)) == 8
+
+
+def test_one_concept_for_five_items_is_asked_for_at_most():
+    vectors, _ = topics([2] * 5, spread=0.2)
+    [request] = plan_requests(vectors, np.zeros(10, dtype=np.int64))
+    assert request.n_concepts == 2

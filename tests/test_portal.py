@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.crowd import PATIENCE
 from text_lloom.errors import TransientError
 from text_lloom.llm import Completion, Model, ModelRequest
 from text_lloom.llm.messages import as_messages
@@ -191,8 +192,10 @@ def test_two_threads_can_wait_at_a_time() -> None:
 @pytest.mark.slow
 def test_a_script_ends_at_once_and_prints_nothing_of_its_own() -> None:
     script = """
-import time
+import logging, time
 from text_lloom.llm import Model
+
+logging.getLogger("asyncio").setLevel("ERROR")  # on a busy machine it warns of slow callbacks
 
 def call(model, prompt):
     time.sleep(0.05)
@@ -205,11 +208,14 @@ async def quick(model, prompt):
 import asyncio
 for fn in (call, quick):
     print([r.text for r in asyncio.run(Model("m", None, fn, cost=0).call_many(["late bus", "bike lane"]))])
+print(time.monotonic())
 """
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", script], capture_output=True, text=True, timeout=60
+        [sys.executable, "-X", "dev", "-c", script], capture_output=True, text=True, timeout=PATIENCE
     )
-    assert done.stdout.splitlines() == ["['LATE BUS', 'BIKE LANE']"] * 2
+    ended = time.monotonic()
+    *lines, said = done.stdout.splitlines()
+    assert lines == ["['LATE BUS', 'BIKE LANE']"] * 2
     assert done.stderr == ""
-    assert time.monotonic() - began < 50
+    assert ended - float(said) < 1 + float(said) - began, "ending takes no longer than all that went before"

@@ -205,7 +205,7 @@ def test_the_export_table(table: ScoreTable, concepts: list[Concept]) -> None:
     assert late["rep_examples"] == [ROWS[0][1], ROWS[3][1]]
     assert late["prevalence"] == 0.5
     assert late["n_matches"] == 3
-    assert sorted(late["highlights"]) == sorted(ROWS[i][1][:12] for i in (0, 1, 3))
+    assert late["highlights"] == [ROWS[i][1][:12] for i in (0, 1, 3)]
     assert frame["n_matches"].dtype == np.int64
 
 
@@ -253,3 +253,108 @@ def test_highlights_of_documents_that_do_not_match_are_not_shown(corpus: Corpus)
     table.put(concept, "n2", Judgement(0.5, "", "still late"))
     table.put(concept, "s1", Judgement(1.0, "", ""))
     assert export_frame(table, [concept])["highlights"][0] == ["never comes"]
+
+
+def test_highlights_come_in_the_order_of_the_documents_and_once_each() -> None:
+    texts = [f"Bus number {i} was late on the hill." for i in range(40)]
+    corpus = Corpus.from_frame(pd.DataFrame({"text": texts}), text_col="text")
+    table, late = ScoreTable(corpus), Concept("Late", "Is it late?")
+    for document in corpus:
+        table.put(late, document.id, Judgement(1.0, "", document.text))
+    for seed in range(4):
+        shown = export_frame(table, [late], n_highlights=8, random_state=seed)["highlights"][0]
+        assert shown == sorted(shown, key=texts.index)
+        assert len(set(shown)) == 8
+    assert export_frame(table, [late], n_highlights=99)["highlights"][0] == texts
+    for document in corpus:
+        table.put(late, document.id, Judgement(1.0, "", "was late"))
+    assert export_frame(table, [late], n_highlights=8)["highlights"][0] == ["was late"]
+
+
+def test_blank_highlights_are_left_out(corpus: Corpus) -> None:
+    table, concept = ScoreTable(corpus), Concept("Late buses", "Is a bus late?")
+    for doc_id, quote in (("n1", "  "), ("n2", "still late"), ("s1", "")):
+        table.put(concept, doc_id, Judgement(1.0, "", quote))
+    assert export_frame(table, [concept])["highlights"][0] == ["still late"]
+
+
+def test_at_most_five_examples_are_shown_in_the_order_of_the_concept(corpus: Corpus) -> None:
+    concept = Concept("All of it", "Is it anything?", ["x1", "gone", "s2", "s1", "n3", "n2", "n1"])
+    shown = export_frame(ScoreTable(corpus), [concept])["rep_examples"][0]
+    assert shown == [ROWS[i][1] for i in (5, 4, 3, 2, 1)]
+
+
+def test_prevalence_in_the_export_has_two_decimals_and_follows_the_threshold(
+    table: ScoreTable, concepts: list[Concept]
+) -> None:
+    third = Concept("Anything", "Is it anything?")
+    for doc_id, score in (("n1", 1.0), ("n2", 0.0), ("n3", 0.5)):
+        table.put(third, doc_id, Judgement(score))
+    assert export_frame(table, [third])["prevalence"].tolist() == [0.33]
+    frame = export_frame(table, [third, concepts[1]], threshold=0.5, include_outliers=True)
+    assert frame["prevalence"].tolist() == [0.67, 0.4, 0.2]
+    assert frame["n_matches"].tolist() == [2, 2, 1]
+    assert frame["summary"].tolist() == ["", "", ""]
+    assert frame["rep_examples"][2] == frame["highlights"][2] == []
+
+
+def test_the_share_of_outliers_is_of_the_scored_documents(corpus: Corpus) -> None:
+    table, concept = ScoreTable(corpus), Concept("Late buses", "Is a bus late?")
+    for doc_id, score in (("n1", 1.0), ("n2", 0.0), ("n3", 0.25), ("s1", 0.0)):
+        table.put(concept, doc_id, Judgement(score))
+    row = export_frame(table, [concept], include_outliers=True).iloc[-1]
+    assert (row["n_matches"], row["prevalence"]) == (3, 0.75)
+    counts = count_by_slice(table, [concept], None).outliers
+    assert counts is not None
+    assert (counts.total, counts.total_scored) == (3, 4)
+
+
+def test_outliers_are_counted_by_slice_and_shown_last(
+    table: ScoreTable, concepts: list[Concept], slices: Slices
+) -> None:
+    counts = count_by_slice(table, concepts, slices, threshold=0.75)
+    assert counts.threshold == 0.75
+    assert counts.concepts == tuple(concepts)
+    assert counts.slices is slices
+    assert counts.scored.tolist() == [[1, 3, 2], [0, 3, 2]]
+    assert counts.concept_scored.tolist() == [6, 5]
+    assert counts.outliers is not None
+    assert counts.outliers.counts.tolist() == [1, 1, 0]
+    assert counts.outliers.scored.tolist() == [1, 3, 2]
+    assert counts.outliers.total_scored == 6
+    grid = counts.grid("slice")
+    assert grid.scored.tolist() == [[6, 1, 3, 2], [5, 0, 3, 2], [6, 1, 3, 2]]
+    np.testing.assert_allclose(
+        grid.values, [[3 / 6, 0, 2 / 3, 1 / 2], [2 / 5, np.nan, 1 / 3, 1 / 2], [2 / 6, 1, 1 / 3, 0]]
+    )
+
+
+def test_by_concept_the_first_column_has_counts(
+    table: ScoreTable, concepts: list[Concept], slices: Slices
+) -> None:
+    grid = count_by_slice(table, concepts, slices).grid("concept")
+    np.testing.assert_allclose(grid.values, [[3, 0, 2 / 3, 1 / 3], [1, 0, 0, 1], [2, 1 / 2, 1 / 2, 0]])
+    assert grid.values.dtype == np.float64
+    alone = count_by_slice(table, concepts, slices, include_outliers=False).grid("concept")
+    assert alone.values.shape == (2, 4)
+
+
+def test_counts_of_no_concepts_have_their_shape(table: ScoreTable, slices: Slices) -> None:
+    counts = count_by_slice(table, [], slices)
+    assert counts.counts.shape == counts.scored.shape == (0, 3)
+    assert counts.counts.dtype == counts.scored.dtype == np.intp
+    assert counts.normalised("concept").shape == (0, 3)
+    assert count_by_slice(table, [], None, include_outliers=False).grid(None).values.shape == (0, 1)
+
+
+@pytest.mark.parametrize("threshold", [True, "1", None, [1.0]], ids=repr)
+def test_a_threshold_that_is_no_number_is_refused(table: ScoreTable, threshold: object) -> None:
+    with pytest.raises(InputError, match="threshold"):
+        count_by_slice(table, [], None, threshold=threshold)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("threshold", [1, 0.001, np.float32(0.75)], ids=repr)
+def test_any_threshold_above_nothing_is_taken(
+    table: ScoreTable, concepts: list[Concept], threshold: float
+) -> None:
+    assert count_matches(table, concepts, threshold=threshold)[0].n_matches >= 3

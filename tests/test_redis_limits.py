@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,22 +21,24 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.lateness import Lateness
+from tests.ports import free_port
 from text_lloom.errors import InputError, LloomError, MissingPackage, ModelUnavailable
 from text_lloom.llm import Model
 from text_lloom.llm.ask import ask_all
+from text_lloom.llm.client import Call, call_all
 from text_lloom.llm.control import redis_limiter as redis_limits
 from text_lloom.llm.control.rate_limits import Window
 from text_lloom.llm.control.redis_limiter import SharedLimiter, shared_limiter
-from text_lloom.llm.dispatch.calling import Calling, call_all
+from text_lloom.llm.dispatch.attempt import limiter_of
 from text_lloom.llm.dispatch.request_builder import StepSettings
 from text_lloom.llm.dispatch.step_state import Run
 from text_lloom.llm.messages import as_messages
-from text_lloom.llm.model import limiter_of
 from text_lloom.tasks import SummarizeDocument
 from text_lloom.testing import FunctionModel
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 def requests(amount: int, seconds: float) -> Window:
@@ -53,9 +54,7 @@ class RedisServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -180,6 +179,14 @@ def assert_kept(began: Sequence[Began], window: Window) -> None:
     assert overruns([(b.at, b.weight) for b in began], window) == 0, "on the callers' clock"
 
 
+def assert_no_longer_than(
+    seconds: float, began: Sequence[Began], *, windows: int, lateness: Lateness
+) -> None:
+    """The starts take no more than a tenth longer; a busy machine adds what it is late, to each window."""
+    took = max(b.at for b in began) - min(b.at for b in began)
+    assert took <= 1.1 * seconds + 4 * windows * lateness.worst, f"woken {lateness.worst:.3f} s late"
+
+
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():
@@ -191,9 +198,10 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_one_process_keeps_a_limit_and_waits_no_longer_than_it_must(limiter_on: Make) -> None:
     window = requests(40, 1.0)
-    began = await run_starts(limiter_on(window), 160)
+    with Lateness() as lateness:
+        began = await run_starts(limiter_on(window), 160)
     assert_kept(began, window)
-    assert max(b.at for b in began) - min(b.at for b in began) <= 1.1 * 3
+    assert_no_longer_than(3, began, windows=3, lateness=lateness)
 
 
 async def test_all_windows_are_kept_together(limiter_on: Make) -> None:
@@ -206,17 +214,19 @@ async def test_all_windows_are_kept_together(limiter_on: Make) -> None:
 @pytest.mark.parametrize("processes", [2, 3])
 def test_processes_keep_one_limit_together(server: RedisServer, processes: int) -> None:
     window = requests(60, 1.0)
-    began = in_processes(server, [window], processes=processes, each=300 // processes)
+    with Lateness() as lateness:
+        began = in_processes(server, [window], processes=processes, each=300 // processes)
     assert len(began) == 300
     assert_kept(began, window)
-    assert max(b.at for b in began) - min(b.at for b in began) <= 1.1 * 4
+    assert_no_longer_than(4, began, windows=4, lateness=lateness)
 
 
 def test_processes_keep_a_token_limit_together(server: RedisServer) -> None:
     window = tokens(500_000, 1.0)
-    began = in_processes(server, [window], processes=2, each=20, weight=50_000)
+    with Lateness() as lateness:
+        began = in_processes(server, [window], processes=2, each=20, weight=50_000)
     assert_kept(began, window)
-    assert max(b.at for b in began) - min(b.at for b in began) <= 1.1 * 3
+    assert_no_longer_than(3, began, windows=3, lateness=lateness)
 
 
 def in_processes(
@@ -427,13 +437,14 @@ async def test_a_slot_settled_after_its_window_changes_nothing(limiter_on: Make)
 async def test_a_pause_holds_back_all_processes(limiter_on: Make) -> None:
     ours, theirs = limiter_on(requests(100, 60.0)), limiter_on(requests(100, 60.0))
     await theirs.acquire()
-    ours.pause(0.8)
+    ours.pause(2.0)
     paused_at = time.monotonic()
     ours.pause(0.1)
     await asyncio.sleep(0.2)
     assert (await theirs.status())[0].seconds_until_free > 0.3
-    began = await asyncio.gather(start(ours), start(theirs))
-    assert all(0.79 <= b.at - paused_at < 3 for b in began)
+    async with asyncio.timeout(PATIENCE):  # a window is a minute
+        began = await asyncio.gather(start(ours), start(theirs))
+    assert all(b.at - paused_at >= 1.99 for b in began)
 
 
 async def test_who_is_cancelled_while_waiting_takes_nothing(limiter_on: Make) -> None:
@@ -482,11 +493,11 @@ async def test_without_redis_the_process_keeps_its_share(
     server.stop()
     window = requests(8, 0.5)
     limiter = limiter_on(window, share=2)
-    with pytest.warns(UserWarning, match=r"does not answer .*at 1/2 of it") as caught:
+    with pytest.warns(UserWarning, match=r"does not answer .*at 1/2 of it") as caught, Lateness() as lateness:
         began = await run_starts(limiter, 16)
     assert len(caught) == 1
     assert overruns([(b.at, 1) for b in began], requests(4, 0.5)) == 0
-    assert max(b.at for b in began) - min(b.at for b in began) <= 1.2 * 1.5
+    assert_no_longer_than(1.6, began, windows=3, lateness=lateness)
 
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
@@ -600,14 +611,17 @@ async def test_the_chapter_on_limits_runs_as_it_is_written(
     monkeypatch.setenv("LLOOM_REDIS_URL", server.url)
     chapter = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {"__name__": "chapter"}
+    lateness: list[float] = []
     for example in re.findall(r"^```python\n(.*?)^```$", chapter, re.DOTALL | re.MULTILINE):
         waiting = eval(compile(example, "limits.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
-        if waiting is not None:
-            await waiting
+        with Lateness() as late:
+            if waiting is not None:
+                await waiting
+        lateness.append(late.worst)
     shown = capsys.readouterr().out
     n, seconds = shown.splitlines()[0].split()
     assert n == "50"
-    assert 2.0 <= float(seconds) < 3.0
+    assert 2.0 <= float(seconds) < 3.0 + 8 * lateness[0]
     assert "unit='tokens') 31000 169000 0.0 0" in shown
 
 
@@ -652,15 +666,23 @@ async def test_models_with_the_same_name_share_a_limit_over_the_redis_that_they_
 ) -> None:
     """As two processes would: two event loops have two limiters, and one Redis between them."""
 
-    async def ask(n: int) -> float:
-        model = FunctionModel(lambda prompt: prompt, name="shared", rate_limit=(3, 2), redis_url=server.url)
-        began = time.monotonic()
+    starts: list[float] = []
+
+    def reply(prompt: str) -> str:
+        starts.append(time.monotonic())
+        return prompt
+
+    async def ask(n: int) -> None:
+        model = FunctionModel(reply, name="shared", rate_limit=(3, 2), redis_url=server.url)
         asked = [as_messages(f"{n}: {i}") for i in range(3)]
-        await call_all([model], asked, Calling(None, 1, StepSettings(), None, Run()))
+        await call_all([model], asked, Call(None, 1, StepSettings(), None, Run()))
         limiter, _ = limiter_of(model)
         assert isinstance(limiter, SharedLimiter)
         await limiter.aclose()
-        return time.monotonic() - began
 
-    seconds = [await asyncio.to_thread(asyncio.run, ask(n)) for n in range(2)]
-    assert seconds[0] < 1.5 < seconds[1], seconds
+    for n in range(2):
+        await asyncio.to_thread(asyncio.run, ask(n))
+    since_first = [at - starts[0] for at in starts]
+    assert len(starts) == 6
+    assert since_first[3] >= 1.95, "the other one's starts count"
+    assert since_first[2] < since_first[3] - since_first[2], "the first three need not wait"

@@ -214,6 +214,7 @@ COLUMNS = {
     "numbers and text": pd.Series([1, "1", 1.0, True], dtype=object),
     "whole numbers": pd.Series([2**70, -1, 0, 1], dtype=object),
     "containers": pd.Series([["a", 1], {"k": [1, {2: "x"}]}, ("t", (1,)), {3, 1}], dtype=object),
+    "frozen sets": pd.Series([frozenset({1, "a"}), frozenset(), frozenset({(1, 2)}), None], dtype=object),
     "numpy scalars": pd.Series([np.int8(1), np.float32(0.1), np.bool_(True), np.uint64(2)], dtype=object),
     "times": pd.Series(
         [
@@ -222,6 +223,10 @@ COLUMNS = {
             dt.time(10, 30),
             dt.timedelta(days=-1, microseconds=3),
         ],
+        dtype=object,
+    ),
+    "moments": pd.Series(
+        [dt.datetime(2024, 5, 1, 10), dt.datetime(2024, 5, 1, tzinfo=dt.UTC), None, dt.datetime.min],
         dtype=object,
     ),
     "rare": pd.Series([Decimal("1.10"), uuid.UUID(int=7), b"\x00\xff", 1 + 2j], dtype=object),
@@ -572,6 +577,11 @@ def test_bombs_are_refused_before_they_unpack(path):
     message = refusal(path, max_bytes=10_000_000)
     assert "max_bytes=" in message
     assert len(read_session(path).corpus) == 4
+
+
+def test_a_manifest_that_is_far_too_long_is_refused(path):
+    changed(path, manifest={"note": "0" * 2_000_000})
+    assert "more than the limit of 1,048,576" in refusal(path)
 
 
 def test_small_tables_that_stand_for_huge_ones_are_refused(path):

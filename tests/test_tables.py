@@ -179,6 +179,78 @@ def test_header_only_is_a_table_without_rows(tmp_path):
     assert (list(frame.columns), len(frame)) == (["id", "text"], 0)
 
 
+def test_a_table_of_one_column_is_a_table(tmp_path):
+    frame = read_table(put(tmp_path, "t.csv", 'comment\nThe bus is late.\n"Fares, too"\n'))
+    assert list(frame.columns) == ["comment"]
+    assert frame["comment"].tolist() == ["The bus is late.", "Fares, too"]
+    numbers = read_table(put(tmp_path, "n.tsv", "share\n0.5\n1\n"))
+    assert (numbers["share"].dtype, numbers["share"].tolist()) == ("float64", [0.5, 1.0])
+
+
+def test_numbers_with_gaps_are_floats_whatever_they_look_like(tmp_path):
+    frame = read_table(put(tmp_path, "t.csv", "id,n,big\n1,,9007199254740992\n2,,\n3,5,1\n"))
+    assert frame["n"].dtype == frame["big"].dtype == "float64"
+    assert frame["big"].tolist()[0] == 2.0**53
+    assert frame["n"].isna().tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("line", "dtype", "values"),
+    [
+        pytest.param([1, 2, None], "float64", [1.0, 2.0, None], id="numbers with a gap"),
+        pytest.param([1, 2.5], "float64", [1.0, 2.5], id="numbers"),
+        pytest.param([True, False], "bool", [True, False], id="truth values"),
+        pytest.param([True, None], "object", [True, None], id="truth values with a gap"),
+        pytest.param([1, "1"], "object", [1, "1"], id="numbers and text"),
+        pytest.param([2**53 + 1, None], "object", [2**53 + 1, None], id="a long number with a gap"),
+        pytest.param([[1], {"a": 2}], "object", [[1], {"a": 2}], id="lists and objects"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_column_types_of_json(tmp_path, line, dtype, values, suffix):
+    records = [{"id": n, "value": value} for n, value in enumerate(line)]
+    text = json.dumps(records) if suffix == ".json" else "\n".join(map(json.dumps, records))
+    column = read_table(put(tmp_path, f"t{suffix}", text))["value"]
+    assert column.dtype == dtype
+    assert [None if value is None or value != value else value for value in column.tolist()] == values
+
+
+def test_uneven_lines_are_named_up_to_three(tmp_path):
+    few = refusal(put(tmp_path, "t.csv", "id,text\n1\n2,a\n3,a,b\n4,a,b,c\n"))
+    assert "line 2 has 1, line 4 has 3, line 5 has 4. A field" in few
+    many = refusal(put(tmp_path, "t.csv", "id,text\n1\n2,a\n3,a,b\n4,a,b,c\n5\n6\n"))
+    assert "line 2 has 1, line 4 has 3, line 5 has 4, and more. A field" in many
+
+
+@pytest.mark.parametrize("separator", [";", "|", "\t"])
+def test_the_separator_that_a_header_looks_to_have_is_named(tmp_path, separator):
+    path = put(tmp_path, "t.csv", f"id{separator}text\n1{separator}late\n")
+    assert f"Pass separator={separator!r}" in refusal(path)
+    assert list(read_table(path, separator=",").columns) == [f"id{separator}text"]
+    assert read_table(path, separator=separator)["text"].tolist() == ["late"]
+
+
+@pytest.mark.parametrize("separator", ["", ";;", '"', "\n"])
+def test_what_cannot_separate_is_refused(tmp_path, separator):
+    assert "cannot separate fields" in refusal(put(tmp_path, "t.csv", "id,text\n1,a\n"), separator=separator)
+
+
+def test_an_encoding_is_proposed_with_the_word_that_it_would_read(tmp_path):
+    told = refusal(put(tmp_path, "t.csv", "id,text\n1,Grüße aus Zürich\n".encode("cp1252")))
+    assert "byte 0xfc" in told
+    assert "encoding='cp1252' would read 'Grüße'" in told
+    assert "--encoding cp1252" in told
+    assert told.count("would read") <= 4
+
+
+def test_a_new_file_keeps_the_permissions_of_the_old_one(tmp_path):
+    path = write_table(pd.DataFrame({"text": ["late"]}), tmp_path / "t.csv")
+    path.chmod(0o640)
+    write_table(pd.DataFrame({"text": ["later"]}), path)
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert read_table(path)["text"].tolist() == ["later"]
+
+
 def test_index_column_of_a_pandas_export_gets_a_name(tmp_path):
     assert list(read_table(put(tmp_path, "t.csv", ",text\n0,a\n")).columns) == ["Unnamed: 0", "text"]
 
@@ -247,8 +319,8 @@ def test_folder_is_refused_and_its_files_named(tmp_path):
 def test_encoding_is_used_as_given(tmp_path):
     path = put(tmp_path, "t.csv", "id,text\n1,caf\xe9\n".encode("cp1252"))
     assert read_table(path, encoding="cp1252")["text"][0] == "café"
-    assert "no text encoding" in refusal(path, encoding="cp-nonsense")
-    assert "no text encoding" in refusal(path, encoding="base64")
+    assert "not a text encoding" in refusal(path, encoding="cp-nonsense")
+    assert "not a text encoding" in refusal(path, encoding="base64")
     assert "not ascii text" in refusal(path, encoding="ascii")
 
 
@@ -331,6 +403,17 @@ def test_codebook_as_a_table(tmp_path, book, suffix):
     assert concepts_of(read) == concepts_of(book)
 
 
+@pytest.mark.parametrize("name", ["book.csv", "book.json"])
+def test_a_codebook_in_another_encoding_is_read_as_named(tmp_path, name):
+    rows = "name,criteria\nTüren,Fallen Türen zu?\n"
+    listed = '[{"name": "Türen", "criteria": "Fallen Türen zu?"}]'
+    path = put(tmp_path, name, (rows if name.endswith("csv") else listed).encode("cp1252"))
+    with pytest.raises(FileProblem, match="not utf-8"):
+        read_codebook(path)
+    [concept] = read_codebook(path, encoding="cp1252").values()
+    assert (concept.name, concept.criteria) == ("Türen", "Fallen Türen zu?")
+
+
 def test_codebook_with_other_ids_is_written_as_text(tmp_path, book):
     book.add(
         "Times", "Is it dated?", example_ids=[pd.Timestamp("2024-05-01"), np.int64(4), ("a", 1), "\ud83d"]
@@ -389,8 +472,8 @@ def test_exported_concept_table_is_a_codebook(tmp_path):
     ("name", "content", "told"),
     [
         pytest.param("b.json", "{", "not JSON", id="no JSON"),
-        pytest.param("b.json", '"text"', "no codebook", id="a text"),
-        pytest.param("b.json", "[1]", "no codebook", id="numbers"),
+        pytest.param("b.json", '"text"', "not a codebook", id="a text"),
+        pytest.param("b.json", "[1]", "not a codebook", id="numbers"),
         pytest.param("b.json", "[]", "no concepts", id="no concepts"),
         pytest.param("b.json", '[{"name": "Late"}]', "item 1", id="no criterion"),
         pytest.param("b.json", '{"concepts": [], "events": [{}]}', "event log", id="broken events"),

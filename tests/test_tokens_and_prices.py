@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from text_lloom.errors import InputError
-from text_lloom.llm.control.prices import Price, dollars, known_context_window, known_price, parse_cost
-from text_lloom.llm.control.tokens import _counter, count_tokens, is_exact
+from text_lloom.llm.control.prices import (
+    Price,
+    dollars,
+    known_context_window,
+    known_price,
+    nearest_model,
+    parse_cost,
+)
+from text_lloom.llm.control.tokens import Calibration, _counter, count_tokens, is_exact
 
 ENGLISH = (
     "The council wants to double the parking fees on Market Street. Shop owners fear that customers will "
@@ -56,6 +63,55 @@ def test_nothing_is_nothing_and_anything_is_something() -> None:
     assert count_tokens("a") == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("bus", 1),
+        ("unreasonable", 2),
+        ("Straßenbahn", 3),
+        ("40", 1),
+        ("12345", 2),
+        ("why?!", 2),
+        ("!!!!", 2),
+        ("late_bus", 3),
+        ("late\n\n\nbus", 3),
+        ("late \t bus", 2),
+        ("晚点了", 3),
+        ("รถสาย", 5),
+        ("🚌", 2),
+        ("🚌☀", 4),
+    ],
+)
+def test_without_a_vocabulary_pieces_of_text_are_counted(text: str, tokens: int) -> None:
+    assert count_tokens(text, "gpt-4o") == tokens
+
+
+def learned(*replies: tuple[int, int]) -> Calibration:
+    calibration = Calibration()
+    for estimated, reported in replies:
+        calibration.learn(estimated, reported)
+        calibration.replies += 1
+    return calibration
+
+
+def test_estimates_are_corrected_by_what_models_report_once_there_are_five_replies() -> None:
+    assert Calibration().factor == 1.0
+    assert learned(*[(100, 150)] * 4).factor == 1.0
+    assert learned(*[(100, 150)] * 5).factor == 1.5
+    assert learned(*[(100, 150)] * 3, (200, 100), (100, 50)).factor == 1.0
+    assert learned(*[(0, 0)] * 9).factor == 1.0, "nothing was estimated"
+
+
+@pytest.mark.parametrize(("reported", "factor"), [(10, 0.25), (25, 0.25), (30, 0.3), (390, 3.9), (900, 4.0)])
+def test_an_odd_report_does_not_correct_beyond_reason(reported: int, factor: float) -> None:
+    assert learned(*[(100, reported)] * 5).factor == factor
+
+
+def test_the_first_twenty_replies_are_learned_from_and_then_every_25th() -> None:
+    due = [n for n in range(80) if Calibration(replies=n).is_due]
+    assert due == [*range(20), 25, 50, 75]
+
+
 @given(st.text(max_size=200))
 def test_any_text_can_be_counted(text: str) -> None:
     assert 0 <= count_tokens(text) <= 2 * len(text)
@@ -83,6 +139,17 @@ def test_a_damaged_vocabulary_is_not_downloaded_anew(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("model", ["gemini-2.0-flash", "claude-sonnet-4", "my-model", ""])
 def test_counts_for_other_providers_are_never_called_exact(model: str) -> None:
     assert not is_exact(model)
+
+
+@pytest.mark.parametrize("folder", ["", "missing", "occupied"])
+def test_without_a_usable_folder_of_vocabularies_counts_are_estimates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    (tmp_path / "occupied").write_text("")
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / folder) if folder else "")
+    assert not is_exact("gpt-4o")
+    assert not is_exact("gpt-4")
+    assert count_tokens("unreasonable", "gpt-4") == 2
 
 
 # --- prices --------------------------------------------------------------------------------------------
@@ -129,3 +196,62 @@ def test_what_is_no_price_is_refused_with_an_example(cost: object) -> None:
 )
 def test_an_amount_that_is_not_nothing_never_reads_as_nothing(usd: float, shown: str) -> None:
     assert dollars(usd) == shown
+
+
+@pytest.mark.parametrize(
+    ("usd", "shown"),
+    [
+        (0.001, "$0.0010"),
+        (0.000999, "$0.000999"),
+        (0.01, "$0.01"),
+        (0.0149, "$0.0149"),
+        (12_345.678, "$12,345.6780"),
+    ],
+)
+def test_amounts_have_the_digits_that_tell_them_apart(usd: float, shown: str) -> None:
+    assert dollars(usd) == shown
+
+
+@pytest.mark.parametrize(
+    ("cost", "price"),
+    [
+        (None, None),
+        (0, (0.0, 0.0)),
+        (2e-6, (2e-6, 2e-6)),
+        ((1e-6, 3e-6), (1e-6, 3e-6)),
+        ([1e-6, 3e-6], (1e-6, 3e-6)),
+        ([1e-6], (1e-6, 1e-6)),
+        ((0, 0.5), (0.0, 0.5)),
+        (Price(1e-6, 3e-6), (1e-6, 3e-6)),
+    ],
+    ids=repr,
+)
+def test_a_price_may_be_written_in_several_ways(cost: object, price: object) -> None:
+    assert parse_cost(cost) == price
+
+
+@pytest.mark.parametrize(
+    "cost", [(1, 2, 3), (1, -2), (-1, 2), float("nan"), (float("inf"), 1), True, "12", {}], ids=repr
+)
+def test_odd_prices_are_refused(cost: object) -> None:
+    with pytest.raises(InputError, match="cost="):
+        parse_cost(cost)
+
+
+def test_a_price_counts_input_and_output_apart() -> None:
+    assert Price(2.0, 3.0).of(5, 7) == 31.0
+    price = known_price("gpt-4o", "openai")
+    assert price is not None
+    assert price.output == pytest.approx(4 * price.input)
+
+
+def test_the_nearest_name_is_told_for_a_mistyped_model() -> None:
+    assert nearest_model("gpt-4o-mni") == "gpt-4o-mini"
+    assert nearest_model("my-finetuned-llama-of-the-north") is None
+    assert nearest_model("gpt-4o-mini") != "gpt-4o-mini", "a name is not its own neighbour"
+
+
+def test_a_model_is_looked_for_at_its_provider() -> None:
+    assert known_price("gpt-4o-mini", "anthropic") is None
+    assert known_context_window("gpt-4o-mini", "anthropic") is None
+    assert known_price("gpt-4o-mini") == known_price("gpt-4o-mini", "openai")

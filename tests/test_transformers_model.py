@@ -112,13 +112,13 @@ async def test_replies_do_not_depend_on_what_else_is_in_the_batch(
     model = model_of(folder, **params)
     alone = [await ask(model, prompt) for prompt in PROMPTS]
     batches: list[int] = []
-    answer = model._gatherer._answer
+    answer = model._batcher._answer
 
     def counted(jobs: Any) -> Any:
         batches.append(len(jobs))
         return answer(jobs)
 
-    model._gatherer._answer = counted
+    model._batcher._answer = counted
     together = await asyncio.gather(*(ask(model, prompt) for prompt in PROMPTS))
     assert [reply.text for reply in together] == [reply.text for reply in alone]
     assert together == alone

@@ -224,7 +224,7 @@ def test_text_stays_readable_beside_many_columns(open_view: OpenView) -> None:
 
 
 def test_what_stands_below_stays_in_place_when_examples_arrive(open_view: OpenView) -> None:
-    page = open_view(docs=300, state=CONCEPT, late=500)
+    page = open_view(docs=300, state=CONCEPT, late=2000)
     head = page.locator(".lloom-documents-head")
     page.locator(".lloom-example .lloom-skeleton").first.wait_for()
     before = head.bounding_box()

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 import nbformat
 import pytest
 
+from tests.ports import free_port
 from tests.test_view_page import ATTACKS, MADE
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 90.0
-PATIENCE_MS = 45_000
+PATIENCE = 240.0
+PATIENCE_MS = 120_000
 CONNECTED = """() => {
     const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
     const kernel = context?.session?.kernel;
@@ -55,13 +55,6 @@ def require(package: str) -> None:
         if os.environ.get("LLOOM_REQUIRE_BROWSER"):
             pytest.fail(reason)
         pytest.skip(reason)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser import ORIGIN, serve_view
+from tests.browser import ORIGIN, PATIENCE_MS, serve_view
 from tests.test_view_matrix import listed, shown_rows
 from tests.test_view_messages import ask
 from tests.view_session import TEXTS, opened
@@ -49,7 +49,7 @@ def join(browser: Browser) -> Iterator[Joined]:
             view.set_trait("chosen", chosen)
 
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(8000)
+        page.set_default_timeout(PATIENCE_MS)
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         pages.append((page, errors))

@@ -21,7 +21,7 @@ from text_lloom.errors import LloomError
 from text_lloom.llm.control.paid_call_guard import allow_paid_calls
 from text_lloom.llm.model import Model
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 class Valve:

@@ -254,10 +254,13 @@ def test_columns_are_sent_as_numbers_labels_or_ranks() -> None:
     assert sorted(range(8), key=lambda row: ranks[row]) == sorted(range(8), key=lambda row: fold(TEXTS[row]))
 
 
-def test_the_map_is_the_same_each_time_and_comes_with_the_session(tmp_path: Any) -> None:
+def test_the_map_is_the_same_each_time_and_comes_with_the_session(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import text_lloom.workbench as wb
     from tests.view_session import LOCAL
 
+    monkeypatch.setattr("text_lloom.widget.handlers._PATIENCE", 120.0)
     session = opened()
     reply = ask(session.vis(), "map")
     places = np.frombuffer(reply.buffers[0], "<f4").reshape(-1, 2)

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 import text_lloom.workbench as wb
+from tests.browser import PATIENCE_MS
 from tests.view_session import LOCAL, NAN, TEXTS, documents, opened
 from text_lloom.errors import FileProblem, InputError
 from text_lloom.quotes import locate_quote
@@ -36,7 +37,7 @@ def open_page(browser: Browser) -> Iterator[OPEN]:
 
     def opened_page(path: Path) -> Page:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE_MS)
         errors: list[str] = []
         asked: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))

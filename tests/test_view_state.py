@@ -100,6 +100,8 @@ SELECTIONS: dict[str, tuple[dict[str, Any], list[int]]] = {
     "range": ({"columns": {"likes": {"min": 20, "max": 50}}}, [2, 3, 5]),
     "dates": ({"columns": {"sent": {"min": 1714953600000}}}, [5, 6]),
     "text-values": ({"columns": {"remark": {"values": ["Remark number 4"]}}}, [4]),
+    "number-values": ({"columns": {"likes": {"values": ["20", "70", None]}}}, [2, 4, 7]),
+    "date-values": ({"columns": {"sent": {"values": ["2024-05-02"]}}}, [1]),
     "contains": ({"columns": {"remark": {"contains": " NUMBER  6 "}}}, [6]),
     "contains-label": (
         {"columns": {"area": {"contains": "th"}, "likes": {"contains": "0", "max": 20}}},

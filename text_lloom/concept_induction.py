@@ -1,4 +1,4 @@
-"""The operators on data frames, one by one, for those who put their own pipeline together.
+"""The operators on data frames, for building a pipeline of your own.
 
     import text_lloom.concept_induction as ci
 
@@ -7,7 +7,7 @@
     clusters = await ci.cluster(bullets, "text", "doc_id", embed_model=embedder)
     concepts, concept_df = await ci.synthesize(clusters, "text", "doc_id", model=model)
 
-Every operator takes the optional keyword `run`: ledger, budget and failures, shared by several calls.
+Every operator takes the optional keyword `run`, which shares a ledger, budget and failures between calls.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Synthesized(NamedTuple):
 
 
 class Reviewed(NamedTuple):
-    """What is left by id, one row per concept and cited document, and what was taken out or merged."""
+    """The remaining concepts by id, one row per concept and cited document, and a log of the changes."""
 
     concepts: dict[str, Concept]
     concept_df: pd.DataFrame
@@ -81,7 +81,7 @@ async def distill_filter(
     *,
     run: Run | None = None,
 ) -> pd.DataFrame:
-    """Quotes of each document.
+    """Choose quotes of each document.
 
     Returns:
         Columns `doc_id_col` and `doc_col` (the quotes, one per line), one row per document that was
@@ -107,7 +107,7 @@ async def distill_summarize(
     *,
     run: Run | None = None,
 ) -> pd.DataFrame:
-    """Bullets that sum up each document.
+    """Summarize each document in bullets.
 
     Returns:
         Columns `doc_id_col` and `doc_col` (one bullet), one row per bullet.
@@ -141,7 +141,7 @@ async def cluster(
     random_state: int = 0,
     run: Run | None = None,
 ) -> pd.DataFrame:
-    """Clusters of items, by their embeddings; see `cluster_vectors`.
+    """Cluster items by their embeddings; see `cluster_vectors`.
 
     Returns:
         The columns `doc_id_col`, `doc_col` and `cluster_id_col`, sorted by cluster.
@@ -181,23 +181,23 @@ async def synthesize(
     random_state: int = 0,
     run: Run | None = None,
 ) -> Synthesized:
-    """Concepts that the items of each cluster share.
+    """Find the concepts that the items of each cluster share.
 
     Args:
         cluster_df: Items with the columns `doc_id_col`, `doc_col` and `cluster_id_col`.
         doc_col: Column with the item's text.
         doc_id_col: Column with the id of its document.
-        model: Who is asked.
+        model: The model to ask.
         cluster_id_col: Column with the cluster.
         concept_col_prefix: Prefix of the columns of the result.
         n_concepts: The largest number of concepts per cluster, if not chosen from the data.
         batch_size: The largest number of items in one request; 40 when left out.
-        pattern_phrase: What is looked for, as worded in the prompt.
+        pattern_phrase: The wording in the prompt for what is sought.
         prompt_template: A custom prompt.
-        seed: Steers towards a subject.
+        seed: A subject to concentrate on.
         embed_model: Orders the items of a large cluster; the local engine when left out.
         random_state: Seed of the sampling.
-        run: Ledger, budget and so on.
+        run: Ledger, budget, cache and settings.
 
     Returns:
         The concepts, and a frame with the columns `doc_id_col`, `doc_col` (the document's items),
@@ -249,17 +249,17 @@ async def review(
     embed_model: Embedder | None = None,
     run: Run | None = None,
 ) -> Reviewed:
-    """Take useless concepts out, merge equal ones, and bring the rest to `target`.
+    """Remove useless concepts, merge equal ones, and reduce the rest to `target`.
 
     Args:
-        concepts: Concepts by id; left as they are.
+        concepts: Concepts by id; not changed.
         concept_df: As `synthesize` gives it.
-        model: Who reviews.
+        model: The model to ask.
         concept_col_prefix: Prefix of the concept columns of `concept_df`.
         seed: The subject of the study.
-        target: How many concepts are wanted in the end.
-        embed_model: Tells which concepts are similar; the local engine when left out.
-        run: Ledger, budget and so on.
+        target: The wanted number of concepts.
+        embed_model: Finds similar concepts; the local engine when left out.
+        run: Ledger, budget, cache and settings.
     """
     id_column = f"{concept_col_prefix}_id"
     _need(concept_df, id_column)
@@ -298,7 +298,7 @@ async def score_concepts(
     concepts_per_call: int = CONCEPTS_PER_CALL,
     run: Run | None = None,
 ) -> pd.DataFrame:
-    """Scores of all documents on all concepts; see `ScoreTable.to_frame` for the columns."""
+    """Score all documents on all concepts; see `ScoreTable.to_frame` for the columns."""
     corpus = Corpus.from_frame(text_df, text_col=text_col, id_col=doc_id_col)
     table = ScoreTable(corpus)
     tasks = plan_scoring(
@@ -320,13 +320,13 @@ async def auto_eval(
     *,
     run: Run | None = None,
 ) -> Coverage:
-    """How many known concepts were found.
+    """Count how many known concepts were found.
 
     Args:
         items: Known concepts: id → `{"name": ..., "prompt": ...}`.
         concepts: Found concepts; a plain string counts as name and criterion.
-        model: Who compares.
-        run: Ledger, budget and so on.
+        model: The model to ask.
+        run: Ledger, budget, cache and settings.
     """
     found = [c if isinstance(c, Concept) else Concept(c, c) for c in concepts]
     return await run_async(match_concepts(known_concepts(items), found, model, run=run or Run()))

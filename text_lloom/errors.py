@@ -1,7 +1,7 @@
 """Every exception this package raises on purpose.
 
 LloomError
-├── InputError (ValueError)          what was passed in cannot be used; raised before anything is spent
+├── InputError (ValueError)          an argument cannot be used; raised before anything is spent
 │   ├── ColumnNotFound               a column that the frame does not have
 │   ├── DuplicateIds                 document ids that are not unique
 │   ├── EmptyCorpus                  no document with text is left
@@ -11,19 +11,19 @@ LloomError
 ├── MissingPackage (ImportError)     an optional package is needed
 ├── ModelError                       a model could not answer
 │   ├── ModelSetupError              the setup function failed, or no key was found
-│   ├── TransientError               worth trying again: time-outs, dropped connections, 5xx
+│   ├── TransientError               worth a retry: time-outs, dropped connections, 5xx
 │   │   └── RateLimited              429, with the wait that the provider asked for
-│   ├── PermanentError               trying again cannot help
+│   ├── PermanentError               a retry cannot help
 │   │   ├── AuthenticationFailed     401, 403
 │   │   ├── ModelNotFound            404
 │   │   ├── ContextOverflow          the prompt is longer than the model's context window
 │   │   ├── AnswerRefused            content policy, or the model declined
-│   │   └── CallbackFailed           the user's function that is told of each piece of a reply
-│   ├── FormRefused                  the service does not take the form of a request; it is asked in another
+│   │   └── CallbackFailed           the user's `on_chunk` callback raised an error
+│   ├── FormRefused                  the service rejects a schema or parameter; the next attempt omits it
 │   └── BadAnswer                    a reply that does not follow the answer schema
 ├── StepFailed                       no request of a step could be answered
-├── ModelUnavailable                 a model takes no requests for longer than a request may wait
-├── BudgetReached                    the next request would pass the budget
+├── ModelUnavailable                 a model is unavailable for longer than a request may wait
+├── BudgetReached                    the next request would exceed the budget
 └── PaidCallRefused                  a paid call while `refuse_paid_calls()` is on
 """
 
@@ -66,7 +66,7 @@ class LloomError(Exception):
 
 
 class InputError(LloomError, ValueError):
-    """What was passed in cannot be used."""
+    """An argument cannot be used."""
 
 
 class ColumnNotFound(InputError):
@@ -99,10 +99,10 @@ class UnknownName(InputError):
     """An unknown step, parameter, concept id or keyword."""
 
     def __init__(self, name: object, known: Iterable[object], *, what: str, advice: str = "") -> None:
-        """`advice` is a sentence to say in place of the nearest known name."""
+        """`advice` is a sentence that replaces the suggestion of the nearest known name."""
         names = [str(k) for k in known]
-        said = advice or _did_you_mean(str(name), names)
-        super().__init__(f"Unknown {what} {str(name)!r}. {said}Known: {_listed(names, limit=30)}.")
+        hint = advice or _did_you_mean(str(name), names)
+        super().__init__(f"Unknown {what} {str(name)!r}. {hint}Known: {_listed(names, limit=30)}.")
 
 
 class PromptError(InputError):
@@ -132,7 +132,7 @@ class ModelSetupError(ModelError):
 
 
 class TransientError(ModelError):
-    """Worth trying again: time-outs, dropped connections, server errors."""
+    """Worth a retry: time-outs, dropped connections, server errors."""
 
 
 class RateLimited(TransientError):
@@ -148,7 +148,7 @@ class RateLimited(TransientError):
 
 
 class PermanentError(ModelError):
-    """Trying again cannot help."""
+    """A retry cannot help."""
 
 
 class AuthenticationFailed(PermanentError):
@@ -185,13 +185,13 @@ class AnswerRefused(PermanentError):
 
 
 class CallbackFailed(PermanentError):
-    """The user's function that is told of each piece of a reply failed."""
+    """The user's `on_chunk` callback raised an error."""
 
 
 class FormRefused(ModelError):
-    """The service does not take the form of a request, such as a schema or a parameter.
+    """The service rejects the form of a request, such as a schema or a parameter.
 
-    The model has learned it: the next attempt asks in another form.
+    The model remembers this, and the next attempt uses another form.
     """
 
 
@@ -204,11 +204,11 @@ class StepFailed(LloomError):
 
 
 class ModelUnavailable(LloomError):
-    """A model takes no requests for longer than a request may wait; what was answered is kept."""
+    """A model is unavailable for longer than a request may wait; answers so far are kept."""
 
 
 class BudgetReached(LloomError):
-    """The next request would pass the budget."""
+    """The next request would exceed the budget."""
 
 
 class PaidCallRefused(LloomError):

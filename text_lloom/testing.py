@@ -1,4 +1,4 @@
-"""Models for tests that cost nothing and answer as told, and a switch that refuses paid calls.
+"""Free models with scripted answers for tests, and a switch that refuses paid calls.
 
 from text_lloom.testing import ScriptedModel, refuse_paid_calls
 
@@ -31,10 +31,10 @@ _DIMENSIONS = 64
 
 
 class FunctionModel(Model):
-    """A free model whose replies a function of the prompt gives.
+    """A free model that computes its replies with a function of the prompt.
 
     Args:
-        function: Gets the prompt, returns the reply as text or as a JSON value, or raises.
+        function: Takes the prompt and returns the reply as text or as a JSON value, or raises.
         name: Name of the model.
         **args: As for `Model`.
 
@@ -67,11 +67,10 @@ class FunctionModel(Model):
 
 
 class ScriptedModel(FunctionModel):
-    """A free model that gives the replies it was told, one after the other.
+    """A free model that returns prepared replies, one after the other.
 
     Args:
-        *replies: Texts, JSON values or exceptions, in the order in which they are given. When they run
-            out, the last one is given again.
+        *replies: Texts, JSON values or exceptions, in order. The last one is repeated.
         name: Name of the model.
         **args: As for `Model`.
     """
@@ -83,7 +82,7 @@ class ScriptedModel(FunctionModel):
         super().__init__(self._next, name=name, **args)
 
     def enqueue(self, *replies: object) -> None:
-        """Give these replies, too."""
+        """Append these replies."""
         self._replies.extend(replies)
 
     def _next(self, _: str) -> object:
@@ -94,11 +93,11 @@ class ScriptedModel(FunctionModel):
 
 
 class TaskModel(Solver):
-    """A free model that answers tasks by functions of the task, without any prompt.
+    """A free model that answers tasks with functions of the task, without a prompt.
 
     Args:
-        answers: Step (such as `"score"`) → function that gets the task and returns its answer.
-        fallback: Answers the steps that have no function; an error is raised without one.
+        answers: Step (such as `"score"`) → function that takes the task and returns its answer.
+        fallback: Answers the steps without a function; if not given, these raise an error.
         name: Name of the model.
 
     Attributes:
@@ -134,7 +133,7 @@ class TaskModel(Solver):
 
 
 class HashEmbedModel(EmbedModel):
-    """A free embedding model: hashed bags of words, so that texts with common words are near.
+    """A free embedding model: hashed bags of words, so that texts with shared words are similar.
 
     Args:
         dimensions: Length of the vectors.

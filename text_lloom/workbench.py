@@ -1,4 +1,4 @@
-"""The session as its users know it: documents, concepts and scores, and the verbs that work on them.
+"""The public session: documents, concepts and scores, and the methods that work on them.
 
 import text_lloom.workbench as wb
 
@@ -12,7 +12,6 @@ l.vis(slice_col="party")
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
@@ -20,50 +19,34 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 from text_lloom.corpus import Corpus
 from text_lloom.errors import InputError
 from text_lloom.llm.batches import BatchJob
-from text_lloom.llm.control.rate_status import RATE_COLUMNS, rate_status
 from text_lloom.llm.control.retry import RetryPolicy
 from text_lloom.llm.default_models import EmbedSpec, ModelSpec, resolve_models
-from text_lloom.llm.options import whole_number
 from text_lloom.llm.runtime.event_loop import run_async, run_sync
-from text_lloom.operators.asking import (
-    GEN_STEPS,
-    Prompt,
-    PromptSpec,
-    check_prompt,
-    params_frame,
-    split_params,
-    template_of,
-)
+from text_lloom.operators.asking import Prompt, PromptSpec, check_prompt, params_frame, template_of
 from text_lloom.operators.estimate import Estimate
-from text_lloom.operators.evaluate import Coverage, known_concepts, match_concepts
-from text_lloom.operators.parameters import suggest_parameters
-from text_lloom.operators.score import CONCEPTS_PER_CALL, plan_scoring
+from text_lloom.operators.evaluate import Coverage
+from text_lloom.operators.score import CONCEPTS_PER_CALL
+from text_lloom.session.batch import plan_cancel_batches
 from text_lloom.session.edit import plan_add, plan_edit
 from text_lloom.session.generate import (
-    estimate_generation,
+    estimate_gen_cost,
     parameters_for,
+    plan_auto_eval,
     plan_gen,
     plan_gen_auto,
     plan_select_auto,
+    suggest,
 )
 from text_lloom.session.map import plan_map
-from text_lloom.session.save import state_of, take_over
-from text_lloom.session.score import (
-    estimate_scoring,
-    is_batch,
-    plan_cancel_batches,
-    plan_resume,
-    plan_retry,
-    plan_score,
-    stand_ins,
-)
+from text_lloom.session.save import restore_state, save_session
+from text_lloom.session.score import estimate_score_cost, plan_resume, plan_retry, plan_score
 from text_lloom.session.spend import (
     Summary,
     failures_frame,
     limit_tokens,
     limit_usd,
-    summary_lines,
-    summary_of,
+    rate_frame,
+    show_summary,
 )
 from text_lloom.session.view import Viewing
 from text_lloom.tasks.map import Quote
@@ -88,17 +71,17 @@ class lloom(Viewing):
         id_col: Column with unique ids; the rows are numbered when it is left out.
         distill_model: Reads the documents (filter and summarize). A `Model`, `"local"`, `"openai:<name>"`,
             or `None` for the default: OpenAI's if `OPENAI_API_KEY` is set, else the local engine.
-        cluster_model: Embeds what was distilled; an `EmbedModel`, a string or `None`.
+        cluster_model: Embeds the distilled items; an `EmbedModel`, a string or `None`.
         synth_model: Synthesizes and reviews concepts.
-        score_model: Scores the documents and sums up concepts.
+        score_model: Scores the documents and summarizes concepts.
         debug: Print what the steps do.
-        budget: US dollars that the session may cost in all; it stops before passing them.
-        token_budget: Tokens that the session may take in all; needed beside or instead of `budget` when a
-            model's price is unknown.
-        cache: Keep replies of paid models on this machine, so that none is paid twice; `False` keeps
-            none, a path says where. `LLOOM_CACHE=0` does the same for all sessions.
+        budget: US dollars that the whole session may cost; it stops before exceeding them.
+        token_budget: Tokens that the whole session may use; needed in addition to `budget`, or instead of
+            it, when a model's price is unknown.
+        cache: Cache the replies of paid models on this machine, so that no reply is paid twice. `False`
+            caches nothing, and a path names the file. `LLOOM_CACHE=0` turns it off for all sessions.
         random_state: Seed of everything that is random.
-        retry: How often and how long to try a request again.
+        retry: How often and how long to retry a request.
 
     Raises:
         InputError: When the frame or a model cannot be used; see `Corpus.from_frame`.
@@ -153,7 +136,7 @@ class lloom(Viewing):
 
     @property
     def budget(self) -> float | None:
-        """US dollars that the session may cost in all; can be raised to go on, `None` for no limit."""
+        """US dollars that the whole session may cost, `None` for no limit; raise it to continue."""
         return None if self._run.budget is None else self._run.budget.usd
 
     @budget.setter
@@ -162,7 +145,7 @@ class lloom(Viewing):
 
     @property
     def token_budget(self) -> int | None:
-        """Tokens that the session may take in all; can be raised to go on, `None` for no limit."""
+        """Tokens that the whole session may use, `None` for no limit; raise it to continue."""
         return None if self._run.token_budget is None else int(self._run.token_budget.usd)
 
     @token_budget.setter
@@ -189,26 +172,26 @@ class lloom(Viewing):
     ) -> None:
         """Generate concepts: Distill → Cluster → Synthesize → Review.
 
-        Concepts of an earlier `gen` are replaced; concepts that were added by hand stay.
+        The concepts of an earlier `gen` are replaced; concepts added by hand stay.
 
         Args:
-            seed: Steers towards a subject, such as `"social issues"`.
+            seed: A subject to concentrate on, such as `"social issues"`.
             params: Any of `filter_n_quotes`, `summ_n_bullets`, `synth_n_concepts` and
-                `target_n_concepts`; the rest follows from the data (`auto_suggest_parameters`). Beside them,
+                `target_n_concepts`; missing ones suit the data (`auto_suggest_parameters`). Also
                 generation parameters by operator, such as `{"distill_filter": {"temperature": 0.3}}`.
             n_synth: How often to synthesize; from the second time on, concepts of concepts.
             custom_prompts: Prompts by operator: a template (see `show_prompt`), a function of its fields
-                that returns the prompt, or a `Prompt` that has a system message, too. `None` for a distill
-                step leaves it out.
-            auto_review: Take useless concepts out and merge equal ones.
+                that returns the prompt, or a `Prompt`, which can also have a system message. `None` skips a
+                distill step.
+            auto_review: Remove useless concepts and merge equal ones.
             debug: Print what the steps do.
-            confirm: `False` does not ask before spending, `True` always does.
+            confirm: `False` never asks before spending; `True` always asks.
 
         Raises:
             InputError: For unknown parameters or prompts without a required field; nothing is spent.
             StepFailed: When no request of a step could be answered.
-            BudgetReached: When the next request would pass the budget.
-            ModelUnavailable: When a model takes no requests for longer than one may wait.
+            BudgetReached: When the next request would exceed the budget.
+            ModelUnavailable: When a model is unavailable for longer than a request may wait.
         """
         await run_async(
             plan_gen(self, seed, params, n_synth, custom_prompts, auto_review, debug=debug, confirm=confirm)
@@ -225,9 +208,9 @@ class lloom(Viewing):
         *,
         confirm: bool | None = None,
     ) -> pd.DataFrame | None:
-        """Generate, select and score concepts in one go; see `gen`, `select_auto` and `score`.
+        """Generate, select and score concepts; see `gen`, `select_auto` and `score`.
 
-        Parameters and prompts may be those of the scoring operators, too.
+        Parameters and prompts may also be those of the scoring operators.
 
         Returns:
             The score table, or `None` when the user declined.
@@ -241,36 +224,25 @@ class lloom(Viewing):
     def auto_suggest_parameters(
         self, sample_size: int | None = None, target_n_concepts: int = 20, debug: bool = False
     ) -> dict[str, int]:
-        """Parameters for `gen` that suit the length of the documents.
+        """Suggest parameters for `gen` that suit the length of the documents.
 
         Args:
-            sample_size: Look at that many documents only.
-            target_n_concepts: How many concepts are wanted in the end.
+            sample_size: Use a sample of this many documents.
+            target_n_concepts: The wanted number of concepts.
             debug: Print them.
         """
-        suggested = suggest_parameters(
-            self.corpus.texts,
-            sample_size=sample_size,
-            target_n_concepts=target_n_concepts,
-            random_state=self.random_state,
-        ).to_dict()
-        if debug:
-            print(f"Suggested parameters: {suggested}")
-        return suggested
+        return suggest(self, sample_size, target_n_concepts, debug=debug)
 
     def estimate_gen_cost(
         self, params: Mapping[str, object] | None = None, verbose: bool = False
     ) -> Estimate:
-        """Print and give what `gen(params=params)` will cost, as a range.
+        """Print and return the estimated cost of `gen(params=params)`, as a range.
 
         Args:
             params: As for `gen`.
             verbose: Print a line per step.
         """
-        counts, _ = split_params(params, GEN_STEPS)
-        estimate = estimate_generation(self, parameters_for(self, counts))
-        print(estimate.describe(verbose=verbose))
-        return estimate
+        return estimate_gen_cost(self, params, verbose=verbose)
 
     def show_prompt(self, step_name: str) -> str:
         """The prompt template of a step, to start a custom prompt from."""
@@ -286,7 +258,7 @@ class lloom(Viewing):
         check_prompt(step_name, prompt)
 
     def params_info(self) -> pd.DataFrame:
-        """Which parameters each operator has, what they are, and where that comes from.
+        """The parameters of each operator, with their values and where these come from.
 
         Returns:
             Columns `operator`, `model`, `name`, `value` (`None` where the provider decides), `source`
@@ -297,10 +269,10 @@ class lloom(Viewing):
     # Selection
 
     async def select_auto(self, max_concepts: int) -> None:
-        """Have the synthesis model select the concepts that together tell most.
+        """Have the synthesis model select the concepts that together say most about the documents.
 
         Args:
-            max_concepts: How many to select at most; all others are deselected.
+            max_concepts: The largest number to select; all others are deselected.
         """
         await run_async(plan_select_auto(self, max_concepts))
 
@@ -318,14 +290,14 @@ class lloom(Viewing):
         """Add a concept and score all documents on it.
 
         Args:
-            name: A label of a few words.
+            name: A name of a few words.
             prompt: The criterion, such as "Does this text criticize government actions?".
             ex_ids: Ids of documents that show it.
             get_highlights: Ask for quotes.
             confirm: As for `gen`.
 
         Returns:
-            Scores of the new concept, or `None` when the user declined (the concept is kept, unscored).
+            Scores of the new concept, or `None` when the user declined (the concept stays, unscored).
         """
         return await run_async(plan_add(self, name, prompt, ex_ids, get_highlights, confirm=confirm))
 
@@ -339,7 +311,7 @@ class lloom(Viewing):
         *,
         confirm: bool | None = None,
     ) -> pd.DataFrame | None:
-        """Change a concept; a changed criterion is scored anew if the old one was scored.
+        """Change a concept; if it was scored, a changed criterion is scored again.
 
         Args:
             c_id: Id (or unique name) of the concept.
@@ -380,30 +352,31 @@ class lloom(Viewing):
             c_ids: Ids of the concepts to score, instead of the selected ones.
             batch_size: Documents per request.
             get_highlights: Ask for a quote that shows the concept.
-            ignore_existing: Leave out what has a score already.
+            ignore_existing: Skip what already has a score.
             score_all: Score all concepts, selected or not.
-            df: Other documents to score, with the same text and id columns; the session's own scores
-                are left alone.
-            concepts_per_call: Concepts per request; 1 asks about each concept by itself.
+            df: Other documents to score, with the same text and id columns; the session's own scores do
+                not change.
+            concepts_per_call: Concepts per request; 1 asks about each concept separately.
             score_on: `"text"` judges the full document, `"quotes"` the quotes of the Distill step.
             confirm: As for `gen`.
             mode: `"live"` asks at once. `"batch"` uses the provider's Batch API: half the price, within 24
-                hours, for `OpenAIModel` alone. Calling it again fetches the batches that were sent before,
-                also after a restart (see `docs/batch.md`).
-            wait: Wait for batches to end; `False` comes back at once.
-            poll_seconds: The longest time between two looks at a batch.
-            params: Generation parameters of scoring, such as `{"temperature": 0}`; they hold for later calls
-                (and `add`, `edit`, `retry_failures`), too, until others are given.
-            custom_prompts: Prompts for `score` and `summarize_concept`, as for `gen`; they hold as `params`.
+                hours, only for `OpenAIModel`. Another call fetches the batches that were sent before, also
+                after a restart (see `docs/batch.md`).
+            wait: Wait for batches to end; `False` returns at once.
+            poll_seconds: The longest interval between two checks of a batch.
+            params: Generation parameters of scoring, such as `{"temperature": 0}`. They also apply to later
+                calls (and to `add`, `edit` and `retry_failures`), until others are given.
+            custom_prompts: Prompts for `score` and `summarize_concept`, as for `gen`; they apply to later
+                calls, like `params`.
 
         Returns:
-            One row per document and concept (see `ScoreTable.to_frame`); `NaN` where no score could be
-            had. `None` when the user declined.
+            One row per document and concept (see `ScoreTable.to_frame`); `NaN` where there is no score.
+            `None` when the user declined.
 
         Raises:
             InputError: When there is no concept, or an argument cannot be used; nothing is spent.
-            BudgetReached: When the next request would pass the budget; scores so far are kept.
-            ModelUnavailable: When a model takes no requests for longer than one may wait; scores so far
+            BudgetReached: When the next request would exceed the budget; scores so far are kept.
+            ModelUnavailable: When a model is unavailable for longer than a request may wait; scores so far
                 are kept.
         """
         return await run_async(
@@ -427,10 +400,10 @@ class lloom(Viewing):
         )
 
     async def cancel_batches(self) -> list[BatchJob]:
-        """Stop the batches of this session's documents and concepts that the provider works on.
+        """Stop the unfinished batches of this session's documents and concepts.
 
-        What they have answered by then is paid for, and `score(mode="batch")` fetches it. Batches that the
-        provider does not know (any more) are forgotten, so that their questions can be sent again.
+        What they have answered is paid for, and `score(mode="batch")` fetches it. Batches that the
+        provider does not know are removed, so that their questions can be sent again.
 
         Returns:
             The batches with their new state.
@@ -439,7 +412,7 @@ class lloom(Viewing):
 
     @property
     def batch_jobs(self) -> list[BatchJob]:
-        """The batches that this session has sent or taken over, oldest first, as they were last seen."""
+        """The batches that this session has sent or taken over, oldest first, in their last known state."""
         return self._batches.jobs
 
     def get_score_df(self) -> pd.DataFrame:
@@ -456,41 +429,33 @@ class lloom(Viewing):
         concepts_per_call: int = CONCEPTS_PER_CALL,
         mode: Literal["live", "batch"] = "live",
     ) -> Estimate:
-        """Print and give what scoring will cost, as a range.
+        """Print and return the estimated cost of scoring, as a range.
 
         Args:
-            n_concepts: How many concepts; the selected ones when left out.
+            n_concepts: The number of concepts; by default the selected ones.
             batch_size: As for `score`.
             get_highlights: As for `score`.
             verbose: Print a line per step.
             concepts_per_call: As for `score`.
             mode: As for `score`.
         """
-        concepts = self.concepts.active or list(self.concepts.values())
-        if n_concepts is None:
-            self._need_concepts()
-        else:
-            concepts = stand_ins(whole_number(n_concepts, what="n_concepts"))
-        tasks = plan_scoring(
-            list(self.corpus),
-            concepts,
-            batch_size=batch_size,
-            get_highlights=get_highlights,
+        return estimate_score_cost(
+            self,
+            n_concepts,
+            batch_size,
+            get_highlights,
+            verbose,
             concepts_per_call=concepts_per_call,
+            mode=mode,
         )
-        estimate = estimate_scoring(self, tasks, n_summaries=len(concepts), in_batch=is_batch(self, mode))
-        print(f"Scoring {len(concepts)} concepts for {len(self.corpus)} documents")
-        print(estimate.describe(verbose=verbose))
-        return estimate
 
     async def auto_eval(self, items: Mapping[str, Mapping[str, str]]) -> Coverage:
-        """Ask the synthesis model how many known concepts were found.
+        """Ask the synthesis model which known concepts were found.
 
         Args:
             items: Known concepts: id → `{"name": ..., "prompt": ...}`.
         """
-        known, found = known_concepts(items), list(self.concepts.values())
-        return await run_async(match_concepts(known, found, self.models.synth, run=self._run))
+        return await run_async(plan_auto_eval(self, items))
 
     async def map(
         self,
@@ -510,16 +475,16 @@ class lloom(Viewing):
 
         Args:
             question: A pydantic model: its docstring is the question, its fields are the answer (a field of
-                type `Quote` must stand in the document). Or the question as text.
-            schema: The wanted form of the answers to a question that is text, as for `Model.call`.
-            regex: A pattern that the answers to a question that is text match as a whole.
+                type `Quote` must occur in the document). Or the question as text.
+            schema: The form of the answers to a question that is text, as for `Model.call`.
+            regex: A pattern that the whole answer to a question that is text must match.
             prompt: A template with the fields `{text}`, `{question}`, `{form}` and any column of the
                 documents, or a function of these that returns the prompt.
             system: The system message.
             params: Generation parameters.
-            model: Who is asked; the score model when not given.
+            model: The model to ask; the score model when not given.
             df: Other documents, with the same text and id columns.
-            prefix: Put before the names of the new columns.
+            prefix: A prefix for the names of the new columns.
             confirm: As for `gen`.
 
         Returns:
@@ -528,8 +493,8 @@ class lloom(Viewing):
 
         Raises:
             InputError: When the question, its form or its prompt cannot be used; nothing is spent.
-            BudgetReached: When the next request would pass the budget; the replies so far are kept, so that
-                asking again goes on from there.
+            BudgetReached: When the next request would exceed the budget; the replies so far are cached, so
+                that asking again continues from there.
         """
         return await run_async(
             plan_map(
@@ -550,15 +515,13 @@ class lloom(Viewing):
     # Results
 
     def summary(self, verbose: bool = True, return_vals: bool = False) -> Summary | None:
-        """Print what the session took so far: time, cost and tokens of every step.
+        """Print the time, cost and tokens of every step so far.
 
         Args:
             verbose: Print a line per step.
-            return_vals: Give the figures, too.
+            return_vals: Also return the figures.
         """
-        for line in summary_lines(self.ledger, self.time, verbose=verbose):
-            print(line)
-        return summary_of(self.ledger, self.time.values()) if return_vals else None
+        return show_summary(self.ledger, self.time, verbose=verbose, return_vals=return_vals)
 
     def usage(self) -> pd.DataFrame:
         """One row per attempt of a request.
@@ -570,16 +533,14 @@ class lloom(Viewing):
         return self.ledger.to_frame()
 
     def rate_status(self) -> pd.DataFrame:
-        """How far the rate limits of the models in use are used up.
+        """The use of the rate limits of the session's models.
 
         Returns:
             One row per model and limit, columns `model`, `limit`, `unit` (requests or tokens), `seconds`
             (of the window), `used`, `remaining`, `seconds_until_free`, `waiting`, `in_flight`,
             `concurrency`; a model without limits has one row with its concurrency.
         """
-        import pandas as pd
-
-        return pd.DataFrame(run_sync(rate_status(self.models)), columns=list(RATE_COLUMNS))
+        return rate_frame(self.models)
 
     def failures(self) -> pd.DataFrame:
         """Requests that could not be answered.
@@ -590,24 +551,24 @@ class lloom(Viewing):
         return failures_frame(self._run.failures)
 
     async def retry_failures(self) -> int:
-        """Ask again what could not be answered when scoring, as it was asked.
+        """Ask the failed requests of scoring again, in the same way.
 
-        A failure stays listed until what it is about has a score. Failures of generation steps are not
-        asked again by themselves; `gen()` does, and takes the replies that it already has from the cache.
+        A failure stays listed until its documents and concepts have scores. Failures of generation steps
+        are not retried; call `gen()` again, which reads the replies that it already has from the cache.
 
         Returns:
-            How many requests of scoring still could not be answered.
+            How many requests of scoring still failed.
 
         Raises:
-            BudgetReached: When the next request would pass the budget; what was not asked stays listed.
+            BudgetReached: When the next request would exceed the budget; what was not asked stays listed.
         """
         return await run_async(plan_retry(self))
 
     async def resume(self, *, confirm: bool | None = None) -> pd.DataFrame | None:
-        """Go on with the last scoring where a budget, an interrupt or failures ended it.
+        """Continue the last scoring after a budget, an interrupt or failures ended it.
 
-        It asks about the same documents and concepts, in the same way (`score_on`, `mode`, `params` and so
-        on), and only for what has no score from it; see `score`.
+        It asks about the same documents and concepts, with the same arguments (`score_on`, `mode`, `params`
+        and so on), and only for the scores that are still missing; see `score`.
 
         Args:
             confirm: As for `gen`.
@@ -618,21 +579,16 @@ class lloom(Viewing):
         """Save the session, without keys or models.
 
         Args:
-            folder: Where; made if need be.
-            file_name: Without suffix; the local time when left out.
+            folder: The folder; it is created if needed.
+            file_name: A name without suffix; the local time by default.
 
         Returns:
-            The file, which `wb.load(path)` opens.
+            The path of the file, which `wb.load(path)` opens.
         """
-        from text_lloom.storage.session import write_session
-
-        name = file_name or time.strftime("%Y-%m-%d-%H-%M-%S")
-        path = write_session(Path(folder) / f"{name.removesuffix('.lloom')}.lloom", state_of(self))
-        print(f"Saved session to {path}")
-        return path
+        return save_session(self, folder, file_name)
 
     def submit(self) -> None:
-        """Not carried over: it sent the session with all its documents to a third party's server.
+        """Not available: in LLooM, it sent the session with all documents to a third party's server.
 
         Raises:
             InputError: Always; says what to use instead.
@@ -644,7 +600,7 @@ class lloom(Viewing):
 
 
 class SyncMethods:
-    """The methods of a session that call models, for code that does not `await`."""
+    """The methods of a session that ask models, for code that does not `await`."""
 
     def __init__(self, session: lloom) -> None:
         self.gen = _now(plan_gen, session, session.gen)
@@ -655,7 +611,7 @@ class SyncMethods:
         self.score = _now(plan_score, session, session.score)
         self.map = _now(plan_map, session, session.map)
         self.cancel_batches = _now(plan_cancel_batches, session, session.cancel_batches)
-        self.auto_eval = _now(lloom.auto_eval, session, session.auto_eval)
+        self.auto_eval = _now(plan_auto_eval, session, session.auto_eval)
         self.retry_failures = _now(plan_retry, session, session.retry_failures)
         self.resume = _now(plan_resume, session, session.resume)
 
@@ -675,12 +631,12 @@ def load(
 ) -> lloom:
     """Open a session that was saved with `l.save()`.
 
-    Models and keys are not in the file; pass the models again, as for `lloom`. Nothing in the file is
-    ever run. `budget` and `token_budget` hold for the session as a whole: what it had spent when it was
-    saved counts.
+    Models and keys are not in the file; pass the models again, as for `lloom`. Loading runs no code in the
+    file. `budget` and `token_budget` apply to the whole session, including what was spent before it was
+    saved.
 
     Raises:
-        FileProblem: When the file cannot be read, or is no session.
+        FileProblem: When the file cannot be read, or is not a session file.
     """
     from text_lloom.storage.session import read_session
 
@@ -703,7 +659,7 @@ def load(
         cache=cache,
         retry=retry,
     )
-    take_over(session, state)
+    restore_state(session, state)
     session.budget, session.token_budget = budget, token_budget
     return session
 
@@ -713,7 +669,7 @@ def _now(
     session: lloom,
     method: Callable[P, Coroutine[Any, Any, T]],
 ) -> Callable[P, T]:
-    """The synchronous twin of a method: planned here, run on the models' thread."""
+    """The synchronous version of a method: planned on this thread, run on the event-loop thread."""
 
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:

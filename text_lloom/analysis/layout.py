@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from text_lloom.operators.neighbours import nearest_neighbours, unit_rows
+from text_lloom.analysis.neighbours import nearest_neighbours, unit_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

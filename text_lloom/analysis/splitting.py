@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from text_lloom.analysis.communities import find_communities
 from text_lloom.local.embedding import Embedder
 from text_lloom.local.naming import fitness, joined, noun_form, title
 from text_lloom.local.reading import Reader, Reading
 from text_lloom.local.statistics import WEAK_KEYS, CorpusStatistics
 from text_lloom.local.words import key_of
-from text_lloom.operators.communities import find_communities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

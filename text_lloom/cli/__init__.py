@@ -32,7 +32,7 @@ app.command(epilog="Examples: lloom view results   |   lloom view study.lloom --
 )
 app.command(epilog="Example: lloom models")(models.models)
 
-_cache = typer.Typer(help="Look after the replies that are kept on this machine.", no_args_is_help=True)
+_cache = typer.Typer(help="Manage the replies that are cached on this machine.", no_args_is_help=True)
 _cache.command(epilog="Example: lloom cache info")(cache.info)
 _cache.command(epilog="Example: lloom cache clear --older-than 90")(cache.clear)
 _cache.command(epilog="Example: lloom cache export replies.jsonl")(cache.export)

@@ -1,4 +1,4 @@
-"""`lloom cache`: looking after the replies that are kept on this machine."""
+"""`lloom cache`: manages the replies that are cached on this machine."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ __all__ = ["clear", "export", "info"]
 
 
 def info() -> None:
-    """Say where replies are kept, how many, and what they cost."""
+    """Show where replies are cached, how many there are, and what they cost."""
     with clear_errors():
-        kept = _journal().info()
-        typer.echo(f"{kept.path}: {kept.entries:,} replies and vectors, {kept.bytes / 1e6:,.1f} MB")
-        for model, share in kept.models.items():
+        cached = _journal().info()
+        typer.echo(f"{cached.path}: {cached.entries:,} replies and vectors, {cached.bytes / 1e6:,.1f} MB")
+        for model, share in cached.models.items():
             typer.echo(
                 f"  {model}: {share.entries:,} replies, {share.in_tokens:,} tokens in, "
                 f"{share.out_tokens:,} out, ${share.usd:,.4f}"
             )
-        if kept.problem:
-            typer.echo(f"Warning: {kept.problem}", err=True)
+        if cached.problem:
+            typer.echo(f"Warning: {cached.problem}", err=True)
 
 
 def clear(
     model: Annotated[str | None, typer.Option("--model", help="Only replies of this model.")] = None,
     older_than: Annotated[
         float | None,
-        typer.Option("--older-than", help="Only replies kept for longer than that many days.", min=0),
+        typer.Option("--older-than", help="Only replies that are older than this many days.", min=0),
     ] = None,
     yes: Yes = False,
 ) -> None:
-    """Delete replies; asking for them again costs what they cost before."""
+    """Delete cached replies; asking for them again costs money again."""
     with clear_errors():
         if not yes:
-            typer.confirm("Delete kept replies?", abort=True)
+            typer.confirm("Delete cached replies?", abort=True)
         deleted = _journal().clear(model=model, older_than_days=older_than)
         typer.echo(f"Deleted {deleted:,} replies.")
 
 
 def export(path: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file to write.")]) -> None:
-    """Write all kept replies to a JSONL file."""
+    """Write all cached replies to a JSONL file."""
     with clear_errors():
         typer.echo(f"Wrote {_journal().export(path):,} replies to {path}.")
 
@@ -58,5 +58,5 @@ def _journal() -> Journal:
 
     journal = open_journal()
     if journal is None:
-        raise InputError("No replies are kept: LLOOM_CACHE=0 is set.")
+        raise InputError("No replies are cached, because LLOOM_CACHE=0 is set.")
     return journal

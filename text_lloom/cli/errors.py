@@ -1,4 +1,4 @@
-"""What goes wrong, in the words of the command line: plain sentences, and the exit statuses."""
+"""Errors and warnings on the command line, and the exit statuses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from text_lloom.errors import LloomError
 __all__ = ["INCOMPLETE", "STOPPED", "as_options", "clear_errors"]
 
 INCOMPLETE: Final = 3
-"""Exit status of a command that has done its work in part."""
+"""Exit status of a command that finished only part of its work."""
 STOPPED: Final = 130
 """Exit status of a command that the user stopped."""
 
@@ -35,7 +35,7 @@ _ARGUMENT = re.compile("|".join(rf"\b{re.escape(name)}(?!\w)" for name in _OPTIO
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Errors and warnings as plain sentences; no traceback for what a user can mend."""
+    """Print errors and warnings as one line; errors that a user can fix have no traceback."""
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
         typer.echo(f"Warning: {as_options(message)}", err=True)
@@ -54,5 +54,5 @@ def clear_errors() -> Iterator[None]:
 
 
 def as_options(message: object) -> str:
-    """A message that speaks of Python arguments, in the words of the command line."""
+    """A message with Python arguments replaced by command-line options."""
     return _ARGUMENT.sub(lambda found: _OPTION_OF[found.group()], str(message))

@@ -1,4 +1,4 @@
-"""The options that several commands have."""
+"""The options that several commands share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 Table: TypeAlias = Annotated[Path, typer.Argument(metavar="INPUT", help="CSV, TSV, JSONL or Parquet file.")]
 TextCol: TypeAlias = Annotated[str, typer.Option("--text-col", help="Column with the text.")]
 IdCol: TypeAlias = Annotated[
-    str | None, typer.Option("--id-col", help="Column with unique ids; rows are numbered without.")
+    str | None, typer.Option("--id-col", help="Column with unique ids; without it, rows are numbered.")
 ]
 SliceCol: TypeAlias = Annotated[
     str | None, typer.Option("--slice", help="Column by which the report groups documents.")
@@ -52,7 +52,7 @@ BaseUrl: TypeAlias = Annotated[
     ),
 ]
 BudgetUsd: TypeAlias = Annotated[
-    float | None, typer.Option("--budget", help="US dollars that may be spent at most.", min=0)
+    float | None, typer.Option("--budget", help="The largest amount to spend, in US dollars.", min=0)
 ]
 PriceUsd: TypeAlias = Annotated[
     str | None,

@@ -1,4 +1,4 @@
-"""What a run leaves: the files in its folder, and the concepts on the terminal."""
+"""The results of a run: the files in its folder, and the concepts on the terminal."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["SESSION_FILE", "check_folder", "write_results"]
 
 SESSION_FILE: Final = "session.lloom"
-"""The session's name in the folder of a run."""
+"""The file name of the session in the folder of a run."""
 _REPORT: Final = "report.html"
 _WRITTEN: Final = ("scores.parquet", "scores.csv", "concepts.csv", "codebook.json", SESSION_FILE, _REPORT)
 _MOST_MAPPED: Final = 20_000
-"""Documents beyond which laying out the map of a run would take longer than the run."""
+"""The map of more documents would take longer to compute than the run itself."""
 
 
 def check_folder(out: Path) -> None:
     """Refuse a folder that cannot be written to, before anything is spent.
 
     Raises:
-        InputError: When it is a file, or not the user's to write to.
+        InputError: When it is a file, or the user may not write to it.
     """
     existing = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not existing.is_dir():
@@ -42,14 +42,14 @@ def write_results(session: lloom, out: Path, slice_col: str | None, title: str, 
     """Print the concepts and write the results.
 
     Args:
-        session: What was scored.
+        session: The scored session.
         out: The folder.
         slice_col: Column by which the report groups documents.
-        title: What the report is called.
+        title: Title of the report.
         status: The exit status so far.
 
     Raises:
-        typer.Exit: With the exit status, when anything is missing.
+        typer.Exit: With the exit status, when a score is missing.
     """
     if not session.table:
         typer.echo("No document was scored, so nothing is written.", err=True)

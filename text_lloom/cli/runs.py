@@ -57,7 +57,9 @@ def run(
     text_col: TextCol,
     out: Out,
     id_col: IdCol = None,
-    seed: Annotated[str | None, typer.Option("--seed", help="Steers towards a subject.")] = None,
+    seed: Annotated[
+        str | None, typer.Option("--seed", help="A subject to concentrate on, such as 'social issues'.")
+    ] = None,
     slice_col: SliceCol = None,
     model: ModelName = "local",
     embed_model: EmbedName = None,
@@ -67,7 +69,7 @@ def run(
     max_concepts: MaxConcepts = 8,
     target: Annotated[
         int | None,
-        typer.Option("--target", help="How many concepts to generate before the best are chosen.", min=1),
+        typer.Option("--target", help="How many concepts to generate, before the best are selected.", min=1),
     ] = None,
     encoding: Encoding = None,
     yes: Yes = False,
@@ -110,7 +112,7 @@ def score(
     with clear_errors():
         from text_lloom.storage.codebook import read_codebook
 
-        book = read_codebook(codebook)
+        concepts = read_codebook(codebook)
         session = _open(
             table,
             text_col,
@@ -123,9 +125,9 @@ def score(
             encoding=encoding,
             slice_col=slice_col,
         )
-        session.concepts = book
-        if not book.active:
-            for concept in book.values():
+        session.concepts = concepts
+        if not concepts.active:
+            for concept in concepts.values():
                 concept.active = True
         status = _attempt(session, lambda: session.sync.score(confirm=False if yes else None))
         write_results(session, out, slice_col, table.stem, status)
@@ -145,7 +147,7 @@ def _open(
     encoding: str | None = None,
     slice_col: str | None = None,
 ) -> lloom:
-    """A session with a table; what the options name is checked before anything is spent."""
+    """Create a session from a table, and check the options before anything is spent."""
     from text_lloom.storage.tables import read_table
     from text_lloom.workbench import lloom as open_session
 
@@ -187,7 +189,7 @@ def _generate(
 
 
 def _attempt(session: lloom, work: Callable[[], object]) -> int:
-    """Do paid work and give the exit status; what was scored before it came to its end is kept."""
+    """Do paid work and return the exit status; scores made before an error are kept."""
     try:
         if work() is None:
             raise typer.Exit(1)

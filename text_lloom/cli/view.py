@@ -1,4 +1,4 @@
-"""`lloom view`: a session as a page."""
+"""`lloom view`: writes a session as an HTML page."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ def view(
         Path, typer.Argument(metavar="SESSION", help="Session file, or the folder of an earlier run.")
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Page to write; beside the session by default.")
+        Path | None, typer.Option("--out", "-o", help="Page to write; by default next to the session.")
     ] = None,
     slice_col: SliceCol = None,
     max_docs: Annotated[
-        int | None, typer.Option("--max-docs", help="Most documents; of more a sample is taken.", min=1)
+        int | None,
+        typer.Option(
+            "--max-docs", help="The largest number of documents; if there are more, a sample is shown.", min=1
+        ),
     ] = None,
     text: Annotated[
-        bool, typer.Option("--text/--no-text", help="Whether texts, quotes and rationales are in the page.")
+        bool, typer.Option("--text/--no-text", help="Whether the page contains texts, quotes and rationales.")
     ] = True,
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
 ) -> None:

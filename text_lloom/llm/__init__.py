@@ -10,13 +10,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from text_lloom.llm import cache  # noqa: F401 - now, so that a first call does not wait
+from text_lloom.llm import cache, client  # noqa: F401 - now, so that a first call does not wait
 from text_lloom.llm.completion import Completion, Embeddings
 from text_lloom.llm.composite import Fallbacks
 from text_lloom.llm.control.rate_limits import RateLimit, RateStatus
 from text_lloom.llm.control.retry import RetryPolicy
 from text_lloom.llm.control.usage import GLOBAL_COSTS, Attempt, CostTracker, Ledger, Totals, track_costs
-from text_lloom.llm.dispatch import calling  # noqa: F401
 from text_lloom.llm.dispatch.step_state import Failure
 from text_lloom.llm.messages import Message, ModelRequest
 from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
@@ -27,7 +26,7 @@ from text_lloom.llm.providers.registry import embedder_from, model_from
 if TYPE_CHECKING:
     from text_lloom.llm.classifiers.classifier import Classifier
     from text_lloom.llm.classifiers.inference_protocol import InferenceProtocolModel
-    from text_lloom.llm.composite import HybridEmbedModel
+    from text_lloom.llm.embed import HybridEmbedModel
     from text_lloom.llm.on_device.embeddings import (
         Model2VecEmbedModel,
         SentenceTransformerEmbedModel,
@@ -93,7 +92,7 @@ _LAZY: Final = {
     "Classifier": "text_lloom.llm.classifiers.classifier",
     "GeminiEmbedModel": "text_lloom.llm.providers.gemini",
     "GeminiModel": "text_lloom.llm.providers.gemini",
-    "HybridEmbedModel": "text_lloom.llm.composite",
+    "HybridEmbedModel": "text_lloom.llm.embed",
     "InferenceProtocolModel": "text_lloom.llm.classifiers.inference_protocol",
     "LiteLLMEmbedModel": "text_lloom.llm.providers.litellm",
     "LiteLLMModel": "text_lloom.llm.providers.litellm",

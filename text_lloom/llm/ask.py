@@ -1,46 +1,32 @@
-"""Asking a model many questions: answers or failures, in order.
-
-The order of work for one request: reply kept from before? → budget → concurrency → rate limit → one
-attempt with a time-out → parse and validate → keep the reply → answer.
-"""
+"""Asking a model the questions of an operator: answers or failures, in order."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-import warnings
-from collections import deque
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from text_lloom.errors import (
-    AnswerRefused,
     BadAnswer,
     BudgetReached,
     ContextOverflow,
     InputError,
     LloomError,
-    ModelError,
     ModelUnavailable,
     StepFailed,
 )
+from text_lloom.llm.cache.keys import request_key
 from text_lloom.llm.classifiers.classifier import Classifier
 from text_lloom.llm.completion import Completion
 from text_lloom.llm.composite import Answerer, Fallbacks
-from text_lloom.llm.control.paid_call_guard import check_allowed
-from text_lloom.llm.control.retry import FATAL, FATAL_IN_A_ROW
+from text_lloom.llm.control.retry import FATAL
 from text_lloom.llm.control.usage import Attempt
-from text_lloom.llm.dispatch.attempt import Request
-from text_lloom.llm.dispatch.request_builder import (
-    NO_SETTINGS,
-    build_task_request,
-    request_key,
-    with_feedback,
-)
-from text_lloom.llm.dispatch.step_state import Failure, Run, StepState, first_error
+from text_lloom.llm.dispatch.dispatcher import Dispatcher, Work, ask_in_turn
+from text_lloom.llm.dispatch.request_builder import NO_SETTINGS, build_task_request, with_feedback
+from text_lloom.llm.dispatch.step_state import Failure, Run
 from text_lloom.llm.dispatch.truncate import fit_task, halved
+from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import Model, Solver
 from text_lloom.llm.runtime.event_loop import Cooperative
 from text_lloom.tasks import Task
@@ -49,14 +35,10 @@ from text_lloom.tasks.base import CUT_OFF
 __all__ = ["Failure", "Run", "ask_all"]
 
 A = TypeVar("A")
-
-_BREAKER = 8
-_SOLVE_CHUNK = 512
-_OF_THE_DOCUMENT = (AnswerRefused, ContextOverflow)
-"""Errors that say something about one document, and nothing about the next."""
-
-
 OnAnswer: TypeAlias = Callable[[int, A | Failure], None]
+
+_GIVE_UP_AFTER = 8
+_SOLVE_CHUNK = 512
 
 
 async def ask_all(
@@ -68,7 +50,7 @@ async def ask_all(
 ) -> list[A | Failure]:
     """Ask a model many questions.
 
-    Equal prompts are asked once. Must run on the portal's loop.
+    Equal prompts are asked once. Must run on the event-loop thread.
 
     Args:
         model: Who is asked.
@@ -87,84 +69,85 @@ async def ask_all(
         BudgetReached: When the next request would pass the budget; answers so far went to `on_answer`.
     """
     run = run or Run()
+    answers: list[Any] = [None] * len(tasks)
     if not tasks:
-        return []
+        return answers
+
+    def take(i: int, answer: A | Failure) -> None:
+        answers[i] = answer
+        if on_answer is not None:
+            on_answer(i, answer)
+
     if isinstance(model, Fallbacks):
-        return await _ask_in_turn(model.models, tasks, run, on_answer)
-    return await _ask_one_model(model, tasks, run, on_answer)
+        ended = await _ask_models(model.models, tasks, run, answers, take)
+    else:
+        ended = await _ask_one_model(model, tasks, run, take)
+    if ended is not None:
+        raise ended
+    return answers
+
+
+async def _ask_models(
+    models: Sequence[Model | Solver],
+    tasks: Sequence[Task[A]],
+    run: Run,
+    answers: list[Any],
+    take: OnAnswer[A],
+) -> LloomError | None:
+    """Ask each model what the ones before it could not answer, as far as it answers such questions."""
+    kind = type(tasks[0])
+
+    async def ask(model: Model | Solver, pending: list[int], is_last: bool) -> LloomError | None:
+        asked = [i for i in pending if is_last or not isinstance(model, Solver) or model.can_answer(tasks[i])]
+
+        def keep(i: int, answer: A | Failure) -> None:
+            if is_last or not isinstance(answer, Failure):
+                take(asked[i], answer)
+            else:
+                answers[asked[i]] = answer
+
+        try:
+            ended = await _ask_one_model(model, [tasks[i] for i in asked], run, keep) if asked else None
+        except (*FATAL, ModelUnavailable, StepFailed) as error:  # of a solver
+            ended = error
+        if not is_last and not isinstance(ended, BudgetReached):  # the next model is asked
+            run.drop(answer for i in asked if isinstance(answer := answers[i], Failure))
+        return ended
+
+    return await ask_in_turn(
+        [model for model in models if not isinstance(model, Solver) or model.can_solve(kind)] or models,
+        len(tasks),
+        ask,
+        is_open=lambda i: answers[i] is None or isinstance(answers[i], Failure),
+        step=tasks[0].step,
+        label=lambda model: model.label,
+    )
 
 
 async def _ask_one_model(
-    model: Model | Solver,
-    tasks: Sequence[Task[A]],
-    run: Run,
-    on_answer: OnAnswer[A] | None,
-) -> list[A | Failure]:
+    model: Model | Solver, tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A]
+) -> LloomError | None:
+    """Ask one model; gives why it ended early, if it did."""
+    step = tasks[0].step
     if run.progress is not None:
-        run.progress.start(tasks[0].step, len(tasks))
+        run.progress.start(step, len(tasks))
     try:
+        if isinstance(model, Model):
+            dispatcher = Dispatcher(model, step, run, give_up_after=_GIVE_UP_AFTER)
+            return await dispatcher.do(await _questions(model, tasks, run, on_answer))
         if isinstance(model, Classifier):
-            return await model.answer(tasks, run=run, on_answer=on_answer)
-        if isinstance(model, Solver):
-            if not model.can_solve(type(tasks[0])):
-                raise InputError(
-                    f"{tasks[0].step}: model {model.label!r} cannot answer this; pass another one."
-                )
-            return await _solve(model, tasks, run, on_answer)
-        template = run.settings.get(tasks[0].step, NO_SETTINGS).template
-        if template is not None:
-            tasks = [task.with_template(template) for task in tasks]
-        return await _Asking(model, tasks, run, on_answer).all()
+            return await model.classify(tasks, run=run, on_answer=on_answer)
+        if not model.can_solve(type(tasks[0])):
+            raise InputError(f"{step}: model {model.label!r} cannot answer this; pass another one.")
+        await _solve(model, tasks, run, on_answer)
+        return None
     finally:
         if run.progress is not None:
             run.progress.finish()
 
 
-async def _ask_in_turn(
-    models: Sequence[Model | Solver],
-    tasks: Sequence[Task[A]],
-    run: Run,
-    on_answer: OnAnswer[A] | None,
-) -> list[A | Failure]:
-    """Ask each model what the ones before it could not answer, as far as it answers such questions."""
-    kind = type(tasks[0])
-    models = [model for model in models if not isinstance(model, Solver) or model.can_solve(kind)] or models
-    answers: list[Any] = [None] * len(tasks)
-    pending = list(range(len(tasks)))
-    for model, following in zip(models, [*models[1:], None], strict=True):
-        asked = [i for i in pending if following is None or _answers(model, tasks[i])]
-        if not asked:
-            continue
-
-        def keep(
-            i: int, answer: A | Failure, asked: list[int] = asked, is_last: bool = following is None
-        ) -> None:
-            answers[asked[i]] = answer
-            if on_answer is not None and (is_last or not isinstance(answer, Failure)):
-                on_answer(asked[i], answer)
-
-        try:
-            await _ask_one_model(model, [tasks[i] for i in asked], run, keep)
-        except (*FATAL, ModelUnavailable, StepFailed) as error:
-            if following is None:
-                raise
-            warnings.warn(f"{tasks[0].step}: going on with model {following.label!r}. {error}", stacklevel=2)
-        pending = [i for i in pending if answers[i] is None or isinstance(answers[i], Failure)]
-        if following is None or not pending:
-            break
-        run.drop(answer for i in asked if isinstance(answer := answers[i], Failure))
-    return answers
-
-
-def _answers(model: Model | Solver, task: Task[Any]) -> bool:
-    return not isinstance(model, Solver) or model.can_answer(task)
-
-
-async def _solve(
-    model: Solver, tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A] | None
-) -> list[A | Failure]:
+async def _solve(model: Solver, tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A]) -> None:
     """Have a solver answer, on a worker thread and in chunks, so that it can be cancelled."""
-    answers: list[Any] = []
     for at in range(0, len(tasks), _SOLVE_CHUNK):
         chunk = tasks[at : at + _SOLVE_CHUNK]
         started, began = time.time(), time.perf_counter()
@@ -176,303 +159,123 @@ async def _solve(
         seconds = (time.perf_counter() - began) / len(chunk)
         for i, answer in enumerate(found):
             run.ledger.add(Attempt(chunk[i].step, model.name, started, seconds, 0, 0, 0.0, "answer"))
-            answers.append(answer)
-            if on_answer is not None:
-                on_answer(at + i, answer)  # type: ignore[arg-type]
+            on_answer(at + i, answer)  # type: ignore[arg-type]
         if run.progress is not None:
             run.progress.advance(len(chunk))
-    return answers
 
 
-@dataclass(slots=True)
-class _Question(Generic[A]):
-    """Tasks with one prompt between them."""
+async def _questions(
+    model: Model, tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A]
+) -> list[_Question[A]]:
+    """Distinct prompts, longest first: a long one that starts last keeps everyone waiting.
 
-    task: Task[A]
-    prompt: str
-    positions: list[int]
-    request: Request | None = None
-    paid: list[A] | None = None
-    """The answers once they are paid for, while the reply is being put away."""
-
-    @property
-    def may_end(self) -> bool:
-        """Whether it must not be stopped: an attempt is out, or paid for."""
-        return self.paid is not None or (self.request is not None and self.request.is_out)
+    Those of tens of thousands of documents take seconds, in which other steps have their turns, too.
+    """
+    template = run.settings.get(tasks[0].step, NO_SETTINGS).template
+    asking: _Asking[A] = _Asking(model, run, on_answer)
+    by_prompt: dict[str, _Question[A]] = {}
+    cooperative = Cooperative()
+    for position, task in enumerate(tasks):
+        await cooperative.maybe_yield()
+        if template is not None:
+            task = task.with_template(template)
+        fitted, prompt = fit_task(task, model)
+        if fitted is not task:
+            asking.note_cut(task)
+        question = by_prompt.get(prompt)
+        if question is None:
+            question = by_prompt[prompt] = _Question(asking, fitted, prompt)
+        question.add(position, task)
+    return sorted(by_prompt.values(), key=lambda question: -len(question.prompt))
 
 
 class _Asking(Generic[A]):
-    """The questions of one `ask_all` call.
+    """What the questions of one step to one model have in common."""
 
-    An error that every request would meet is believed at once when nothing was answered before. Until what
-    is in flight is back, it is a doubt: a firewall may dislike one document, and those that are asked first,
-    the longest, may all be too long. So nothing more is sent, and then the shortest question is asked.
-    """
+    def __init__(self, model: Model, run: Run, on_answer: OnAnswer[A]) -> None:
+        self.model, self.run, self.on_answer = model, run, on_answer
+        self._cut: dict[str, set[Hashable]] = {}
 
-    def __init__(
-        self,
-        model: Model,
-        tasks: Sequence[Task[A]],
-        run: Run,
-        on_answer: OnAnswer[A] | None,
-    ) -> None:
-        self.model, self.tasks, self.run, self.on_answer = model, tasks, run, on_answer
-        self.answers: list[Any] = [None] * len(tasks)
-        self.course = StepState()
-        self.asked_as = (tasks[0].step, model), run.settings.get(tasks[0].step, NO_SETTINGS)
-        self.successes = 0
-        self.failures = 0
-        self.suspicions = 0
-        self.ended: LloomError | None = None
-        self.doubt: LloomError | None = None
-        self.refused: list[tuple[_Question[A], ModelError]] = []
-        self.open: dict[asyncio.Task[None], _Question[A]] = {}
-        self.is_clear = asyncio.Event()
-        self.cut: dict[str, set[Hashable]] = {}
+    def note_cut(self, task: Task[A]) -> None:
+        """Have the run say that the documents of a task were cut."""
+        cut = self.run.cut.setdefault(task.step, [])
+        known = self._cut.setdefault(task.step, set(cut))
+        cut.extend(doc_id for doc_id in task.doc_ids if doc_id not in known)
+        known.update(task.doc_ids)
 
-    async def all(self) -> list[A | Failure]:
-        check_allowed(self.model)
-        # Set up before the first start is granted: imports and weights take their time.
-        if self.model.loads_on_thread:
-            await asyncio.to_thread(getattr, self.model, "client")
-        else:
-            _ = self.model.client
-        try:
-            async with asyncio.TaskGroup() as group:
-                await self._ask_each(group, deque(await self._questions()))
-        except BaseExceptionGroup as errors:
-            raise first_error(errors) from None
-        if self.ended is None:
-            self.ended = self.doubt
-        if self.ended is not None:
-            raise self.ended from None
-        self._believe()
-        return self.answers
 
-    async def _ask_each(self, group: asyncio.TaskGroup, questions: deque[_Question[A]]) -> None:
-        """Begin one question after the other, until none is left or the step has ended."""
-        is_last_try = False
-        while questions and self.ended is None:
-            if self.doubt is not None:
-                await self._until_clear()
-                if self.doubt is not None and is_last_try:
-                    return
-                is_last_try = self.doubt is not None
-                if self.ended is not None:
-                    return
-            question = questions.pop() if is_last_try else questions.popleft()
-            begun = asyncio.Event()
-            group.create_task(self._work(question, begun))
-            # One at a time up to its start: it is on its way before the next one is granted a
-            # start, so that a burst does not wait in this process while its window goes by.
-            await begun.wait()
+class _Question(Work[list[A]]):
+    """Tasks with one prompt between them; the first of them, perhaps cut, is asked."""
 
-    async def _until_clear(self) -> None:
-        """Wait until something is answered, or nothing is in flight."""
-        self.is_clear.clear()
-        if self.open:
-            await self.is_clear.wait()
+    def __init__(self, asking: _Asking[A], task: Task[A], prompt: str) -> None:
+        self.prompt = prompt
+        self._asking, self._task = asking, task
+        self._tasks: list[Task[A]] = []
+        self._positions: list[int] = []
+        self._request = ModelRequest(())
 
-    async def _questions(self) -> list[_Question[A]]:
-        """Distinct prompts, longest first: a long one that starts last keeps everyone waiting.
+    def add(self, position: int, task: Task[A]) -> None:
+        """Have a task answered, too, by the answer to this prompt."""
+        self._positions.append(position)
+        self._tasks.append(task)
 
-        Those of tens of thousands of documents take seconds, in which other steps have their turns, too.
-        """
-        by_prompt: dict[str, _Question[A]] = {}
-        turns = Cooperative()
-        for position, task in enumerate(self.tasks):
-            await turns.maybe_yield()
-            fitted, prompt = fit_task(task, self.model)
-            if fitted is not task:
-                self._note_cut([task])
-            by_prompt.setdefault(prompt, _Question(fitted, prompt, [])).positions.append(position)
-        return sorted(by_prompt.values(), key=lambda question: -len(question.prompt))
+    def build(self) -> None:
+        asking, task = self._asking, self._task
+        settings = asking.run.settings.get(task.step, NO_SETTINGS)
+        self._request = build_task_request(asking.model, task, settings, prompt=self.prompt)
+        if asking.model.keeps_replies and asking.run.store is not None:
+            self.key = request_key(asking.model, self._request)
+        self.out_tokens = task.expected_tokens * task.answer_units()
+        self.most_tokens = self._request.most_tokens
 
-    async def _work(self, question: _Question[A], begun: asyncio.Event) -> None:
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        self.open[task] = question
-        try:
-            answers = await self._answer(question, begun)
-        except BudgetReached as error:  # what is in flight is being paid for, so it may end
-            self.ended = self.ended or error
-            return
-        except (ModelUnavailable, StepFailed) as error:
-            self._stop(error)
-            return
-        except FATAL as error:
-            self._doubt(question, error)
-            return
-        except asyncio.CancelledError:
-            if question.paid is not None:
-                self._deliver(question, question.paid)
-            raise
-        finally:
-            begun.set()
-            del self.open[task]
-            if not self.open:
-                self.is_clear.set()
-        self._deliver(question, answers)
+    def count_tokens(self) -> int:
+        return self._asking.model.count_tokens(self._request.text)
 
-    def _stop(self, error: LloomError) -> None:
-        """Send nothing more; what is in flight is being paid for, so it may end."""
-        if self.course.ended is not None:
-            return
-        self.ended = self.course.ended = error
-        for task, question in self.open.items():
-            if not question.may_end:
-                task.cancel()
+    def ready(self) -> Awaitable[None] | None:
+        return self._asking.model.ready_for(self._request)
 
-    def _doubt(self, question: _Question[A], error: ModelError) -> None:
-        """Note an error that every further request may meet."""
-        if self.ended is not None:
-            return
-        self.refused.append((question, error))
-        if not self.course.answered:
-            self.doubt = self.doubt or error
-        elif len(self.refused) >= FATAL_IN_A_ROW:
-            self._stop(error)
+    def send(self, problem: tuple[str, str] | None) -> Awaitable[Completion]:
+        request = self._request
+        return self._asking.model.reply_to(request if problem is None else with_feedback(request, problem))
 
-    def _believe(self) -> None:
-        """The model does answer, so what was refused so far was refused for its own sake."""
-        if self.doubt is not None:
-            self.doubt = None
-            self.is_clear.set()
-        if self.refused and self.ended is None:
-            refused, self.refused = self.refused, []
-            for question, error in refused:
-                self._deliver(question, self._give_up(question, error))
+    def read(self, completion: Completion) -> list[A]:
+        if completion.finish_reason == "length":
+            raise BadAnswer(CUT_OFF)
+        return [task.parse(completion.text) for task in (self._task, *self._tasks[1:])]
 
-    def _deliver(self, question: _Question[A], answers: Sequence[A | Failure]) -> None:
-        for position, answer in zip(question.positions, answers, strict=True):
-            self.answers[position] = answer
-            if self.on_answer is not None:
-                self.on_answer(position, answer)
-        if self.run.progress is not None:
-            self.run.progress.advance(len(question.positions))
+    async def keep(self, answer: list[A], run: Run) -> None:
+        request = self.request
+        if self.key and run.store is not None and request is not None and request.reply is not None:
+            usd, label = request.account.usd or None, self._asking.model.label
+            await run.store.put(self.key, request.reply, model=label, step=self._task.step, usd=usd)
 
-    async def _answer(self, question: _Question[A], begun: asyncio.Event) -> list[A | Failure]:
-        """The answer to each of the question's tasks; sets `begun` when the first attempt starts."""
-        tasks = [self.tasks[position] for position in question.positions]
-        asked: Task[A] | None = question.task
-        request = question.request = Request(
-            self.model,
-            question.task.step,
-            self.run,
-            count=lambda: 0,
-            out_tokens=0,
-            begun=begun,
-            course=self.course,
-        )
-        overflow: ContextOverflow | None = None
-        try:
-            while asked is not None:
-                try:
-                    answers = await self._ask(request, question, asked, tasks)
-                except ContextOverflow as error:
-                    overflow, asked = error, halved(asked)
-                    if asked is not None:
-                        self._note_cut(tasks)
-                else:
-                    self.successes += 1
-                    self.run.proven.update([self.asked_as])
-                    if self.course.answered:
-                        self._believe()
-                    return list(answers)
-            raise overflow or ContextOverflow(f"The prompt is too long for model {self.model.label!r}.")
-        except FATAL:
-            raise
-        except ModelError as error:
-            return self._give_up(question, error)
+    def smaller(self, error: LloomError) -> Sequence[Work[list[A]]]:
+        shorter = halved(self._task) if isinstance(error, ContextOverflow) else None
+        if shorter is None:
+            return ()
+        question = _Question(self._asking, shorter, shorter.prompt())
+        question.request = self.request
+        for position, task in zip(self._positions, self._tasks, strict=True):
+            question.add(position, task)
+            self._asking.note_cut(task)
+        return (question,)
 
-    async def _ask(
-        self, request: Request, question: _Question[A], asked: Task[A], tasks: Sequence[Task[A]]
-    ) -> list[A]:
-        """Ask one prompt for all tasks that share it, unless a reply to it is kept.
+    def deliver(self, answer: list[A], *, kept: Completion | None = None) -> None:
+        self._hand_out(answer)
 
-        Args:
-            request: Counts the attempts.
-            question: Gets the answers as soon as they are paid for.
-            asked: The first of the tasks, its texts perhaps cut.
-            tasks: All of them, uncut.
-        """
-        model = self.model
-        store = self.run.store if model.keeps_replies else None
-        settings = self.run.settings.get(asked.step, NO_SETTINGS)
-        posed = build_task_request(
-            model, asked, settings, prompt=question.prompt if asked is question.task else None
-        )
-        key = request_key(model, posed) if store is not None else ""
-
-        def read(completion: Completion) -> list[A]:
-            if completion.finish_reason == "length":
-                raise BadAnswer(CUT_OFF)
-            return [task.parse(completion.text) for task in (asked, *tasks[1:])]
-
-        request.account.expect(
-            lambda: model.count_tokens(posed.text),
-            asked.expected_tokens * asked.answer_units(),
-            posed.most_tokens,
-        )
-
-        async def pay() -> list[A]:
-            return await request.answer(
-                lambda problem: model.reply_to(posed if problem is None else with_feedback(posed, problem)),
-                read,
-                ready=(lambda: model.ready_for(posed)) if model.sends_ahead else None,
-            )
-
-        if store is None:
-            return await pay()
-        on_wait = None if request.begun is None else request.begun.set
-        async with store.flight(key, on_wait=on_wait) as kept:
-            if kept is not None:
-                with contextlib.suppress(BadAnswer):
-                    answers = read(kept)
-                    self.run.ledger.add(
-                        Attempt(asked.step, model.label, time.time(), 0.0, 0, 0, 0.0, "cached")
-                    )
-                    return answers
-            answers = question.paid = await pay()
-            if request.reply is not None:
-                await store.put(
-                    key, request.reply, model=model.label, step=asked.step, usd=request.account.usd or None
-                )
-        return answers
-
-    def _give_up(self, question: _Question[A], error: ModelError) -> list[A | Failure]:
-        """The failures of a question; has doubts when the model seems unable to answer any."""
-        tasks, request = [self.tasks[position] for position in question.positions], question.request
+    def fail(self, error: LloomError) -> None:
+        request, asking = self.request, self._asking
         attempts, usd = (0, 0.0) if request is None else (request.attempts, request.account.usd)
-        reason, share = self.model.redact(str(error)), usd / len(tasks)
+        reason, share = asking.model.redact(str(error)), usd / len(self._tasks)
         failures = [
             Failure(t.step, t.doc_ids, t.concept_ids, type(error).__name__, reason, attempts, share)
-            for t in tasks
+            for t in self._tasks
         ]
-        self.run.failures.extend(failures)
-        self.failures += 1
-        self.suspicions += not self._is_of_the_document(error)
-        if not self.successes and self.suspicions >= _BREAKER and self.doubt is None:
-            self.doubt = StepFailed(
-                f"{tasks[0].step}: the first {self.failures} requests to model {self.model.label!r} all "
-                f"failed, so the rest was not sent. The last one: {reason}"
-            )
-        return list(failures)
+        asking.run.failures.extend(failures)
+        self._hand_out(failures)
 
-    def _is_of_the_document(self, error: ModelError) -> bool:
-        """Whether an error says nothing about the next document.
-
-        An answer that cannot be used does not, either, when the model has answered such questions before:
-        what is asked again by itself are the documents on which it failed.
-        """
-        how, settings = self.asked_as
-        if isinstance(error, BadAnswer):
-            return self.run.proven.get(how) == settings
-        return isinstance(error, _OF_THE_DOCUMENT)
-
-    def _note_cut(self, tasks: Sequence[Task[A]]) -> None:
-        """Have the run say that the documents of these tasks were cut."""
-        for task in tasks:
-            cut = self.run.cut.setdefault(task.step, [])
-            known = self.cut.setdefault(task.step, set(cut))
-            cut.extend(doc_id for doc_id in task.doc_ids if doc_id not in known)
-            known.update(task.doc_ids)
+    def _hand_out(self, answers: Sequence[A | Failure]) -> None:
+        for position, answer in zip(self._positions, answers, strict=True):
+            self._asking.on_answer(position, answer)
+        if self._asking.run.progress is not None:
+            self._asking.run.progress.advance(len(self._positions))

@@ -1,7 +1,7 @@
-"""Batches of OpenAI's form: files of requests that are answered within a day, at half the price.
+"""OpenAI's Batch API: files of requests that are answered within a day, at half the price.
 
-A batch is paid for once it is created, so creating one is the step that must never happen twice: before
-it is tried again, the provider is asked whether the first try went through.
+A batch is paid for once it is created, so it must never be created twice: before another try, the provider is
+asked whether the first one went through.
 """
 
 from __future__ import annotations
@@ -11,13 +11,18 @@ import json
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from text_lloom.errors import InputError, ModelNotFound, PermanentError, RateLimited, TransientError
+from text_lloom.llm.completion import Completion
 from text_lloom.llm.control.retry import RetryPolicy, as_model_error
 from text_lloom.llm.messages import ModelRequest
-from text_lloom.llm.providers.openai import OpenAIModel
+from text_lloom.llm.model import Model
+from text_lloom.llm.providers.openai_formats import read_completion
+
+if TYPE_CHECKING:
+    from text_lloom.llm.providers.openai import OpenAIModel
 
 __all__ = [
     "BATCH_PRICE",
@@ -29,7 +34,8 @@ __all__ = [
     "BatchLine",
     "BatchResult",
     "BatchStatus",
-    "batch_model",
+    "find_batch_endpoint",
+    "need_batch_endpoint",
 ]
 
 R = TypeVar("R")
@@ -44,7 +50,7 @@ _PATH = "/v1/chat/completions"
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _PAGE = 100
 _MOST_PAGES = 20
-# JSON leaves these as they are, but to some readers of lines they end one.
+# JSON leaves these characters as they are, but some programs end a line at them.
 _LINE_ENDS = {"\u0085": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -57,9 +63,9 @@ class BatchJob(NamedTuple):
         model: Name of the model.
         created: When it was sent, seconds since the epoch.
         requests: Number of requests.
-        state: As the provider names it: `validating`, `in_progress`, `finalizing`, `completed`, `failed`,
-            `expired`, `cancelling` or `cancelled`; `sent` before it was asked, `unknown` if the provider
-            does not know the batch.
+        state: One of the provider's: `validating`, `in_progress`, `finalizing`, `completed`, `failed`,
+            `expired`, `cancelling` or `cancelled`; or `sent` before its first reply, `unknown` if the
+            provider does not know the batch.
     """
 
     id: str
@@ -78,8 +84,8 @@ class BatchStatus:
         id: Its id.
         state: See `BatchJob`.
         done: Requests that were answered or have failed.
-        output_file: Id of the file with the answers, `None` if there are none (yet).
-        error_file: Id of the file with the requests that failed, `None` if there are none (yet).
+        output_file: Id of the file with the answers, if there are any yet.
+        error_file: Id of the file with the requests that failed, if there are any yet.
         reason: What is wrong with the batch as a whole, `""` if nothing is.
     """
 
@@ -98,13 +104,13 @@ class BatchStatus:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of one request.
+    """The result of one request.
 
     Attributes:
         key: The request's `custom_id`.
-        status: The HTTP status that it would have had; `None` if it was not tried.
+        status: Its HTTP status; `None` if it was not tried.
         body: The reply.
-        reason: Why it was not tried or has failed, `""` if it has not.
+        reason: Why it failed or was not tried, `""` otherwise.
     """
 
     key: str
@@ -114,39 +120,41 @@ class BatchResult:
 
 
 class BatchLine(NamedTuple):
-    """One request of a file.
-
-    Attributes:
-        key: Identifies it.
-        content: The line, with its end.
-    """
+    """One request of a file: its key, and the line with its end."""
 
     key: str
     content: bytes
 
 
-def batch_model(model: object) -> OpenAIModel:
-    """The model, if it can be asked in batches.
+def find_batch_endpoint(model: object, *, policy: RetryPolicy, jitter: random.Random) -> BatchEndpoint | None:
+    """The Batch API of a model, `None` if it has none; arguments as for `BatchEndpoint`."""
+    return model.batch_endpoint(policy=policy, jitter=jitter) if isinstance(model, Model) else None
+
+
+def need_batch_endpoint(model: object, *, policy: RetryPolicy, jitter: random.Random) -> BatchEndpoint:
+    """The Batch API of a model; arguments as for `BatchEndpoint`.
 
     Raises:
-        InputError: When it cannot.
+        InputError: When the model has none.
     """
-    if isinstance(model, OpenAIModel) and model.endpoint == "chat":
-        return model
+    endpoint = find_batch_endpoint(model, policy=policy, jitter=jitter)
+    if endpoint is not None:
+        return endpoint
     named = getattr(model, "label", None) or type(model).__name__
     raise InputError(
-        f"mode='batch' needs a score_model with a Batch API, which is an OpenAIModel, but {named!r} is a "
-        f"{type(model).__name__}. Use mode='live', or pass score_model=OpenAIModel(...)."
+        f"mode='batch' needs a score_model with a Batch API, which is an OpenAIModel with endpoint='chat', "
+        f"but {named!r} is {_described(model)}. Use mode='live', or pass score_model=OpenAIModel(...)."
     )
 
 
-class BatchFile:
-    """The requests of one file, as far as the provider takes them.
+def _described(model: object) -> str:
+    endpoint = getattr(model, "endpoint", None)
+    kind = type(model).__name__
+    return f"a model of type {kind}" + (f" with endpoint={endpoint!r}" if isinstance(endpoint, str) else "")
 
-    Args:
-        most_requests: Per file.
-        most_bytes: Per file.
-    """
+
+class BatchFile:
+    """The requests of one file, up to what the provider takes."""
 
     def __init__(self, *, most_requests: int = MOST_REQUESTS, most_bytes: int = MOST_BYTES) -> None:
         self._most_requests, self._most_bytes = most_requests, most_bytes
@@ -157,7 +165,7 @@ class BatchFile:
         return len(self._lines)
 
     def add(self, line: BatchLine) -> bool:
-        """Add a request; whether there was room for it. An empty file takes any."""
+        """Add a request if there is room for it, and return whether there was; an empty file takes any."""
         is_full = len(self) >= self._most_requests or self._bytes + len(line.content) > self._most_bytes
         if self._lines and is_full:
             return False
@@ -179,30 +187,45 @@ class BatchFile:
 class BatchEndpoint:
     """The files and batches of one model's provider.
 
-    Args:
-        model: Whose requests these are.
-        policy: How often to try a call again.
-        jitter: Draws the waits between tries.
+    `policy` says how often to try a call again, `jitter` draws the waits between tries.
     """
 
     def __init__(self, model: OpenAIModel, *, policy: RetryPolicy, jitter: random.Random) -> None:
         self.model, self._policy, self._jitter = model, policy, jitter
 
     def line(self, key: str, request: ModelRequest) -> BatchLine:
-        """The line that asks a request as `OpenAIModel.complete` would."""
-        content = {
-            "custom_id": key,
-            "method": "POST",
-            "url": _PATH,
-            "body": self.model.request_body(request),
-        }
+        """The line with the request that `OpenAIModel.complete` would send."""
+        body = self.model.request_body(request)
+        content = {"custom_id": key, "method": "POST", "url": _PATH, "body": body}
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         for character, escaped in _LINE_ENDS.items():
             text = text.replace(character, escaped)
         return BatchLine(key, text.encode("utf-8", "replace") + b"\n")
 
+    def read(self, body: object) -> Completion:
+        """The reply in the body of a result, as `OpenAIModel.complete` reads it.
+
+        Raises:
+            ModelError: When the body reports an error.
+        """
+        return read_completion(body)
+
+    @property
+    def answer_format(self) -> int:
+        """The form in which the next batch asks for answers; see `OpenAIModel.answer_format`."""
+        return self.model.answer_format
+
+    def adapt(self, refusal: str, answer_format: int) -> None:
+        """Have the next batch leave out what the provider refused.
+
+        Args:
+            refusal: The provider's message.
+            answer_format: The `answer_format` of the refused request.
+        """
+        self.model.adapt(refusal, {}, answer_format)
+
     async def upload(self, content: bytes) -> str:
-        """Hand over a file of requests; gives its id.
+        """Upload a file of requests; returns its id.
 
         Raises:
             PermanentError: When the provider has no files or does not take this one.
@@ -221,11 +244,7 @@ class BatchEndpoint:
         return _text(reply, "id")
 
     async def create(self, file_id: str, *, is_new: bool = True) -> BatchStatus:
-        """Have the requests of a file answered; never creates a second batch of a file.
-
-        Args:
-            file_id: The file.
-            is_new: No batch of it was asked for before.
+        """Create the batch of a file, but never a second one; `is_new` if this is the first attempt.
 
         Raises:
             PermanentError: When the provider refuses; there is no batch then.
@@ -246,7 +265,7 @@ class BatchEndpoint:
             raise PermanentError(f"The batch was not taken: {error} Use mode='live'.") from None
 
     async def status(self, job_id: str) -> BatchStatus:
-        """How far a batch is.
+        """The state of a batch.
 
         Raises:
             ModelNotFound: When the provider does not know it.
@@ -255,7 +274,7 @@ class BatchEndpoint:
         return _status(await self._tried(lambda: self.model.client.get(path)))
 
     async def cancel(self, job_id: str) -> BatchStatus:
-        """Have a batch stopped, unless it has ended; what it has answered stays, and is paid for.
+        """Stop a batch, unless it has ended; its answers so far stay, and are paid for.
 
         Raises:
             ModelNotFound: When the provider does not know it.
@@ -272,7 +291,7 @@ class BatchEndpoint:
             raise
 
     async def results(self, status: BatchStatus) -> list[BatchResult]:
-        """What became of the requests of a batch that has ended, as far as the provider says."""
+        """The results of a batch that has ended, as far as the provider gives them."""
         found: list[BatchResult] = []
         for file_id in (status.output_file, status.error_file):
             if file_id is not None:
@@ -282,7 +301,7 @@ class BatchEndpoint:
         return found
 
     async def find(self, file_id: str) -> BatchStatus | None:
-        """The batch of a file, `None` if it is not among the latest two thousand ones."""
+        """The batch of a file, `None` if it is not among the latest two thousand batches."""
         return await self._tried(lambda: self._find(file_id))
 
     async def _find(self, file_id: str) -> BatchStatus | None:
@@ -299,7 +318,7 @@ class BatchEndpoint:
         return None
 
     async def _tried(self, call: Callable[[], Awaitable[R]]) -> R:
-        """The result of a call, which is tried again after transient errors."""
+        """The result of a call, after further tries when an error is transient."""
         model, policy = self.model, self._policy
         failed = 0
         while True:
@@ -331,7 +350,7 @@ def _status(reply: Any) -> BatchStatus:
 
 
 def _results(content: bytes) -> Iterator[BatchResult]:
-    """The results in a file; a line that cannot be read says nothing about any request."""
+    """The results in a file; lines that cannot be read are left out."""
     for line in content.split(b"\n"):
         try:
             entry = json.loads(line)

@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Set
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
-from text_lloom.errors import InputError, LloomError
+from text_lloom.errors import BadAnswer, BudgetReached, CallbackFailed, InputError, LloomError
+from text_lloom.llm.cache.journal import open_journal
+from text_lloom.llm.cache.keys import request_key
 from text_lloom.llm.completion import Completion
 from text_lloom.llm.control.budget import Budget
 from text_lloom.llm.control.retry import RetryPolicy
-from text_lloom.llm.messages import Asked, as_messages
+from text_lloom.llm.control.usage import Ledger
+from text_lloom.llm.dispatch.dispatcher import Dispatcher, Work, ask_in_turn
+from text_lloom.llm.dispatch.request_builder import StepSettings, build_request, with_feedback
+from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.messages import Asked, Message, ModelRequest, as_messages
 from text_lloom.llm.options import whole_number, with_params
 from text_lloom.llm.runtime.event_loop import run_async, run_sync
+from text_lloom.tasks.base import CUT_OFF
+from text_lloom.tasks.form import Form, form_of
 
 if TYPE_CHECKING:
-    from text_lloom.llm.control.usage import Ledger
-    from text_lloom.llm.dispatch.calling import Outcome
     from text_lloom.llm.model import Model
 
-__all__ = ["ClientMethods", "SyncClient"]
+__all__ = ["Call", "ClientMethods", "Replies", "SyncClient", "call_all"]
 
 OnChunk: TypeAlias = Callable[[str], object]
 Reply: TypeAlias = Completion | list[Completion]
+Replies: TypeAlias = tuple[Completion, ...] | LloomError
+"""The replies to one prompt, or the error that stood at the end."""
+
+_STEP = "call"
+_EXPECTED_TOKENS = 256
 
 
 class ClientMethods:
@@ -87,21 +99,20 @@ class ClientMethods:
             InputError: For what cannot be asked, such as an unknown parameter; nothing is spent.
             LloomError: When there is no (usable) reply.
         """
-        return await run_async(
-            _one_call(
-                self,
-                asked,
-                schema,
-                n,
-                regex=regex,
-                system=system,
-                on_chunk=on_chunk,
-                cache=cache,
-                ledger=ledger,
-                retry=retry,
-                params=params,
+        if on_chunk is not None and not callable(on_chunk):
+            raise InputError(f"on_chunk={on_chunk!r} must be a function of a text.")
+        if on_chunk is not None and inspect.iscoroutinefunction(on_chunk):
+            raise InputError(
+                "on_chunk must be a plain function: it is called for each piece and not awaited."
             )
-        )
+        if on_chunk is not None and n != 1:
+            raise InputError(f"on_chunk takes the pieces of one reply, but n={n!r}.")
+        run = self._run(cache, ledger, retry, None)
+        call = self._call(schema, n, regex, system, on_chunk, params, run)
+        [found] = await run_async(call_all(self.chat_models, [as_messages(asked)], call))
+        if isinstance(found, LloomError):
+            raise found
+        return found[0] if n == 1 else list(found)
 
     @overload
     async def call_many(
@@ -127,19 +138,19 @@ class ClientMethods:
         budget: float | None = None,
         **params: Any,
     ) -> list[Any]:
-        """Ask several prompts or conversations at once; see `call`.
+        """Ask several prompts or conversations at once; the other arguments are those of `call`.
 
         Args:
             asked: The prompts: a list, a column of a frame, or whatever else gives one after the other.
-            schema: As for `call`.
+            schema: The wanted form of each reply.
             n: How many replies to each.
-            regex: As for `call`.
-            system: As for `call`.
-            cache: As for `call`.
-            ledger: As for `call`.
-            retry: As for `call`.
+            regex: The wanted form as a pattern.
+            system: The system message.
+            cache: Use and keep replies.
+            ledger: Gets a row per attempt.
+            retry: How often and how long to try.
             budget: US dollars that this may cost; nothing is sent that would pass them.
-            **params: As for `call`.
+            **params: Generation parameters.
 
         Returns:
             Per prompt, in order, the `Completion` (a list of them for `n > 1`), or the `LloomError` that
@@ -148,172 +159,288 @@ class ClientMethods:
         Raises:
             InputError: For what cannot be asked; nothing is spent.
         """
-        return await run_async(
-            _many_calls(
-                self,
-                asked,
-                schema,
-                n,
-                regex=regex,
-                system=system,
-                cache=cache,
-                ledger=ledger,
-                retry=retry,
-                budget=budget,
-                params=params,
+        if isinstance(asked, (str, Mapping, Set)) or not isinstance(asked, Iterable):
+            kind = "one string" if isinstance(asked, str) else f"a {type(asked).__name__}"
+            raise InputError(f"prompts must be a list of prompts, but is {kind}.")
+        run = self._run(cache, ledger, retry, budget)
+        call = self._call(schema, n, regex, system, None, params, run)
+        found = await run_async(call_all(self.chat_models, [as_messages(part) for part in asked], call))
+        return [
+            replies if isinstance(replies, LloomError) else replies[0] if n == 1 else list(replies)
+            for replies in found
+        ]
+
+    def _run(
+        self,
+        cache: bool | str | Path,
+        ledger: Ledger | None,
+        retry: RetryPolicy | None,
+        budget: float | None,
+    ) -> Run:
+        models = self.chat_models
+        unpriced = [model.label for model in models if model.cost is None]
+        if budget is not None and unpriced:
+            raise InputError(
+                f"The price of {', '.join(unpriced)} is unknown, so budget= cannot be kept. Tell the model "
+                f"its price: cost=(USD per input token, USD per output token), cost=0 if it is free."
             )
+        return Run(
+            policy=RetryPolicy() if retry is None else retry,
+            ledger=Ledger() if ledger is None else ledger,
+            budget=None if budget is None else Budget(budget),
+            store=open_journal(cache) if any(model.keeps_replies for model in models) else None,
         )
+
+    def _call(
+        self,
+        schema: object,
+        n: int,
+        regex: str | None,
+        system: str | None,
+        on_chunk: OnChunk | None,
+        params: dict[str, Any],
+        run: Run,
+    ) -> Call:
+        given = with_params(params)
+        for model in self.chat_models:
+            model.check_params(given)
+        if system is not None and not isinstance(system, str):
+            raise InputError(f"system={system!r} must be text.")
+        form = form_of(schema, regex=regex)
+        return Call(form, whole_number(n, what="n"), StepSettings(given, system), on_chunk, run)
 
 
 class SyncClient:
-    """`call` and `call_many` for code that does not `await`."""
+    """`call` and `call_many` for code that does not `await`; they take the same arguments."""
 
     def __init__(self, model: ClientMethods) -> None:
         self._model = model
 
-    def call(
-        self,
-        asked: Asked,
-        schema: object = None,
-        n: int = 1,
-        *,
-        regex: str | None = None,
-        system: str | None = None,
-        on_chunk: OnChunk | None = None,
-        cache: bool | str | Path = True,
-        ledger: Ledger | None = None,
-        retry: RetryPolicy | None = None,
-        **params: Any,
-    ) -> Any:
-        """See `CallMethods.call`."""
-        return run_sync(
-            _one_call(
-                self._model,
-                asked,
-                schema,
-                n,
-                regex=regex,
-                system=system,
-                on_chunk=on_chunk,
-                cache=cache,
-                ledger=ledger,
-                retry=retry,
-                params=params,
-            )
-        )
+    def call(self, asked: Asked, schema: object = None, n: int = 1, **options: Any) -> Any:
+        """As the model's `call`, without `await`."""
+        return run_sync(self._model.call(asked, schema, n, **options))
 
     def call_many(
-        self,
-        asked: Iterable[Asked],
-        schema: object = None,
-        n: int = 1,
-        *,
-        regex: str | None = None,
-        system: str | None = None,
-        cache: bool | str | Path = True,
-        ledger: Ledger | None = None,
-        retry: RetryPolicy | None = None,
-        budget: float | None = None,
-        **params: Any,
+        self, asked: Iterable[Asked], schema: object = None, n: int = 1, **options: Any
     ) -> list[Any]:
-        """See `CallMethods.call_many`."""
-        return run_sync(
-            _many_calls(
-                self._model,
-                asked,
-                schema,
-                n,
-                regex=regex,
-                system=system,
-                cache=cache,
-                ledger=ledger,
-                retry=retry,
-                budget=budget,
-                params=params,
-            )
+        """As the model's `call_many`, without `await`."""
+        return run_sync(self._model.call_many(asked, schema, n, **options))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What several calls have in common.
+
+    Attributes:
+        form: The wanted form of the replies.
+        n: How many replies to each prompt.
+        settings: Parameters and system prompt.
+        on_chunk: Called with each piece of text.
+        run: Ledger, budget and so on.
+    """
+
+    form: Form | None
+    n: int
+    settings: StepSettings
+    on_chunk: OnChunk | None
+    run: Run
+
+    def request(self, model: Model, messages: tuple[Message, ...]) -> ModelRequest:
+        """The request that puts a prompt to a model."""
+        if self.form is None:
+            return build_request(model, messages, settings=self.settings)
+        *before, last = messages
+        content = f"{last['content']}\n\n{self.form.instruction}"
+        return build_request(
+            model,
+            (*before, Message(role=last["role"], content=content)),
+            schema=self.form.schema,
+            regex=self.form.regex,
+            settings=self.settings,
         )
 
 
-def _one_call(
-    model: ClientMethods, asked: object, schema: object, n: int, *, on_chunk: OnChunk | None, **options: Any
-) -> Coroutine[Any, Any, Reply]:
-    """One call, checked here and made when awaited."""
-    if on_chunk is not None and not callable(on_chunk):
-        raise InputError(f"on_chunk={on_chunk!r} must be a function of a text.")
-    if on_chunk is not None and inspect.iscoroutinefunction(on_chunk):
-        raise InputError("on_chunk must be a plain function: it is called for each piece and not awaited.")
-    if on_chunk is not None and n != 1:
-        raise InputError(f"on_chunk takes the pieces of one reply, but n={n!r}.")
-    calls = _calls(model, [asked], schema, n, on_chunk=on_chunk, budget=None, **options)
+async def call_all(
+    models: Sequence[Model], asked: Sequence[tuple[Message, ...]], call: Call
+) -> list[Replies]:
+    """The replies to several prompts, each by the first of the models that can answer it.
 
-    async def work() -> Reply:
-        [outcome] = await calls
-        if isinstance(outcome, LloomError):
-            raise outcome
-        return _given(outcome, n)
+    Must run on the event-loop thread.
 
-    return work()
+    Raises:
+        PaidCallRefused: When paid calls are refused.
+    """
+    found: list[Replies] = [()] * len(asked)
 
+    async def ask(model: Model, positions: list[int], _: bool) -> LloomError | None:
+        prompts = [_Prompt(model, asked[i], call) for i in positions]
+        dispatcher = Dispatcher(model, _STEP, call.run, give_up_after=None)
+        ended = await dispatcher.do(work for prompt in prompts for work in prompt.together())
+        if ended is None:
+            ended = await dispatcher.do(work for prompt in prompts for work in prompt.singles())
+        for work, error in dispatcher.refused:
+            work.fail(error)
+        for i, prompt in zip(positions, prompts, strict=True):
+            found[i] = prompt.replies(ended)
+        return ended
 
-def _many_calls(
-    model: ClientMethods, asked: object, schema: object, n: int, **options: Any
-) -> Coroutine[Any, Any, list[Reply | LloomError]]:
-    """Several calls, checked here and made when awaited."""
-    if isinstance(asked, (str, Mapping, Set)) or not isinstance(asked, Iterable):
-        kind = "one string" if isinstance(asked, str) else f"a {type(asked).__name__}"
-        raise InputError(f"prompts must be a list of prompts, but is {kind}.")
-    calls = _calls(model, list(asked), schema, n, on_chunk=None, **options)
-
-    async def work() -> list[Reply | LloomError]:
-        return [o if isinstance(o, LloomError) else _given(o, n) for o in await calls]
-
-    return work()
-
-
-def _calls(
-    model: ClientMethods,
-    asked: list[object],
-    schema: object,
-    n: int,
-    *,
-    regex: str | None,
-    system: str | None,
-    on_chunk: OnChunk | None,
-    cache: bool | str | Path,
-    ledger: Ledger | None,
-    retry: RetryPolicy | None,
-    budget: float | None,
-    params: dict[str, Any],
-) -> Coroutine[Any, Any, list[Outcome]]:
-    from text_lloom.llm.cache import open_journal
-    from text_lloom.llm.control.usage import Ledger
-    from text_lloom.llm.dispatch.calling import Calling, call_all
-    from text_lloom.llm.dispatch.request_builder import StepSettings
-    from text_lloom.llm.dispatch.step_state import Run
-    from text_lloom.tasks.form import form_of
-
-    models = model.chat_models
-    given = with_params(params)
-    for one in models:
-        one.check_params(given)
-    if system is not None and not isinstance(system, str):
-        raise InputError(f"system={system!r} must be text.")
-    unpriced = [one.label for one in models if one.cost is None]
-    if budget is not None and unpriced:
-        raise InputError(
-            f"The price of {', '.join(unpriced)} is unknown, so budget= cannot be kept. Tell the model its "
-            f"price: cost=(USD per input token, USD per output token), cost=0 if it is free."
-        )
-    run = Run(
-        policy=RetryPolicy() if retry is None else retry,
-        ledger=Ledger() if ledger is None else ledger,
-        budget=None if budget is None else Budget(budget),
-        store=open_journal(cache) if any(one.keeps_replies for one in models) else None,
+    await ask_in_turn(
+        models,
+        len(asked),
+        ask,
+        is_open=lambda i: isinstance(found[i], LloomError) and not isinstance(found[i], BudgetReached),
+        step=_STEP,
+        label=lambda model: model.label,
     )
-    n = whole_number(n, what="n")
-    calling = Calling(form_of(schema, regex=regex), n, StepSettings(given, system), on_chunk, run)
-    return call_all(models, [as_messages(part) for part in asked], calling)
+    return found
 
 
-def _given(outcome: tuple[Completion, ...], n: int) -> Reply:
-    return outcome[0] if n == 1 else list(outcome)
+class _Prompt:
+    """A prompt, and the replies to it as they come in."""
+
+    def __init__(self, model: Model, messages: tuple[Message, ...], call: Call) -> None:
+        self.model, self.call = model, call
+        self.request = call.request(model, messages)
+        self.error: LloomError | None = None
+        self._found: dict[int, Completion] = {}
+
+    def together(self) -> Iterable[Work[Any]]:
+        """One request for all replies that are not kept, if there are several and the model can do that."""
+        if self.call.n > 1 and self.model.many_generations:
+            store = self.call.run.store if self.model.keeps_replies else None
+            missing = [i for i in range(self.call.n) if store is None or store.get(self.key(i)) is None]
+            if len(missing) > 1:
+                yield _PromptWork(self, missing)
+
+    def singles(self) -> Iterable[Work[Any]]:
+        """A request for each reply that is still missing."""
+        if self.error is None:
+            yield from (_PromptWork(self, [i]) for i in range(self.call.n) if i not in self._found)
+
+    def key(self, sample: int) -> str:
+        """What identifies one of the replies in the journal."""
+        if self.call.run.store is None or not self.model.keeps_replies:
+            return ""
+        return request_key(self.model, self.request, sample=sample)
+
+    def add(self, sample: int, reply: Completion) -> None:
+        """Take one of the replies."""
+        self._found[sample] = reply
+
+    def replies(self, ended: LloomError | None) -> Replies:
+        """All replies, or why there are none."""
+        if self.error is None and ended is not None and len(self._found) < self.call.n:
+            return ended
+        return self.error or tuple(self._found[i] for i in range(self.call.n))
+
+
+class _PromptWork(Work[list[Completion]]):
+    """One request for one or several replies to a prompt."""
+
+    def __init__(self, prompt: _Prompt, samples: Sequence[int]) -> None:
+        self._prompt, self._samples = prompt, samples
+        request, on_chunk = prompt.request, prompt.call.on_chunk
+        if len(samples) > 1:
+            request = replace(request, n=len(samples))
+        if on_chunk is not None and prompt.model.streams:
+            request = replace(request, on_chunk=_ending_on_error(on_chunk))
+        self._request = request
+        self.most_tokens = request.most_tokens
+        self.out_tokens = request.n * min(_EXPECTED_TOKENS, self.most_tokens or _EXPECTED_TOKENS)
+
+    def build(self) -> None:
+        if len(self._samples) == 1:
+            self.key = self._prompt.key(self._samples[0])
+
+    def count_tokens(self) -> int:
+        return self._prompt.model.count_tokens(self._request.text)
+
+    def ready(self) -> Awaitable[None] | None:
+        return self._prompt.model.ready_for(self._request)
+
+    def send(self, problem: tuple[str, str] | None) -> Awaitable[Completion]:
+        request = self._request
+        return self._prompt.model.reply_to(request if problem is None else with_feedback(request, problem))
+
+    def read(self, completion: Completion) -> list[Completion]:
+        """The replies that can be used, at least one."""
+        usable, problem = [], None
+        for text, reason in completion.replies:
+            try:
+                parsed = self._parsed(text, reason)
+            except BadAnswer as error:
+                problem = problem or error
+            else:
+                usable.append(Completion(text, finish_reason=reason, parsed=parsed))
+        if not usable and problem is not None:
+            raise problem
+        return usable
+
+    def _parsed(self, text: str, finish_reason: str | None) -> object | None:
+        form = self._prompt.call.form
+        if form is None:
+            return None
+        if finish_reason == "length":
+            raise BadAnswer(CUT_OFF)
+        return form.read(text)
+
+    def _accounted(self, replies: list[Completion]) -> list[Completion]:
+        """The replies with model, time, tokens and cost; the first of several has those of all."""
+        request = self.request
+        if request is None:
+            return replies
+        account, label, seconds = request.account, self._prompt.model.label, request.seconds
+        is_reported = request.reply is not None and request.reply.in_tokens is not None
+        first = replace(
+            replies[0],
+            in_tokens=account.in_tokens if is_reported else None,
+            out_tokens=account.out_tokens if is_reported else None,
+            usd=None if account.unpriced else account.usd,
+            seconds=seconds,
+            model=label,
+        )
+        none = 0 if is_reported else None
+        others = [
+            replace(reply, in_tokens=none, out_tokens=none, usd=0.0, seconds=seconds, model=label)
+            for reply in replies[1:]
+        ]
+        return [first, *others]
+
+    async def keep(self, answer: list[Completion], run: Run) -> None:
+        if run.store is not None and self._prompt.model.keeps_replies:
+            for sample, reply in zip(self._samples, self._accounted(answer), strict=False):
+                key = self.key or self._prompt.key(sample)
+                await run.store.put(key, reply, model=self._prompt.model.label, step=_STEP)
+
+    def deliver(self, answer: list[Completion], *, kept: Completion | None = None) -> None:
+        prompt, on_chunk = self._prompt, self._prompt.call.on_chunk
+        if kept is not None:
+            parsed, label = answer[0].parsed, prompt.model.label
+            replies = [replace(kept, usd=0.0, seconds=0.0, parsed=parsed, model=label, cached=True)]
+        else:
+            replies = self._accounted(answer)
+        if on_chunk is not None and (kept is not None or not prompt.model.streams):
+            try:
+                _ending_on_error(on_chunk)(replies[0].text)
+            except CallbackFailed as error:
+                self.fail(error)
+                return
+        for sample, reply in zip(self._samples, replies, strict=False):
+            prompt.add(sample, reply)
+
+    def fail(self, error: LloomError) -> None:
+        self._prompt.error = self._prompt.error or error
+
+
+def _ending_on_error(on_chunk: OnChunk) -> OnChunk:
+    """The callback; what it raises ends the call, since a further try would be paid for and fail alike."""
+
+    def told(piece: str) -> None:
+        try:
+            on_chunk(piece)
+        except Exception as error:
+            raise CallbackFailed(
+                f"The `on_chunk` callback raised {type(error).__name__}: {error}."
+            ) from error
+
+    return told

@@ -1,4 +1,4 @@
-"""What a model gives back, in the forms that call functions may return."""
+"""What a model returns, read from the forms in which call functions may return it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ __all__ = [
     "Completion",
     "Embeddings",
     "Reply",
-    "Tokens",
     "as_completion",
     "as_embeddings",
-    "as_tokens",
     "checked",
     "in_order",
 ]
@@ -44,15 +42,14 @@ class Completion:
         in_tokens: Tokens of the prompt, `None` when the provider reports none.
         out_tokens: Tokens of the reply, `None` when the provider reports none.
         finish_reason: Why the reply ended: `"stop"`, `"length"`, ..., or `None` when unknown.
-        usd: The cost in US dollars, when the provider itself reports it. Of what `Model.call` gives: the
-            cost of the request, `None` when the price is unknown.
-        others: The further replies of a request that asked for several; tokens and cost are those of the
-            whole request.
-        other_reasons: Why each of them ended; as `finish_reason` where it is not said.
+        usd: The cost in US dollars, when the provider itself reports it. `Model.call` sets it to the cost of
+            the request, `None` when the price is unknown.
+        others: Further replies to a request for several; tokens and cost are those of the whole request.
         seconds: How long the request took.
         parsed: The value in the reply, when a schema or a pattern was asked for.
         model: Name of the model that replied.
-        cached: The reply was kept from before, and cost nothing now.
+        cached: The reply came from the cache, and cost nothing now.
+        other_reasons: Why each of `others` ended; as `finish_reason` where none is given.
     """
 
     text: str
@@ -88,14 +85,6 @@ class Embeddings:
     in_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Token counts as reported by a call function; `None` for a count that was not reported."""
-
-    input: int | None
-    output: int | None
-
-
 def as_completion(returned: object) -> Completion:
     """A completion from what a call function may return.
 
@@ -112,12 +101,12 @@ def as_completion(returned: object) -> Completion:
             f"The call function returned {type(text).__name__} where text was expected; it must return "
             f"(text, (in_tokens, out_tokens))."
         )
-    counts = as_tokens(tokens)
+    counts = _tokens(tokens)
     return Completion(text, counts.input, counts.output)
 
 
 def checked(completion: Completion) -> Completion:
-    """A completion whose text is text, and whose tokens and cost are numbers or not reported.
+    """The completion, in which tokens and cost that are not numbers are `None`.
 
     Raises:
         BadAnswer: When there is no text.
@@ -138,33 +127,11 @@ def checked(completion: Completion) -> Completion:
     )
 
 
-def _is_count(value: object) -> bool:
-    return value is None or (type(value) is int and 0 <= value <= _MOST_TOKENS)
-
-
-def _count(value: object) -> int | None:
-    """A number of tokens as providers write them, `None` for what is none."""
-    if isinstance(value, str) and value.isdecimal():
-        value = float(value)
-    number = finite_number(value)
-    return int(number) if number is not None and 0 <= number <= _MOST_TOKENS else None
-
-
-def as_tokens(reported: object) -> Tokens:
-    """Token counts from a pair, a number or nothing. Zeros mean that nothing was reported."""
-    listed: Any = reported.tolist() if hasattr(reported, "tolist") else reported
-    parts = list(listed) if isinstance(listed, (tuple, list)) else [listed]
-    numbers = [_count(part) or 0 for part in parts[:2]]
-    if not any(numbers):
-        return Tokens(None, None)
-    return Tokens(numbers[0], numbers[1] if len(numbers) > 1 else 0)
-
-
 def as_embeddings(returned: object, n: int) -> Embeddings | None:
     """Embeddings of `n` texts from what a call function may return; `None` if they are not `n` vectors.
 
     Raises:
-        BadAnswer: When a vector has a value that is no finite number.
+        BadAnswer: When a vector has a value that is not a finite number.
     """
     import numpy as np
 
@@ -175,7 +142,7 @@ def as_embeddings(returned: object, n: int) -> Embeddings | None:
         if isinstance(returned, (tuple, list)) and len(returned) == 2:
             paired = _as_vectors(returned[0], n)
             if paired is not None:
-                array, tokens = paired, as_tokens(returned[1]).input
+                array, tokens = paired, _tokens(returned[1]).input
     if array is None:
         return None
     if not np.isfinite(array).all():
@@ -203,6 +170,33 @@ def in_order(rows: Sequence[tuple[object, object]], n: int) -> list[Any]:
             f"the {n} texts each belongs to."
         )
     return [by_index[i] for i in range(n)]
+
+
+class _Tokens(NamedTuple):
+    input: int | None
+    output: int | None
+
+
+def _tokens(reported: object) -> _Tokens:
+    """Token counts from a pair, a number or nothing. Zeros mean that nothing was reported."""
+    listed: Any = reported.tolist() if hasattr(reported, "tolist") else reported
+    parts = list(listed) if isinstance(listed, (tuple, list)) else [listed]
+    numbers = [_count(part) or 0 for part in parts[:2]]
+    if not any(numbers):
+        return _Tokens(None, None)
+    return _Tokens(numbers[0], numbers[1] if len(numbers) > 1 else 0)
+
+
+def _is_count(value: object) -> bool:
+    return value is None or (type(value) is int and 0 <= value <= _MOST_TOKENS)
+
+
+def _count(value: object) -> int | None:
+    """A number of tokens as providers write it; `None` for anything else."""
+    if isinstance(value, str) and value.isdecimal():
+        value = float(value)
+    number = finite_number(value)
+    return int(number) if number is not None and 0 <= number <= _MOST_TOKENS else None
 
 
 def _as_vectors(value: object, n: int) -> NDArray[np.float32] | None:

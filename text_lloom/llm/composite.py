@@ -8,12 +8,11 @@ from typing import TypeAlias, overload
 
 from text_lloom.errors import InputError
 from text_lloom.llm.client import ClientMethods
-from text_lloom.llm.completion import Embeddings
 from text_lloom.llm.control.prices import Price
+from text_lloom.llm.embed import HybridEmbedModel
 from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
-from text_lloom.llm.options import finite_number
 
-__all__ = ["Answerer", "Fallbacks", "HybridEmbedModel", "is_remote", "single_models"]
+__all__ = ["Answerer", "Fallbacks", "is_remote", "single_models"]
 
 
 @dataclass(frozen=True)
@@ -78,65 +77,6 @@ class Fallbacks(ClientMethods):
         """Tokens of a text for the first model."""
         first = self.models[0]
         return first.count_tokens(text) if isinstance(first, Model) else 0
-
-
-class HybridEmbedModel(Embedder):
-    """Joins embedding models: each part's rows are scaled to length 1, weighted, and concatenated.
-
-    With weights `w` the cosine similarity of two texts is the mean of the parts' cosine similarities,
-    weighted by `w²`. Each part keeps its own batches, limits, price and kept vectors.
-
-    Args:
-        *parts: At least two embedding models.
-        weights: One positive number per part; equal when not given.
-
-    Example:
-        HybridEmbedModel(SentenceTransformerEmbedModel("all-MiniLM-L6-v2"), SparseEmbedModel())
-    """
-
-    def __init__(self, *parts: Embedder, weights: Sequence[float] | None = None) -> None:
-        for part in parts:
-            if not isinstance(part, Embedder):
-                raise InputError(
-                    f"HybridEmbedModel joins embedding models, but got {type(part).__name__}: {part!r}."
-                )
-        if len(parts) < 2:
-            raise InputError(f"HybridEmbedModel needs at least two embedding models, but got {len(parts)}.")
-        given = [1.0] * len(parts) if weights is None else [finite_number(weight) for weight in weights]
-        if len(given) != len(parts) or any(weight is None or weight <= 0 for weight in given):
-            raise InputError(f"weights={weights!r} must be {len(parts)} positive numbers, one for each part.")
-        self.parts: tuple[Embedder, ...] = parts
-        self.weights: tuple[float, ...] = tuple(weight for weight in given if weight is not None)
-        self.name = "+".join(part.name for part in parts)
-
-    @classmethod
-    def named(cls, parts: str) -> HybridEmbedModel:
-        """The model that a string such as `"hybrid:st:all-MiniLM-L6-v2+sparse"` names; parts weigh alike."""
-        from text_lloom.llm.providers.registry import embedder_from
-
-        specs = [part.strip() for part in parts.split("+")]
-        if len(specs) < 2 or not all(specs):
-            raise InputError(
-                f"'hybrid:{parts}': expected embedding models joined by +, such as "
-                f"'hybrid:st:all-MiniLM-L6-v2+sparse'."
-            )
-        return cls(*(embedder_from(spec) for spec in specs))
-
-    @property
-    def label(self) -> str:
-        """The names of the parts."""
-        return self.name
-
-    async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
-        """Vectors of some texts, outside any session: nothing is kept or counted."""
-        from text_lloom.llm.dispatch.step_state import Run
-        from text_lloom.llm.embed import embed_all
-
-        return Embeddings(await embed_all(self, texts, run=Run()))
-
-    def __repr__(self) -> str:
-        weights = ", ".join(f"{weight:g}" for weight in self.weights)
-        return f"HybridEmbedModel({', '.join(map(repr, self.parts))}, weights=({weights}))"
 
 
 Answerer: TypeAlias = Model | Solver | Fallbacks

@@ -1,153 +1,132 @@
-"""Embedding many texts: batched, each distinct text once, blank texts as zero rows."""
+"""Reading texts in batches: each distinct text is sent once, and never again when its result is kept.
+
+`embed_all` reads vectors; classifiers read probabilities or labelled spans by the same `read_texts`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import inspect
-import json
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
 
-from text_lloom.errors import BadAnswer, ContextOverflow, LloomError, ModelError, PermanentError, StepFailed
-from text_lloom.llm.completion import Embeddings, as_embeddings
-from text_lloom.llm.composite import HybridEmbedModel
-from text_lloom.llm.control.retry import FATAL
-from text_lloom.llm.dispatch.attempt import with_retries
-from text_lloom.llm.dispatch.step_state import Run, StepState, first_error
+from text_lloom.errors import (
+    BadAnswer,
+    ContextOverflow,
+    InputError,
+    LloomError,
+    ModelError,
+    PermanentError,
+    StepFailed,
+)
+from text_lloom.llm.cache.keys import vector_keys
+from text_lloom.llm.completion import Completion, Embeddings, as_embeddings
+from text_lloom.llm.dispatch.dispatcher import ALL_OR_NOTHING, Dispatcher, Work
+from text_lloom.llm.dispatch.step_state import Run
 from text_lloom.llm.dispatch.truncate import cut_texts
 from text_lloom.llm.model import Embedder, EmbedModel, OneTextAtATime
-from text_lloom.llm.on_device.base import OnDeviceEmbedModel
+from text_lloom.llm.options import finite_number
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["embed_all", "embed_batch", "in_batches", "keep_vectors", "kept_vectors"]
+__all__ = ["HybridEmbedModel", "Read", "TextReader", "VectorReader", "embed_all", "read_texts"]
+
+R = TypeVar("R")
 
 _BATCH_TOKENS = 200_000
+_CUT_ADVICE = " To have longer texts cut, say how many tokens the model takes, with context_window=."
 
 
-async def kept_vectors(model: Embedder, texts: Sequence[str], run: Run) -> dict[str, NDArray[np.float32]]:
-    """Vectors of texts that were embedded before."""
-    if run.vectors is None or not isinstance(model, EmbedModel):
+class Read(NamedTuple, Generic[R]):
+    """What an attempt found in a batch of texts, and the tokens that the provider counted."""
+
+    results: Sequence[R]
+    in_tokens: int | None
+
+
+class TextReader(ABC, Generic[R]):
+    """Finds something in each of a batch of texts."""
+
+    def __init__(self, model: EmbedModel) -> None:
+        self.model = model
+
+    @abstractmethod
+    async def read(self, batch: list[str]) -> Read[R]:
+        """What is found in each text of a batch, in one attempt."""
+
+    async def kept(self, texts: Sequence[str], run: Run) -> Mapping[str, R]:
+        """What was found before, by text."""
         return {}
-    keys = dict(zip(texts, _vector_keys(model, texts), strict=True))
-    found = await asyncio.to_thread(run.vectors.get_vectors, list(keys.values()))
-    return {text: found[key] for text, key in keys.items() if key in found}
+
+    async def keep(self, batch: Sequence[str], found: Sequence[R], run: Run, step: str) -> None:
+        """Put away what was found."""
 
 
-async def keep_vectors(
-    model: Embedder, texts: Sequence[str], vectors: NDArray[np.float32], run: Run, step: str
-) -> None:
-    """Keep the vectors of texts, so that they are not asked for again."""
-    if isinstance(model, EmbedModel) and run.vectors is not None:
-        keyed = dict(zip(_vector_keys(model, texts), vectors, strict=True))
-        await run.vectors.put_vectors(keyed, model=model.label, step=step)
+OnFound: TypeAlias = Callable[[list[str], "R | LloomError", int], None]
+"""Gets texts with one result between them, the result or the error, and the number of attempts."""
 
 
-def _vector_keys(model: EmbedModel, texts: Sequence[str]) -> list[str]:
-    """What identifies the vectors of texts: service, model, parameters and text."""
-    about = ["vector", model.provider_key, model.name, model.parameters]
-    described = json.dumps(about, sort_keys=True, ensure_ascii=False, default=repr)
-    start = hashlib.sha256(described.encode("utf-8", "surrogatepass"))
-    keys = []
-    for text in texts:
-        digest = start.copy()
-        digest.update(text.encode("utf-8", "surrogatepass"))
-        keys.append(digest.hexdigest())
-    return keys
-
-
-async def _call(model: Embedder, batch: list[str]) -> Embeddings:
-    """What a model gives for one batch; a plain `embed_batch` of a user's class runs on a worker thread."""
-    method: Callable[[Sequence[str]], object] = model.embed_batch
-    is_plain = not inspect.iscoroutinefunction(method)
-    given = await asyncio.to_thread(method, batch) if is_plain else method(batch)
-    given = await given if inspect.isawaitable(given) else given
-    found = as_embeddings(given, len(batch))
-    if found is None:
-        raise BadAnswer(
-            f"Embedding model {model.name!r} must give one vector for each of {len(batch)} texts, all of one "
-            f"length, but gave {_described(given)}."
-        )
-    return found
-
-
-def _described(given: object) -> str:
-    """What an embedding model gave, in a few words."""
-    vectors = given.vectors if isinstance(given, Embeddings) else given
-    if (shape := getattr(vectors, "shape", None)) is not None:
-        return f"an array of the shape {tuple(shape)}"
-    return f"{len(vectors)} of them" if isinstance(vectors, list) else f"a {type(vectors).__name__}"
-
-
-async def embed_batch(
-    model: Embedder,
-    batch: list[str],
+async def read_texts(
+    reader: TextReader[R],
+    texts: Sequence[str],
+    on_found: OnFound[R],
+    *,
     run: Run,
     step: str,
-    *,
-    on_attempt: Callable[[], object] | None = None,
-    course: StepState | None = None,
-) -> NDArray[np.float32]:
-    """Vectors of one batch of texts, in order.
+    give_up_after: int,
+    on_batches: Callable[[int], object] | None = None,
+    on_batch: Callable[[], object] | None = None,
+) -> LloomError | None:
+    """Read texts, each once: kept results first, then in batches, under the model's limits, with retries.
+
+    Texts that are longer than the model takes are cut at the end, with a warning. A batch that the service
+    refuses is halved until it is known which text is at fault.
 
     Args:
-        model: The embedding model.
-        batch: As many texts as one call takes.
-        run: Ledger, budget and so on.
+        reader: Reads a batch.
+        texts: Distinct texts, none blank.
+        on_found: Called as soon as something is known of a text.
+        run: Ledger, budget, kept results and so on.
         step: The step that asks.
-        on_attempt: Called before each attempt.
-        course: What it shares with the other batches of its step.
+        give_up_after: So many failures before any success end the step; see `Dispatcher`.
+        on_batches: Called with the number of batches before the first is sent.
+        on_batch: Called when all texts of a batch are done.
+
+    Returns:
+        Why the step ended before all texts were read; `None` when they were.
+
+    Raises:
+        ModelError: When the model could not be loaded.
     """
-
-    async def call() -> tuple[NDArray[np.float32], int | None]:
-        if on_attempt is not None:
-            on_attempt()
-        found = await _call(model, batch)
-        return found.vectors, found.in_tokens
-
-    if isinstance(model, EmbedModel):
-        tokens = 0 if isinstance(model, OnDeviceEmbedModel) else sum(map(model.count_tokens, batch))
-        try:
-            vectors = await with_retries(model, step, run, tokens=tokens, call=call, course=course)
-        except OneTextAtATime:
-            return await _embed_one_by_one(model, batch, run, step, course or StepState())
-    else:
-        vectors, _ = await call()
-    return vectors
-
-
-async def _embed_one_by_one(
-    model: EmbedModel, texts: Sequence[str], run: Run, step: str, course: StepState
-) -> NDArray[np.float32]:
-    """Vectors of texts, each with a request of its own, and kept by itself."""
-    import numpy as np
-
-    async def embed(text: str) -> NDArray[np.float32] | None:
-        try:
-            part = await embed_batch(model, [text], run, step, course=course)
-        except LloomError as error:
-            course.stop(error)
-            return None
-        await keep_vectors(model, [text], part, run, step)
-        return part
-
-    async with asyncio.TaskGroup() as group:
-        embedding = [group.create_task(embed(text)) for text in texts]
-    if course.ended is not None:
-        raise course.ended
-    return np.concatenate([part for task in embedding if (part := task.result()) is not None])
+    model = reader.model
+    whole: dict[str, list[str]] = {}
+    for text, sent in zip(texts, await asyncio.to_thread(cut_texts, model, texts, step), strict=True):
+        whole.setdefault(sent, []).append(text)
+    kept = await reader.kept(list(whole), run)
+    for sent, found in kept.items():
+        on_found(whole[sent], found, 0)
+    missing = [sent for sent in whole if sent not in kept]
+    batches = await asyncio.to_thread(_in_batches, missing, model)  # counts the tokens of all texts
+    if on_batches is not None:
+        on_batches(len(batches))
+    if not batches:
+        return None
+    reading = _Reading(reader, whole, on_found, on_batch, run, step)
+    dispatcher = Dispatcher(model, step, run, give_up_after=give_up_after)
+    return await dispatcher.do([_Batch(reading, batch, _Left(len(batch))) for batch in batches])
 
 
-def in_batches(texts: Sequence[str], model: EmbedModel) -> list[list[str]]:
+def _in_batches(texts: Sequence[str], model: EmbedModel) -> list[list[str]]:
     """Consecutive texts, as many as one call takes."""
     batches: list[list[str]] = []
     limits = [window.amount for window in model.limit.windows if window.unit == "tokens"]
     most, room = min([_BATCH_TOKENS, *limits]), 0
     for text in texts:
-        tokens = 0 if isinstance(model, OnDeviceEmbedModel) else model.count_tokens(text)
+        tokens = model.count_tokens(text) if model.counts_tokens else 0
         if not batches or len(batches[-1]) >= model.batch_size or tokens > room:
             batches.append([])
             room = most
@@ -156,7 +135,97 @@ def in_batches(texts: Sequence[str], model: EmbedModel) -> list[list[str]]:
     return batches
 
 
-_CUT_ADVICE = " To have longer texts cut, say how many tokens the model takes, with context_window=."
+class _Reading(Generic[R]):
+    """What the batches of one step have in common."""
+
+    def __init__(
+        self,
+        reader: TextReader[R],
+        whole: Mapping[str, list[str]],
+        on_found: OnFound[R],
+        on_batch: Callable[[], object] | None,
+        run: Run,
+        step: str,
+    ) -> None:
+        self.reader, self.whole, self.run, self.step = reader, whole, run, step
+        self.on_found, self.on_batch = on_found, on_batch
+        self.attempts = dict.fromkeys(whole, 0)
+
+
+@dataclass(slots=True)
+class _Left:
+    """How many texts of a batch are not done yet."""
+
+    texts: int
+
+
+class _Batch(Work[Sequence[R]]):
+    """Some texts that are read by one request: a batch, or a part of one of which some are left."""
+
+    def __init__(self, reading: _Reading[R], texts: list[str], left: _Left) -> None:
+        self._reading, self._texts, self._left = reading, texts, left
+        self._found: Sequence[R] = ()
+
+    def count_tokens(self) -> int:
+        model = self._reading.reader.model
+        return sum(map(model.count_tokens, self._texts)) if model.counts_tokens else 0
+
+    async def send(self, problem: tuple[str, str] | None) -> Completion:
+        for text in self._texts:
+            self._reading.attempts[text] += 1
+        self._found, in_tokens = await self._reading.reader.read(self._texts)
+        return Completion("", in_tokens, 0)
+
+    def read(self, completion: Completion) -> Sequence[R]:
+        return self._found
+
+    async def keep(self, answer: Sequence[R], run: Run) -> None:
+        await self._reading.reader.keep(self._texts, answer, run, self._reading.step)
+
+    def smaller(self, error: LloomError) -> Sequence[Work[Sequence[R]]]:
+        if isinstance(error, OneTextAtATime):
+            return [_Batch(self._reading, [text], self._left) for text in self._texts]
+        if not isinstance(error, PermanentError) or len(self._texts) < 2:
+            return ()
+        middle = len(self._texts) // 2  # services take different numbers of texts, and refuse all for one
+        parts = self._texts[:middle], self._texts[middle:]
+        return [_Batch(self._reading, part, self._left) for part in parts]
+
+    def deliver(self, answer: Sequence[R], *, kept: Completion | None = None) -> None:
+        self._hand_out(answer)
+
+    def fail(self, error: LloomError) -> None:
+        self._hand_out([error] * len(self._texts))
+
+    def _hand_out(self, results: Sequence[R | LloomError]) -> None:
+        reading = self._reading
+        for text, result in zip(self._texts, results, strict=True):
+            reading.on_found(reading.whole[text], result, reading.attempts[text])
+        self._left.texts -= len(self._texts)
+        if not self._left.texts and reading.on_batch is not None:
+            reading.on_batch()
+
+
+class VectorReader(TextReader["NDArray[np.float32]"]):
+    """Reads the vectors of texts; those of a classifier are probabilities."""
+
+    async def read(self, batch: list[str]) -> Read[NDArray[np.float32]]:
+        found = await _embedded(self.model, batch)
+        return Read(list(found.vectors), found.in_tokens)
+
+    async def kept(self, texts: Sequence[str], run: Run) -> dict[str, NDArray[np.float32]]:
+        if run.vectors is None:
+            return {}
+        keys = dict(zip(texts, vector_keys(self.model, texts), strict=True))
+        found = await asyncio.to_thread(run.vectors.get_vectors, list(keys.values()))
+        return {text: found[key] for text, key in keys.items() if key in found}
+
+    async def keep(
+        self, batch: Sequence[str], found: Sequence[NDArray[np.float32]], run: Run, step: str
+    ) -> None:
+        if run.vectors is not None:
+            keyed = dict(zip(vector_keys(self.model, batch), found, strict=True))
+            await run.vectors.put_vectors(keyed, model=self.model.label, step=step)
 
 
 async def embed_all(
@@ -184,66 +253,128 @@ async def embed_all(
     distinct = list(dict.fromkeys(text for text in texts if text.strip()))
     if not distinct:
         return np.zeros((len(texts), 1), np.float32)
-    sent = await _as_sent(model, distinct, step)
-    kept = await kept_vectors(model, list(dict.fromkeys(sent.values())), run)
-    missing = [text for text in dict.fromkeys(sent.values()) if text not in kept]
-    batches = [missing][: len(missing)]
-    if isinstance(model, EmbedModel):  # counts the tokens of all texts
-        batches = await asyncio.to_thread(in_batches, missing, model)
-    sizes, course = {len(vector) for vector in kept.values()}, StepState()
-    if run.progress is not None:
-        run.progress.start(step, len(batches))
+    vectors: dict[str, NDArray[np.float32]] = {}
+    sizes: set[int] = set()
 
-    async def embed(batch: list[str]) -> None:
-        try:
-            part = await embed_batch(model, batch, run, step, course=course)
-            sizes.add(part.shape[1])
+    def keep(texts: list[str], found: NDArray[np.float32] | LloomError, _: int) -> None:
+        if not isinstance(found, LloomError):
+            sizes.add(len(found))
             _check_sizes(sizes, step, model)
-        except LloomError as error:
-            if isinstance(error, PermanentError) and not isinstance(error, FATAL) and len(batch) > 1:
-                middle = len(batch) // 2  # servers take different numbers of texts, and refuse all for one
-                await embed(batch[:middle])
-                await embed(batch[middle:])
-                return
-            course.stop(error)  # what is in flight is being paid for, so it may end
-            return
-        kept.update(zip(batch, part, strict=True))
-        await keep_vectors(model, batch, part, run, step)
+            vectors.update(dict.fromkeys(texts, found))
 
-    async def embed_counted(batch: list[str]) -> None:
-        await embed(batch)
-        if run.progress is not None:
-            run.progress.advance()
-
+    progress = run.progress
     try:
-        _check_sizes(sizes, step, model)
-        async with asyncio.TaskGroup() as group:
-            for batch in batches:
-                group.create_task(embed_counted(batch))
-    except BaseExceptionGroup as errors:
-        raise first_error(errors) from None
+        ended: LloomError | None = None
+        if isinstance(model, EmbedModel):
+            ended = await read_texts(
+                _SameLength(model, sizes),
+                distinct,
+                keep,
+                run=run,
+                step=step,
+                give_up_after=ALL_OR_NOTHING,
+                on_batches=None if progress is None else lambda n: progress.start(step, n),
+                on_batch=None if progress is None else progress.advance,
+            )
+        else:
+            for text, vector in zip(distinct, (await _embedded(model, distinct)).vectors, strict=True):
+                keep([text], vector, 1)
+    except ModelError as error:
+        ended = error
     finally:
-        if run.progress is not None:
-            run.progress.finish()
-    if isinstance(course.ended, ModelError):
-        advice = _CUT_ADVICE if isinstance(course.ended, ContextOverflow) else ""
-        raise StepFailed(f"{step}: the texts could not be embedded. {course.ended}{advice}") from course.ended
-    if course.ended is not None:
-        raise course.ended
-    embedded = np.zeros((len(texts), *sizes), np.float32)
+        if progress is not None:
+            progress.finish()
+    if isinstance(ended, ModelError):
+        advice = _CUT_ADVICE if isinstance(ended, ContextOverflow) else ""
+        raise StepFailed(f"{step}: the texts could not be embedded. {ended}{advice}") from ended
+    if ended is not None:
+        raise ended
+    [size] = sizes
+    embedded = np.zeros((len(texts), size), np.float32)
     for i, text in enumerate(texts):
-        if text in sent:
-            embedded[i] = kept[sent[text]]
+        if text in vectors:
+            embedded[i] = vectors[text]
     return embedded
 
 
-def _check_sizes(sizes: Collection[int], step: str, model: Embedder) -> None:
+class _SameLength(VectorReader):
+    """Reads vectors, and keeps none of a batch whose length differs from that of the others."""
+
+    def __init__(self, model: EmbedModel, sizes: set[int]) -> None:
+        super().__init__(model)
+        self._sizes = sizes
+
+    async def keep(
+        self, batch: Sequence[str], found: Sequence[NDArray[np.float32]], run: Run, step: str
+    ) -> None:
+        self._sizes.update(map(len, found))
+        _check_sizes(self._sizes, step, self.model)
+        await super().keep(batch, found, run, step)
+
+
+def _check_sizes(sizes: set[int], step: str, model: Embedder) -> None:
     """Stop at the first batch whose vectors are not as long as the others, which may be kept from before."""
     if len(sizes) > 1:
         raise StepFailed(
             f"{step}: the embedding model {model.name!r} gave vectors of different lengths: {sorted(sizes)}. "
             f"If the model behind this name has changed, remove its kept vectors with `lloom cache clear`."
         )
+
+
+class HybridEmbedModel(Embedder):
+    """Joins embedding models: each part's rows are scaled to length 1, weighted, and concatenated.
+
+    With weights `w` the cosine similarity of two texts is the mean of the parts' cosine similarities,
+    weighted by `w²`. Each part keeps its own batches, limits, price and kept vectors.
+
+    Args:
+        *parts: At least two embedding models.
+        weights: One positive number per part; equal when not given.
+
+    Example:
+        HybridEmbedModel(SentenceTransformerEmbedModel("all-MiniLM-L6-v2"), SparseEmbedModel())
+    """
+
+    def __init__(self, *parts: Embedder, weights: Sequence[float] | None = None) -> None:
+        for part in parts:
+            if not isinstance(part, Embedder):
+                raise InputError(
+                    f"HybridEmbedModel joins embedding models, but got {type(part).__name__}: {part!r}."
+                )
+        if len(parts) < 2:
+            raise InputError(f"HybridEmbedModel needs at least two embedding models, but got {len(parts)}.")
+        given = [1.0] * len(parts) if weights is None else [finite_number(weight) for weight in weights]
+        if len(given) != len(parts) or any(weight is None or weight <= 0 for weight in given):
+            raise InputError(f"weights={weights!r} must be {len(parts)} positive numbers, one for each part.")
+        self.parts: tuple[Embedder, ...] = parts
+        self.weights: tuple[float, ...] = tuple(weight for weight in given if weight is not None)
+        self.name = "+".join(part.name for part in parts)
+
+    @classmethod
+    def named(cls, parts: str) -> HybridEmbedModel:
+        """The model that a string such as `"hybrid:st:all-MiniLM-L6-v2+sparse"` names; parts weigh alike."""
+        from text_lloom.llm.providers.registry import embedder_from
+
+        specs = [part.strip() for part in parts.split("+")]
+        if len(specs) < 2 or not all(specs):
+            raise InputError(
+                f"'hybrid:{parts}': expected embedding models joined by +, such as "
+                f"'hybrid:st:all-MiniLM-L6-v2+sparse'."
+            )
+        return cls(*(embedder_from(spec) for spec in specs))
+
+    @property
+    def label(self) -> str:
+        """The names of the parts."""
+        return self.name
+
+    async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
+        """Vectors of some texts, outside any session: nothing is kept or counted."""
+        return Embeddings(await embed_all(self, texts, run=Run()))
+
+    def __repr__(self) -> str:
+        weights = ", ".join(f"{weight:g}" for weight in self.weights)
+        return f"HybridEmbedModel({', '.join(map(repr, self.parts))}, weights=({weights}))"
 
 
 async def _side_by_side(
@@ -261,16 +392,24 @@ async def _side_by_side(
     return joined
 
 
-async def _as_sent(model: Embedder, texts: Sequence[str], step: str) -> dict[str, str]:
-    """By text, what is embedded for it: the text itself, or the part of it that the model takes.
+async def _embedded(model: Embedder, batch: list[str]) -> Embeddings:
+    """What a model gives for one batch; a plain `embed_batch` of a user's class runs on a worker thread."""
+    method: Callable[[Sequence[str]], object] = model.embed_batch
+    is_plain = not inspect.iscoroutinefunction(method)
+    given = await asyncio.to_thread(method, batch) if is_plain else method(batch)
+    given = await given if inspect.isawaitable(given) else given
+    found = as_embeddings(given, len(batch))
+    if found is None:
+        raise BadAnswer(
+            f"Embedding model {model.name!r} must give one vector for each of {len(batch)} texts, all of one "
+            f"length, but gave {_described(given)}."
+        )
+    return found
 
-    Raises:
-        StepFailed: When the model could not be loaded.
-    """
-    if not isinstance(model, EmbedModel):
-        return {text: text for text in texts}
-    try:
-        cut = await asyncio.to_thread(cut_texts, model, texts, step)
-    except ModelError as error:
-        raise StepFailed(f"{step}: the texts could not be embedded. {error}") from error
-    return dict(zip(texts, cut, strict=True))
+
+def _described(given: object) -> str:
+    """What an embedding model gave, in a few words."""
+    vectors = given.vectors if isinstance(given, Embeddings) else given
+    if (shape := getattr(vectors, "shape", None)) is not None:
+        return f"an array of the shape {tuple(shape)}"
+    return f"{len(vectors)} of them" if isinstance(vectors, list) else f"a {type(vectors).__name__}"

@@ -1,4 +1,4 @@
-"""What a model is asked: messages, the wanted form of the reply, generation parameters."""
+"""What a model is asked: messages, the form of the reply, generation parameters."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ Asked: TypeAlias = str | Sequence[Message]
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One request to a model: what a provider is given, once per attempt.
+    """One request to a model, as a provider gets it once per attempt.
 
     Attributes:
         messages: The conversation; a system message, if any, comes first.
-        schema: JSON schema of the wanted reply, for providers that can enforce one.
+        schema: JSON schema of the reply, for providers that can enforce one.
         regex: A pattern that the whole reply must match, for providers that can enforce one.
-        n: How many replies are wanted; more than 1 only for a model with `many_generations`.
+        n: How many replies to give; more than 1 only for a model with `many_generations`.
         params: Generation parameters, already merged: model < operator < call.
         on_chunk: Called with each piece of text as it arrives, by a model that `streams`.
     """
@@ -72,12 +72,12 @@ class ModelRequest:
 
     @property
     def most_tokens(self) -> int | None:
-        """The most tokens that all replies together can have, `None` if nothing bounds them."""
+        """The most tokens that all replies together can have; `None` without `max_tokens`."""
         most = self.params.get("max_tokens")
         return most * self.n if isinstance(most, int) and not isinstance(most, bool) and most > 0 else None
 
-    def asked_again(self, added: str) -> ModelRequest:
-        """The same request with a text added to its last message."""
+    def with_added_text(self, added: str) -> ModelRequest:
+        """The same request with a text at the end of its last message."""
         *before, last = self.messages
         longer = Message(role=last["role"], content=f"{last['content']}{added}")
         return replace(self, messages=(*before, longer))
@@ -87,7 +87,7 @@ def as_messages(asked: object) -> tuple[Message, ...]:
     """The messages of a prompt or of a conversation.
 
     Raises:
-        InputError: When it is neither, or ends with no user message.
+        InputError: When it is neither, or does not end with a user message.
     """
     if isinstance(asked, str):
         return (Message(role="user", content=asked),)

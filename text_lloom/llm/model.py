@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import inspect
 import threading
@@ -12,24 +11,24 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
-from weakref import WeakKeyDictionary
 
 from text_lloom.errors import BadAnswer, InputError, LloomError, ModelSetupError, UnknownName
 from text_lloom.llm.cache.keys import identity_of, surroundings_of
 from text_lloom.llm.client import ClientMethods
 from text_lloom.llm.completion import Completion, Embeddings, as_completion, as_embeddings
 from text_lloom.llm.control.capability_probe import CapabilityProbe
-from text_lloom.llm.control.concurrency import AdaptiveConcurrency
 from text_lloom.llm.control.prices import Price, parse_cost
-from text_lloom.llm.control.rate_limits import Limiter, RateLimit, RateLimitSpec, parse_rate_limit
-from text_lloom.llm.control.redis_limiter import SharedLimiter, shared_limiter
+from text_lloom.llm.control.rate_limits import RateLimit, RateLimitSpec, parse_rate_limit
 from text_lloom.llm.control.tokens import Calibration, count_tokens
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.options import check_values, positive_seconds, whole_number, with_params
 from text_lloom.llm.runtime.blocking import CallRunner
-from text_lloom.llm.runtime.event_loop import close_with
 
 if TYPE_CHECKING:
+    import random
+
+    from text_lloom.llm.batches import BatchEndpoint
+    from text_lloom.llm.control.retry import RetryPolicy
     from text_lloom.tasks import Task
 
 __all__ = [
@@ -40,7 +39,6 @@ __all__ = [
     "Service",
     "SetupFunction",
     "Solver",
-    "limiter_of",
 ]
 
 SetupFunction: TypeAlias = Callable[[Any], Any]
@@ -69,6 +67,10 @@ class _Secret:
 
 class Service:
     """A named service with a client, a key, limits and a price."""
+
+    loads_on_thread: ClassVar[bool] = False
+    """Setting up takes long, and must not stop the event loop."""
+    _runner: CallRunner[Any] | None = None
 
     def __init__(
         self,
@@ -147,6 +149,11 @@ class Service:
     def is_free(self) -> bool:
         """Whether calls are known to cost nothing."""
         return self.cost is not None and self.cost.input == 0 and self.cost.output == 0
+
+    @property
+    def blocking_threads(self) -> int | None:
+        """How many calls can run at once when calls block a thread each; `None` when they do not."""
+        return self._runner.threads if self._runner is not None and self._runner.blocking else None
 
     @property
     def limiter_key(self) -> tuple[str, str, str, RateLimit]:
@@ -245,8 +252,6 @@ class Model(Service, ClientMethods):
     """`complete` is async and never blocks, so that nothing needs to watch it."""
     constrains: ClassVar[bool] = False
     """A schema is held token by token, so that one for each shape of question costs little."""
-    loads_on_thread: ClassVar[bool] = False
-    """Setting up takes long, and must not stop the event loop."""
     learns: ClassVar[bool] = False
     """`complete` remembers what the server refuses, so a first request of each kind goes ahead."""
     generation_params: frozenset[str] | None = None
@@ -278,7 +283,7 @@ class Model(Service, ClientMethods):
                 "A Model needs fn=, a function of (model, prompt), or a subclass with complete()."
             )
         self.fn = fn
-        self._scout = CapabilityProbe()
+        self._probe = CapabilityProbe()
         self._around = surroundings_of(fn)
         threads = self.limit.concurrency or _BLOCKING_THREADS
         self._runner: CallRunner[Any] | None = None if fn is None else CallRunner(fn, threads=threads)
@@ -308,26 +313,28 @@ class Model(Service, ClientMethods):
         with self.called_with(request.params):
             return as_completion(await self._runner(self, request.text))
 
-    async def reply_to(self, request: ModelRequest) -> Completion:
+    def reply_to(self, request: ModelRequest) -> Awaitable[Completion]:
         """What `complete` gives, however a subclass has defined it."""
         if self.sends_ahead:
-            return await self._scout.ahead(_kind_of(request), lambda: self._reply_to(request))
-        return await self._reply_to(request)
+            return self._probe.ahead(_kind_of(request), lambda: self._reply_to(request))
+        return self._reply_to(request)
 
     @property
     def sends_ahead(self) -> bool:
         """Whether a first request goes ahead; under a rate limit starts are not held up for that."""
         return self.learns and not self.limit.windows
 
-    async def ready_for(self, request: ModelRequest) -> None:
-        """Wait for a first request of the kind that may be refused, before a start is asked for."""
-        if self.sends_ahead:
-            await self._scout.wait(_kind_of(request))
+    def ready_for(self, request: ModelRequest) -> Awaitable[None] | None:
+        """What to wait for before a start is asked for: the first request of a kind that may be refused."""
+        return self._probe.wait(_kind_of(request)) if self.sends_ahead else None
 
-    async def _reply_to(self, request: ModelRequest) -> Completion:
+    def _reply_to(self, request: ModelRequest) -> Awaitable[Completion]:
         if self._completing is None:
-            return await self.complete(request)
-        reply = await self._completing(self, request)
+            return self.complete(request)
+        return self._completed_by(self._completing, request)
+
+    async def _completed_by(self, runner: CallRunner[Any], request: ModelRequest) -> Completion:
+        reply = await runner(self, request)
         return reply if type(reply) is Completion else as_completion(reply)
 
     @property
@@ -365,9 +372,23 @@ class Model(Service, ClientMethods):
     def parameters(self) -> Mapping[str, object]:
         return {"around": self._around} if self._around else {}
 
+    def batch_endpoint(self, *, policy: RetryPolicy, jitter: random.Random) -> BatchEndpoint | None:
+        """The Batch API through which this model can be asked; `None` if it has none.
+
+        Args:
+            policy: How often to retry a call.
+            jitter: Draws the waits between retries.
+        """
+        return None
+
     @property
     def chat_models(self) -> tuple[Model, ...]:
         return (self,)
+
+    @property
+    def blocking_threads(self) -> int | None:
+        runner = self._completing
+        return runner.threads if runner is not None and runner.blocking else super().blocking_threads
 
     @property
     def provider_key(self) -> str:
@@ -413,6 +434,9 @@ class EmbedModel(Service, Embedder):
         timeout: Seconds after which a call is given up and tried again.
         **args: As for `Model`; kept in `model.args` for the call function.
     """
+
+    counts_tokens: ClassVar[bool] = True
+    """Whether tokens are counted before texts are sent, for limits and budgets."""
 
     def __init__(
         self,
@@ -472,6 +496,11 @@ class EmbedModel(Service, Embedder):
         return found
 
     @property
+    def window(self) -> int | None:
+        """The longest text that is embedded whole, in tokens; `None` when that is not known."""
+        return self.context_window
+
+    @property
     def provider_key(self) -> str:
         fn = self.fn
         return super().provider_key if fn is None else identity_of(fn)
@@ -500,35 +529,3 @@ class Solver(ABC):
     @abstractmethod
     def solve(self, tasks: Sequence[Task[Any]]) -> list[object]:
         """One answer per task, of the type that the task asks for."""
-
-
-_shared: WeakKeyDictionary[
-    asyncio.AbstractEventLoop, dict[object, tuple[Limiter | SharedLimiter, AdaptiveConcurrency]]
-]
-_shared = WeakKeyDictionary()
-
-
-def limiter_of(model: Model | EmbedModel) -> tuple[Limiter | SharedLimiter, AdaptiveConcurrency]:
-    """The limiter and the gate that all requests to this model share, on the portal's loop.
-
-    Other processes share the limiter, too, when the model's `redis_url` or `LLOOM_REDIS_URL` names a
-    Redis.
-    """
-    shared = _shared.setdefault(asyncio.get_running_loop(), {})
-    key = model.limiter_key
-    if key not in shared:
-        concurrency = model.limit.concurrency
-        if concurrency is None and model.limit.windows:
-            concurrency = _MOST_IN_FLIGHT
-        between = shared_limiter(model.limit.windows, key=key[:3], url=model.redis_url)
-        if between is not None:
-            close_with(between, between.aclose)
-        shared[key] = (
-            between or Limiter(model.limit.windows),
-            AdaptiveConcurrency(concurrency, ceiling=model.limit.ceiling),
-        )
-    limiter, gate = shared[key]
-    for runner in (model._runner, getattr(model, "_completing", None)):
-        if runner is not None and runner.blocking:  # a granted start must find a thread at once
-            gate.cap(runner.threads)
-    return limiter, gate

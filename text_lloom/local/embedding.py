@@ -118,7 +118,7 @@ class Embedder:
             return None
         # On matrices this narrow several BLAS threads mostly wait for each other. Texts that are all alike
         # have no variance, of which each column would have a share.
-        with threadpool_limits(1), np.errstate(invalid="ignore"):
+        with threadpool_limits(1), np.errstate(divide="ignore", invalid="ignore"):
             return TruncatedSVD(dimensions, n_iter=4, random_state=0).fit(matrix)
 
     def _project(self, rows: Sequence[dict[str, float]]) -> NDArray[np.float32]:

@@ -1,10 +1,10 @@
-"""How each operator asks: its generation parameters, its prompt, its system message."""
+"""The settings of each operator: generation parameters, prompt and system message."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
@@ -22,6 +22,7 @@ from text_lloom.tasks import (
     ReviewRemove,
     ScoreDocuments,
     SelectConcepts,
+    Stage,
     SummarizeConcept,
     SummarizeDocument,
     SynthesizeConcepts,
@@ -47,6 +48,7 @@ __all__ = [
     "score_settings",
     "split_params",
     "step_settings",
+    "steps_by_name",
     "template_of",
 ]
 
@@ -55,12 +57,12 @@ Role: TypeAlias = Literal["distill", "synth", "score"]
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """How an operator is to ask.
+    """A custom prompt for an operator.
 
     Attributes:
         template: A template with named fields (see `show_prompt`), or a function of these fields that
-            returns the prompt; `None` keeps the operator's own.
-        system: The system message; `None` keeps the model's own.
+            returns the prompt; `None` keeps the operator's default.
+        system: The system message; `None` keeps the model's default.
     """
 
     template: str | Callable[..., str] | None = None
@@ -68,7 +70,7 @@ class Prompt:
 
 
 PromptSpec: TypeAlias = str | Callable[..., str] | Prompt | None
-"""A template, a prompt function, a `Prompt`; `None` leaves a distill step out."""
+"""A template, a prompt function or a `Prompt`; `None` skips a distill step."""
 
 
 class Step(NamedTuple):
@@ -76,8 +78,8 @@ class Step(NamedTuple):
 
     Attributes:
         role: Which of the session's models it asks.
-        example: A question of its kind.
-        counts: The parameters of `gen` that say how much it is asked for.
+        example: An example of its task.
+        counts: The parameters of `gen` that set how much it asks for.
     """
 
     role: Role
@@ -89,22 +91,44 @@ _TEXT = "The 40 bus is late every single morning and nobody tells us why."
 _CONCEPT = Concept("Late Buses", "Does the text complain that buses are late?", id="example")
 _CANDIDATES = (Candidate(_CONCEPT, 3),)
 
-STEPS: Final[Mapping[str, Step]] = {
-    "distill_filter": Step("distill", FilterQuotes("d1", _TEXT), ("filter_n_quotes",)),
-    "distill_summarize": Step("distill", SummarizeDocument("d1", _TEXT), ("summ_n_bullets",)),
-    "synthesize": Step(
-        "synth", SynthesizeConcepts((Item("d1", _TEXT),)), ("synth_n_concepts", "target_n_concepts")
-    ),
-    "review_remove": Step("synth", ReviewRemove(_CANDIDATES)),
-    "review_merge": Step("synth", ReviewMerge(_CANDIDATES)),
-    "review_select": Step("synth", SelectConcepts(_CANDIDATES, 1)),
-    "score": Step("score", ScoreDocuments((Document("d1", _TEXT),), (_CONCEPT,))),
-    "summarize_concept": Step("score", SummarizeConcept(_CONCEPT, (_TEXT,))),
-}
-"""The operators that ask a model, in the order in which they run."""
 
-GEN_STEPS: Final = tuple(step for step, operator in STEPS.items() if operator.role != "score")
-SCORE_STEPS: Final = tuple(step for step, operator in STEPS.items() if operator.role == "score")
+def steps_by_name(*operators: Step) -> Mapping[str, Step]:
+    """The operators by the step of their task.
+
+    Raises:
+        TypeError: When a task lacks its step or stage, or two have one step.
+    """
+    steps: dict[str, Step] = {}
+    for operator in operators:
+        task = type(operator.example)
+        for attribute, known in (("step", None), ("stage", get_args(Stage))):
+            value = getattr(task, attribute, None)
+            if value is None or (known and value not in known):
+                listed = f", one of {', '.join(map(repr, known))}" if known else ""
+                raise TypeError(
+                    f"The task {task.__name__} must define its class attribute {attribute!r}{listed}."
+                )
+        if task.step in steps:
+            other = type(steps[task.step].example).__name__
+            raise TypeError(f"The tasks {other} and {task.__name__} have the same step {task.step!r}.")
+        steps[task.step] = operator
+    return steps
+
+
+STEPS: Final = steps_by_name(
+    Step("distill", FilterQuotes("d1", _TEXT), ("filter_n_quotes",)),
+    Step("distill", SummarizeDocument("d1", _TEXT), ("summ_n_bullets",)),
+    Step("synth", SynthesizeConcepts((Item("d1", _TEXT),)), ("synth_n_concepts", "target_n_concepts")),
+    Step("synth", ReviewRemove(_CANDIDATES)),
+    Step("synth", ReviewMerge(_CANDIDATES)),
+    Step("synth", SelectConcepts(_CANDIDATES, 1)),
+    Step("score", ScoreDocuments((Document("d1", _TEXT),), (_CONCEPT,))),
+    Step("score", SummarizeConcept(_CONCEPT, (_TEXT,))),
+)
+"""The operators that ask a model, by step, in the order in which they run."""
+
+GEN_STEPS: Final = tuple(step for step, operator in STEPS.items() if operator.example.stage == "generation")
+SCORE_STEPS: Final = tuple(step for step, operator in STEPS.items() if operator.example.stage == "scoring")
 
 
 def template_of(step: object) -> Template:
@@ -119,12 +143,12 @@ def template_of(step: object) -> Template:
 
 
 def check_prompt(step: str, given: str | Callable[..., str]) -> Template | None:
-    """A template or prompt function for an operator, `None` when it is the operator's own.
+    """The template of a custom prompt, `None` when it is the operator's default.
 
-    A function is tried on an example, so that what is wrong with it shows before anything is spent.
+    A prompt function is called with an example, so that its errors show before anything is spent.
 
     Raises:
-        InputError: When it is neither.
+        InputError: When `given` is neither text nor a function.
         UnknownName: When there is no such operator, or the function takes an unknown field.
         PromptError: When a required field is missing, or the function fails.
     """
@@ -142,14 +166,14 @@ def check_prompt(step: str, given: str | Callable[..., str]) -> Template | None:
 
 
 def split_params(given: object, steps: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """The parameters of a method: those that are no operator's, and those of each operator.
+    """Split the parameters of a method into plain ones and those of each operator.
 
     Args:
         given: Such as `{"filter_n_quotes": 2, "distill_filter": {"temperature": 0.3}}`.
-        steps: The operators that may be named.
+        steps: The operators that the method runs.
 
     Raises:
-        InputError: When they are no names and values.
+        InputError: When `given` is not a mapping of names to values, or names another operator.
     """
     plain: dict[str, Any] = {}
     by_step: dict[str, dict[str, Any]] = {}
@@ -170,11 +194,11 @@ def step_settings(
     params: Mapping[str, Mapping[str, object]],
     prompts: Mapping[str, PromptSpec] | None,
 ) -> dict[str, StepSettings]:
-    """How operators ask, checked against their models.
+    """The settings of operators, checked against their models.
 
     Args:
         models: The models of the session.
-        steps: The operators that may be named.
+        steps: The operators that the method runs.
         params: Generation parameters by operator.
         prompts: Prompts by operator.
 
@@ -216,11 +240,11 @@ def score_settings(
     params: object,
     prompts: Mapping[str, PromptSpec] | None,
 ) -> dict[str, StepSettings]:
-    """How scoring asks: what is given now, and what was given before where nothing is.
+    """The settings of scoring: those given now, or else the earlier ones.
 
     Args:
         models: The models of the session.
-        earlier: How the operators asked until now.
+        earlier: The current settings.
         params: Generation parameters of scoring, or of its operators by name.
         prompts: Prompts by operator.
 
@@ -234,8 +258,9 @@ def score_settings(
     settings = {}
     for step in SCORE_STEPS:
         now, before = given.get(step, NO_SETTINGS), earlier.get(step, NO_SETTINGS)
-        said = before if prompts is None else now
-        settings[step] = StepSettings((before if params is None else now).params, said.system, said.template)
+        wording = before if prompts is None else now
+        sampling = before if params is None else now
+        settings[step] = StepSettings(sampling.params, wording.system, wording.template)
     return settings
 
 
@@ -244,8 +269,8 @@ def params_frame(models: Models, settings: Mapping[str, StepSettings], counts: G
 
     Args:
         models: The models of the session.
-        settings: How the operators ask.
-        counts: How much `gen` asks for when nothing else is said.
+        settings: The settings of the operators.
+        counts: How much `gen` asks for by default.
 
     Returns:
         Columns `operator`, `model`, `name`, `value` (`None` where the provider decides), `source`
@@ -280,6 +305,6 @@ _COUNTS: Final = {
 
 
 def _models_of(models: Models, step: str) -> list[Model]:
-    """The language models that an operator asks."""
+    """The language models of an operator."""
     asked: Answerer = getattr(models, STEPS[step].role)
     return [part for part in single_models(asked) if isinstance(part, Model)]

@@ -1,11 +1,11 @@
-"""Cluster: items that mean similar things are put together, by their embeddings."""
+"""Cluster: groups items of similar meaning by their embeddings."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from text_lloom.analysis.communities import find_communities
 from text_lloom.errors import InputError, MissingPackage, UnknownName
-from text_lloom.operators.communities import find_communities
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,15 +27,15 @@ def cluster_vectors(
 
     Args:
         vectors: Shape `(n, d)`, one row per item.
-        method: `"communities"` (k-nearest-neighbour graph and Leiden; leaves no item out, compiles
-            nothing) or `"hdbscan"` (UMAP to five dimensions, then HDBSCAN; needs the extra `umap`).
+        method: `"communities"` (k-nearest-neighbour graph and Leiden; puts every item into a cluster)
+            or `"hdbscan"` (UMAP to five dimensions, then HDBSCAN; needs the extra `umap`).
         min_cluster_size: The smallest cluster; 2 for communities, a hundredth of the items (at least 5)
             for HDBSCAN when not given.
         random_state: Seed.
 
     Returns:
-        Shape `(n,)`: cluster of each item, largest cluster first. HDBSCAN gives -1 to items that it
-        leaves out.
+        Shape `(n,)`: cluster of each item, largest cluster first. HDBSCAN gives -1 to items
+        that it puts into no cluster.
 
     Raises:
         MissingPackage: When the packages for `"hdbscan"` are not installed.

@@ -1,4 +1,4 @@
-"""Distill: each document reduced to exact quotes, and the quotes to short bullets."""
+"""Distill: reduces each document to exact quotes, and the quotes to short bullets."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ async def distill_quotes(
     """Choose the passages of each document that carry its points.
 
     Args:
-        documents: What to read.
-        model: Who reads.
+        documents: The documents.
+        model: The model to ask.
         n_quotes: The largest number of passages per document.
-        seed: Steers towards a subject.
+        seed: A subject to concentrate on.
         template: A custom prompt.
-        run: Ledger, budget and so on.
-        into: Filled as answers arrive, and returned.
+        run: Ledger, budget, cache and settings.
+        into: A mapping to fill as answers arrive; it is also returned.
 
     Returns:
         Document id → exact passages. Documents whose request failed are missing (see `run.failures`).
@@ -44,7 +44,7 @@ async def distill_quotes(
     Raises:
         StepFailed: When no request could be answered.
     """
-    tasks = [FilterQuotes(d.id, d.text, n_quotes, seed, template) for d in documents]
+    tasks = [FilterQuotes(d.id, d.text, n_quotes, seed, custom=template) for d in documents]
     return await _per_document(tasks, model, run, into)
 
 
@@ -59,17 +59,17 @@ async def distill_bullets(
     run: Run,
     into: MutableMapping[Hashable, list[str]] | None = None,
 ) -> MutableMapping[Hashable, list[str]]:
-    """Sum up each document in short bullets.
+    """Summarize each document in short bullets.
 
     Args:
-        passages: Document id → what is summed up (its quotes, or its text).
-        model: Who sums up.
+        passages: Document id → the texts to summarize (its quotes, or its full text).
+        model: The model to ask.
         n_bullets: How many per document, a number or a range such as `"2-4"`.
         n_words: How many words each, such as `"5-8"`.
-        seed: Steers towards a subject.
+        seed: A subject to concentrate on.
         template: A custom prompt.
-        run: Ledger, budget and so on.
-        into: Filled as answers arrive, and returned.
+        run: Ledger, budget, cache and settings.
+        into: A mapping to fill as answers arrive; it is also returned.
 
     Returns:
         Document id → bullets. Documents whose request failed, or without passages, are missing.
@@ -78,7 +78,7 @@ async def distill_bullets(
         StepFailed: When no request could be answered.
     """
     tasks = [
-        SummarizeDocument(doc_id, "\n".join(parts), n_bullets, n_words, seed, template)
+        SummarizeDocument(doc_id, "\n".join(parts), n_bullets, n_words, seed, custom=template)
         for doc_id, parts in passages.items()
         if parts
     ]
@@ -107,7 +107,7 @@ async def _per_document(
 
 
 def raise_if_none(answers: Sequence[A | Failure]) -> None:
-    """Raise `StepFailed` if there are answers and all are failures."""
+    """Raise `StepFailed` if there are answers and all of them are failures."""
     failures = [answer for answer in answers if isinstance(answer, Failure)]
     if failures and len(failures) == len(answers):
         last = failures[-1]

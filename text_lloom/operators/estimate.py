@@ -1,4 +1,4 @@
-"""What a step will cost, before it is run: tokens and US dollars, as a range per model and step."""
+"""Estimates the cost of a step before it runs: tokens and US dollars, as a range per model and step."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from text_lloom.concept import Concept
 from text_lloom.corpus import Corpus, Document
 from text_lloom.llm.batches import BATCH_PRICE
-from text_lloom.llm.composite import Answerer, Fallbacks, HybridEmbedModel
+from text_lloom.llm.composite import Answerer, Fallbacks
 from text_lloom.llm.control.prices import Price, dollars
 from text_lloom.llm.control.tokens import count_tokens
+from text_lloom.llm.embed import HybridEmbedModel
 from text_lloom.llm.model import Embedder, EmbedModel, Solver
 from text_lloom.operators.parameters import GenParameters
 from text_lloom.operators.plan import FULLY_SHOWN
@@ -50,7 +51,7 @@ _CENT = 0.01
 
 
 class StepEstimate(NamedTuple):
-    """What one step will take.
+    """The estimate of one step.
 
     Attributes:
         step: The step.
@@ -60,8 +61,8 @@ class StepEstimate(NamedTuple):
         out_low: Tokens of all replies if they are short.
         out_high: Tokens of all replies if they are long.
         usd_low: US dollars if replies are short, `None` when the price is unknown.
-        usd_high: US dollars if replies are long, `None` when the price is unknown. Where several models
-            are asked in turn, the low one is at the price of the first, the high one at the dearest.
+        usd_high: US dollars if replies are long, `None` when the price is unknown. With fallback models,
+            the low amount uses the price of the first model and the high one the highest price.
         unpriced: Names of the models whose price is unknown.
     """
 
@@ -77,18 +78,18 @@ class StepEstimate(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """What several steps will take; `steps` in the order in which they run."""
+    """The estimates of several steps, in the order in which they run."""
 
     steps: tuple[StepEstimate, ...]
 
     @property
     def usd_low(self) -> float:
-        """US dollars at least, as far as prices are known."""
+        """The lower bound in US dollars, without models of unknown price."""
         return sum(step.usd_low or 0.0 for step in self.steps)
 
     @property
     def usd_high(self) -> float:
-        """US dollars at most, as far as prices are known."""
+        """The upper bound in US dollars, without models of unknown price."""
         return sum(step.usd_high or 0.0 for step in self.steps)
 
     @property
@@ -103,7 +104,7 @@ class Estimate(NamedTuple):
 
     @property
     def is_free(self) -> bool:
-        """Whether it is known to cost nothing."""
+        """Whether all steps are known to be free."""
         return not self.unpriced and self.usd_high == 0
 
     def __add__(self, other: object) -> Estimate:
@@ -112,7 +113,7 @@ class Estimate(NamedTuple):
         return Estimate(self.steps + other.steps)
 
     def describe(self, *, verbose: bool = False) -> str:
-        """The estimate in words; with `verbose` a line per step."""
+        """The estimate as text; `verbose` adds a line per step."""
         if self.is_free:
             text = "Estimated cost: $0 (no paid model)"
         else:
@@ -138,7 +139,7 @@ def estimate_gen(
     synth_model: Answerer,
     auto_review: bool = True,
 ) -> Estimate:
-    """What concept generation will cost, from the prompts of a sample of the documents."""
+    """Estimate concept generation, from the prompts of a sample of the documents."""
     n, target = len(corpus), parameters.target_n_concepts
     sample = _sample(corpus)
     quotes, bullets = parameters.filter_n_quotes, parameters.summ_n_bullets
@@ -170,11 +171,11 @@ def estimate_gen(
 
 
 def estimate_embedding(model: Embedder, texts: Sequence[str]) -> Estimate:
-    """What it will cost to embed texts, from the tokens of a sample of them.
+    """Estimate the embedding of texts, from the tokens of a sample of them.
 
     Args:
         model: The embedding model.
-        texts: What is embedded.
+        texts: The texts.
     """
     sample = texts[:: max(1, len(texts) // _SAMPLE)]
     tokens = sum(count_tokens(text, model.name) for text in sample) * len(texts) // max(1, len(sample))
@@ -190,15 +191,15 @@ def estimate_score(
     summary_model: Answerer | None = None,
     in_batch: bool = False,
 ) -> Estimate:
-    """What scoring will cost, from the prompts of a sample of the questions.
+    """Estimate scoring, from the prompts of a sample of the tasks.
 
     Args:
         corpus: The documents.
-        model: Who is asked.
-        tasks: The questions.
-        n_summaries: Concepts that are summed up afterwards; always at the full price.
-        summary_model: Who sums them up, if not `model`.
-        in_batch: Sent through the Batch API, at half the price.
+        model: The model to ask.
+        tasks: The tasks.
+        n_summaries: How many concepts are summarized afterwards, always at the full price.
+        summary_model: The model that summarizes, if not `model`.
+        in_batch: Whether the tasks go through the Batch API, at half the price.
     """
     if not tasks:
         return Estimate(())
@@ -212,7 +213,7 @@ def estimate_score(
 
 
 def estimate_map(model: Answerer, tasks: Sequence[MapDocument]) -> Estimate:
-    """What a user's own question will cost, from the prompts of a sample of the documents."""
+    """Estimate a user's own question, from the prompts of a sample of the documents."""
     step = max(1, len(tasks) // _SAMPLE)
     return Estimate((_step(model, tasks[::step], len(tasks)),))
 
@@ -263,5 +264,5 @@ def _usd(step: StepEstimate) -> str:
 
 
 def _shown(usd: float) -> str:
-    """An estimated amount: in cents, as it is none to the tenth of one, unless that would read as nothing."""
+    """An estimated amount, rounded to cents; amounts below a cent keep more digits."""
     return f"${usd:,.2f}" if usd >= _CENT else dollars(usd)

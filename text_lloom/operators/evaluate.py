@@ -1,4 +1,4 @@
-"""Evaluate: how many known concepts were found again."""
+"""Evaluate: counts how many known concepts were found."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Coverage(NamedTuple):
 
 
 def known_concepts(items: Mapping[str, Mapping[str, str]]) -> dict[str, Concept]:
-    """Concepts from ids and what each has: `{"name": ..., "prompt": ...}`.
+    """Concepts from a mapping of ids to `{"name": ..., "prompt": ...}`.
 
     Raises:
-        InputError: When they are something else.
+        InputError: When `items` is something else.
     """
     if not isinstance(items, Mapping):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Generation from end to end: Distill → Cluster → Synthesize → Review, once or several times."""
+"""The whole of generation: Distill → Cluster → Synthesize → Review, once or several times."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _LATER_SHARE = 0.75
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What is to be generated.
+    """The arguments of a generation.
 
     Attributes:
         parameters: How much to ask for.
-        seed: Steers towards a subject.
+        seed: A subject to concentrate on.
         n_synth: How often to synthesize.
-        settings: How the operators ask, by step.
-        left_out: Distill steps to leave out.
+        settings: The settings of the operators, by step.
+        left_out: Distill steps to skip.
         auto_review: Whether to review.
         random_state: Seed.
     """
@@ -55,7 +55,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What was generated.
+    """The result of a generation.
 
     Attributes:
         candidates: The concepts, best supported first.
@@ -84,12 +84,12 @@ async def generate(
 
     Args:
         corpus: The documents.
-        models: Who is asked.
-        generation: What is wanted.
-        codebook: Gives the concepts their ids; it is not changed otherwise.
-        run: Ledger, budget and so on.
-        timed: Entered around each step with its name.
-        say: Told what each step did.
+        models: The models of the session.
+        generation: The arguments.
+        codebook: Gives the concepts their ids; otherwise unchanged.
+        run: Ledger, budget, cache and settings.
+        timed: Context manager that is entered around each step, with its name.
+        say: Called with a message about each step.
 
     Raises:
         StepFailed: When no request of a step could be answered, or no concept was found.
@@ -211,12 +211,12 @@ async def _synthesize(
             seed=generation.seed,
             run=run,
         )
-    say(_told(review))
+    say(_describe(review))
     return review.candidates
 
 
 def _later(parameters: GenParameters, turn: int) -> GenParameters:
-    """Each further synthesis asks for three quarters of the concepts."""
+    """Parameters of a further synthesis, which asks for three quarters of the concepts."""
     share = _LATER_SHARE**turn
     return replace(
         parameters,
@@ -226,7 +226,7 @@ def _later(parameters: GenParameters, turn: int) -> GenParameters:
 
 
 def _traced(found: Sequence[Candidate], earlier: Sequence[Candidate]) -> list[Candidate]:
-    """Concepts of concepts, with the documents of the concepts that they are made of."""
+    """Concepts of concepts, with the example documents of the concepts that they combine."""
     sources = {candidate.concept.id: candidate for candidate in earlier}
     traced = []
     for candidate in found:
@@ -241,7 +241,7 @@ def _traced(found: Sequence[Candidate], earlier: Sequence[Candidate]) -> list[Ca
     return traced
 
 
-def _told(review: Review) -> str:
+def _describe(review: Review) -> str:
     n_merged = sum(len(group.concept_ids) for group in review.merged)
     return (
         f"Review: {len(review.candidates)} concepts kept, {len(review.removed)} removed, {n_merged} merged "

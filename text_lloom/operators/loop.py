@@ -1,4 +1,4 @@
-"""Refine and Loop: what scores say about the concepts, and which documents to look at again."""
+"""Refine and Loop: finds generic and rare concepts, and documents that no concept covers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ C = TypeVar("C")
 
 
 class Refinement(NamedTuple):
-    """Which concepts say too much or too little.
+    """The generic and the rare concepts.
 
     Attributes:
         generic: Ids of concepts that (nearly) all documents match.
@@ -62,11 +62,11 @@ def refine(
 
     Args:
         score_df: Scores, with the columns `concept_id` and `score`.
-        concepts: Concepts by id; left as they are.
+        concepts: Concepts by id; not changed.
         threshold: Smallest score of a match.
         generic_threshold: Smallest share of matches of a generic concept.
         rare_threshold: Shares of matches below this make a concept rare.
-        debug: Print what is taken out.
+        debug: Print the concepts that are removed.
     """
     found = refine_ids(
         score_df,
@@ -102,8 +102,8 @@ def loop(
         generic_threshold: Smallest share of matches of a generic concept.
 
     Returns:
-        Columns `doc_id_col` and `doc_col`, one row per document; `None` when there is nothing to gain:
-        no document is left, or all are.
+        Columns `doc_id_col` and `doc_col`, one row per document; `None` when no document is left, or
+        all are.
     """
     _need(score_df, doc_col, doc_id_col, "concept_id", "score")
     generic = refine_ids(score_df, threshold=threshold, generic_threshold=generic_threshold).generic

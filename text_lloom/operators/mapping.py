@@ -1,4 +1,4 @@
-"""Map: a user's own typed question, asked about every document and joined to their frame."""
+"""Map: asks a user's own typed question about every document and joins the answers to the frame."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Question:
         text: The question.
         form: The wanted form of the answers; `None` for a few words.
         columns: Names of the columns that the answers fill.
-        is_record: Whether an answer has a value for each of the columns, or is one value.
-        template: The prompt, if it is the user's.
+        is_record: Whether an answer has a value for each column; otherwise it is one value.
+        template: The user's prompt, `None` for the default.
     """
 
     text: str
@@ -53,7 +53,7 @@ def question_of(
     prompt: str | Callable[..., str] | None = None,
     frame_columns: Sequence[object] = (),
 ) -> Question:
-    """A question from what a user passes to `map`.
+    """The question in the arguments of `map`.
 
     Args:
         question: A pydantic model whose docstring is the question and whose fields are the answer; or the
@@ -104,14 +104,14 @@ def map_tasks(corpus: Corpus, question: Question) -> list[MapDocument]:
             question.text,
             question.form,
             tuple((column, cells[row]) for column, cells in zip(named, values, strict=True)),
-            question.template,
+            custom=question.template,
         )
         for row, document in enumerate(corpus)
     ]
 
 
 def joined(corpus: Corpus, question: Question, answers: Sequence[Any], *, prefix: str = "") -> pd.DataFrame:
-    """The documents with the answers to a question.
+    """Join the answers to a question to the documents.
 
     Args:
         corpus: The documents.
@@ -141,10 +141,10 @@ def joined(corpus: Corpus, question: Question, answers: Sequence[Any], *, prefix
 
 
 def check_columns(question: Question, taken: Sequence[object], prefix: str) -> None:
-    """Refuse answers that would take the place of a column of the documents.
+    """Refuse answers whose columns the documents already have.
 
     Raises:
-        InputError: Names the column, or the prefix that is no text.
+        InputError: When a column exists, or the prefix is not text.
     """
     if not isinstance(prefix, str):
         raise InputError(f"prefix={prefix!r} must be text, such as 'answer_'.")
@@ -159,7 +159,7 @@ def check_columns(question: Question, taken: Sequence[object], prefix: str) -> N
 def _template(
     prompt: str | Callable[..., str] | None, columns: Sequence[str], *, has_form: bool
 ) -> Template | None:
-    """The user's prompt, which may name the columns of the documents, too."""
+    """The user's prompt; it may also name columns of the documents."""
     if prompt is None:
         return None
     fields = tuple(dict.fromkeys([*MAP_TEMPLATE.fields, *columns]))
@@ -190,7 +190,7 @@ def _cell(record: Any, name: str) -> object:
 
 
 def _plain(value: object) -> object:
-    """A value as it stands in a table: an enumeration's value, a model's fields by name, a list for a set."""
+    """A value for a table cell: the value of an enumeration, the fields of a model, a list for a set."""
     if isinstance(value, BaseModel):
         return _plain(value.model_dump())
     if is_dataclass(value) and not isinstance(value, type):

@@ -1,4 +1,4 @@
-"""How much is asked for in concept generation: defaults from the data, checked user values."""
+"""The parameters of concept generation: defaults that suit the documents, and checked user values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class GenParameters:
         filter_n_quotes: Quotes per document; with 1 or less the documents are not filtered.
         summ_n_bullets: Bullets per document.
         synth_n_concepts: The largest number of concepts asked for per cluster.
-        target_n_concepts: How many concepts are wanted in the end.
+        target_n_concepts: The wanted number of concepts.
     """
 
     filter_n_quotes: int
@@ -44,7 +44,7 @@ class GenParameters:
         return asdict(self)
 
     def updated(self, given: Mapping[str, object] | None) -> GenParameters:
-        """These parameters with the user's values put in.
+        """These parameters with the user's values.
 
         Raises:
             UnknownName: For a parameter that does not exist; suggests the nearest name.
@@ -80,8 +80,8 @@ def suggest_parameters(
 
     Args:
         texts: The documents.
-        sample_size: Look at that many documents only.
-        target_n_concepts: How many concepts are wanted in the end.
+        sample_size: Use a sample of this many documents.
+        target_n_concepts: The wanted number of concepts.
         random_state: Seed of the sample.
     """
     target = whole_number(target_n_concepts, what="target_n_concepts")

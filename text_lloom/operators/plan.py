@@ -1,4 +1,4 @@
-"""Which items are shown together to a model that names concepts, and how many it is asked for."""
+"""Plans the requests of Synthesize: which items each shows, and how many concepts it asks for."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from text_lloom.operators.communities import cluster_means, fold_identical
-from text_lloom.operators.neighbours import unit_rows
+from text_lloom.analysis.communities import cluster_means, fold_identical
+from text_lloom.analysis.neighbours import unit_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ _NO_LIMIT = 10**9
 
 @dataclass(frozen=True, slots=True)
 class SynthesisRequest:
-    """One bounded question to a model: what do these items have in common?
+    """One request: which concepts do these items share?
 
     Attributes:
         cluster_id: The cluster most of the items belong to.
@@ -83,8 +83,8 @@ def plan_requests(
         max_items: Most items in one request, at least 1.
         n_concepts: Most concepts asked of any one cluster over all its requests; None lets the
             structure of the items decide.
-        target: Concepts wanted in the end. Then two to four times as many are asked for in total,
-            where there are items enough; None leaves the total to the structure.
+        target: The wanted number of concepts. Two to four times as many are requested in total, if there
+            are enough items; None derives the total from the structure.
         document_of: (n,) document each item comes from; items of different documents are
             preferred where only some are shown. None makes each item a document.
         random_state: Seed; equal input and seed give equal requests.

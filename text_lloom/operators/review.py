@@ -1,4 +1,4 @@
-"""Review: candidates of no use are taken out, equal ones merged, and the rest brought to the target."""
+"""Review: removes useless candidates, merges equal ones, and reduces the rest to the target."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _EVIDENCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What a review did.
+    """The result of a review.
 
     Attributes:
-        candidates: What is left, best supported first.
-        removed: Concepts taken out as useless, with the reason.
-        merged: Concepts put together, in the order in which that was done.
-        beyond_target: Concepts left out because more were found than wanted, best supported first.
-        failures: Requests that could not be answered; their concepts stay as they were.
+        candidates: The remaining candidates, best supported first.
+        removed: Useless concepts that were removed, with the reason.
+        merged: Groups of concepts that were merged, in order.
+        beyond_target: Concepts left out because there were more than the target, best supported first.
+        failures: Requests that could not be answered; their concepts are unchanged.
     """
 
     candidates: list[Candidate]
@@ -63,17 +63,18 @@ async def review_concepts(
 ) -> Review:
     """Review candidates in rounds of bounded requests.
 
-    Similar candidates are shown together, so that equal ones from different clusters meet. A request
-    that fails leaves its concepts as they are.
+    Similar candidates are shown in the same request, so that equal ones from different clusters are
+    compared. A failed request leaves its concepts unchanged.
 
     Args:
-        candidates: What was synthesized.
-        model: Who reviews.
-        codebook: Gives merged concepts their ids; it is not changed otherwise.
-        embedder: Tells which candidates are similar; without one they are compared by their words.
-        target: How many concepts are wanted in the end; more are merged, then left out by support.
+        candidates: The synthesized candidates.
+        model: The model to ask.
+        codebook: Gives merged concepts their ids; otherwise unchanged.
+        embedder: Finds similar candidates; the local engine when not given.
+        target: The wanted number of concepts; if there are more, related ones are merged, and then the
+            least supported ones are left out.
         seed: The subject of the study.
-        run: Ledger, budget and so on.
+        run: Ledger, budget, cache and settings.
     """
     review = Review(merge_identical(candidates, codebook))
     review = await _remove(review, model, seed, run)
@@ -98,9 +99,12 @@ async def review_concepts(
 async def select_concepts(
     candidates: Sequence[Candidate], model: Answerer, *, max_concepts: int, seed: str | None, run: Run
 ) -> list[str]:
-    """Ids of the concepts that together tell most, best first, at most `max_concepts`.
+    """Choose the concepts that together say most about the documents.
 
-    If the model gives no usable answer, the best supported ones are taken and the failure is recorded.
+    If the model gives no usable answer, the best supported ones are chosen and the failure is recorded.
+
+    Returns:
+        Ids, best first, at most `max_concepts`.
     """
     if len(candidates) <= max_concepts:
         return [candidate.concept.id for candidate in candidates]
@@ -112,7 +116,7 @@ async def select_concepts(
 
 
 def merge_identical(candidates: Sequence[Candidate], codebook: Codebook) -> list[Candidate]:
-    """Candidates with the same name and criterion as one, without asking anyone."""
+    """Merge candidates with the same name and criterion, without a request."""
     groups: dict[tuple[str, str], list[Candidate]] = {}
     for candidate in candidates:
         key = (candidate.concept.name.casefold(), candidate.concept.criteria.casefold())
@@ -203,12 +207,12 @@ def _merged(group: Sequence[Candidate], name: str, criteria: str, codebook: Code
         merged_from=[i for c in concepts for i in (*c.merged_from, c.id)],
         id=codebook.new_id(name, criteria),
     )
-    evidence = [text for texts in zip_longest_texts(group) for text in texts]
+    evidence = [text for texts in _interleaved(group) for text in texts]
     return Candidate(concept, len(concept.example_ids), tuple(dict.fromkeys(evidence))[:_EVIDENCE])
 
 
-def zip_longest_texts(group: Sequence[Candidate]) -> list[list[str]]:
-    """First pieces of evidence of all, then the second ones, and so on."""
+def _interleaved(group: Sequence[Candidate]) -> list[list[str]]:
+    """The first pieces of evidence of all candidates, then the second ones, and so on."""
     longest = max((len(candidate.evidence) for candidate in group), default=0)
     return [[c.evidence[i] for c in group if i < len(c.evidence)] for i in range(longest)]
 
@@ -223,7 +227,7 @@ def _chunks(candidates: Sequence[Candidate]) -> list[Sequence[Candidate]]:
 async def _similar_together(
     candidates: Sequence[Candidate], embedder: Embedder | None, embedded: _Embedded, run: Run
 ) -> list[Candidate]:
-    """The candidates in an order in which neighbours are alike; those of one name stand together."""
+    """The candidates in an order that puts similar ones, and those of one name, next to each other."""
     if len(candidates) <= _CHUNK:
         return list(candidates)
     texts = tuple(f"{c.concept.name}: {c.concept.criteria}" for c in candidates)
@@ -238,7 +242,7 @@ async def _similar_together(
 
 
 def _chain(vectors: NDArray[np.float32], names: Sequence[str]) -> list[int]:
-    """Row order along the leaves of a hierarchical clustering, rows of one name side by side."""
+    """Row order along the leaves of a hierarchical clustering, with rows of one name side by side."""
     from scipy.cluster.hierarchy import leaves_list, linkage
 
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -1,4 +1,4 @@
-"""Score: every document judged on every concept, then each concept summed up."""
+"""Score: scores every document on every concept, then summarizes each concept."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def plan_scoring(
     concepts_per_call: int = CONCEPTS_PER_CALL,
     get_highlights: bool = True,
 ) -> list[ScoreDocuments]:
-    """The questions that score documents on concepts.
+    """The tasks that score documents on concepts.
 
     Args:
-        documents: What is judged.
-        concepts: By which criteria.
-        wanted: Which pairs of document id and concept are still to be scored; all when not given.
-        texts: Document id → text, for examples of each concept.
-        batch_size: Documents per question.
-        concepts_per_call: Concepts per question.
+        documents: The documents.
+        concepts: The concepts.
+        wanted: Whether a pair of document id and concept is to be scored; all are when not given.
+        texts: Document id → text, for the examples of each concept.
+        batch_size: Documents per task.
+        concepts_per_call: Concepts per task.
         get_highlights: Ask for quotes.
 
     Raises:
@@ -89,20 +89,20 @@ async def score_documents(
     run: Run,
     answered: set[tuple[Hashable, str]] | None = None,
 ) -> list[Failure]:
-    """Ask the questions and put the judgements into the table as they arrive.
+    """Ask the tasks and put the judgements into the table as they arrive.
 
-    A question about several documents or concepts that gets no usable answer is asked again in single
-    pieces.
+    A task about several documents or concepts without a usable answer is split into one task per document
+    and concept, and asked again.
 
     Args:
-        tasks: The questions.
-        model: Who is asked.
-        table: Gets the judgements.
-        run: Ledger, budget and so on.
-        answered: Gets the document id and the concept id of each judgement.
+        tasks: The tasks.
+        model: The model to ask.
+        table: The table for the judgements.
+        run: Ledger, budget, cache and settings.
+        answered: A set to which the document id and concept id of each judgement are added.
 
     Returns:
-        What could not be answered in the end; these pairs stay unscored.
+        The failures; their pairs stay unscored.
     """
 
     def keep(position: int, answer: list[Scored] | Failure) -> None:
@@ -129,7 +129,7 @@ async def score_documents(
         tasks_now = pieces
         try:
             answers = await ask_all(model, tasks_now, run=run, on_answer=keep)
-        except BaseException:  # not all pieces were asked, so what they are pieces of has failed
+        except BaseException:  # not all pieces were asked, so the tasks that were split have failed
             run.failures.extend(again)
             raise
         dropped = {id(failure) for failure in again}
@@ -139,7 +139,7 @@ async def score_documents(
 
 
 def relocate_highlights(tasks: Sequence[ScoreDocuments], table: ScoreTable) -> None:
-    """Put highlights of questions about excerpts as they stand in the full documents."""
+    """Replace highlights from excerpts by the matching passages of the full documents."""
     for task in tasks:
         for document in task.documents:
             text = table.corpus.text_of(document.id)
@@ -156,7 +156,7 @@ def relocate_highlights(tasks: Sequence[ScoreDocuments], table: ScoreTable) -> N
 async def summarize_concepts(
     concepts: Sequence[Concept], model: Answerer, table: ScoreTable, *, threshold: float = 1.0, run: Run
 ) -> None:
-    """Sum up what the matching documents of each concept say, in `concept.summary`."""
+    """Summarize the matching documents of each concept in `concept.summary`."""
     tasks, about = [], []
     texts = table.corpus.texts
     for concept in concepts:
@@ -179,7 +179,7 @@ async def summarize_concepts(
 
 
 def _pieces(task: ScoreDocuments) -> list[ScoreDocuments]:
-    """One question per document and concept; none for a question that is a single piece already."""
+    """One task per document and concept; empty for a task about a single pair."""
     if len(task.documents) * len(task.concepts) == 1:
         return []
     examples = task.examples or ((),) * len(task.concepts)

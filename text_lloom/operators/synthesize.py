@@ -1,4 +1,4 @@
-"""Synthesize: clustered items become candidate concepts."""
+"""Synthesize: turns clustered items into candidate concepts."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ async def synthesize_concepts(
     random_state: int = 0,
     run: Run,
 ) -> list[Candidate]:
-    """Ask what the items of each cluster have in common.
+    """Ask which concepts the items of each cluster share.
 
-    Requests are bounded in size and grow in number with the clusters; each cluster is asked for as many
-    concepts as it supports.
+    Requests are bounded in size, and their number grows with the clusters. Each asks for as many concepts
+    as its items support.
 
     Args:
-        items: What was clustered.
+        items: The clustered items.
         vectors: Their embeddings, shape `(len(items), d)`.
         labels: Their clusters.
-        model: Who is asked.
-        codebook: Gives the concepts their ids; it is not changed otherwise.
+        model: The model to ask.
+        codebook: Gives the concepts their ids; otherwise unchanged.
         n_concepts: The largest number of concepts per cluster, if not chosen from the data.
-        target: How many concepts are wanted in the end.
+        target: The wanted number of concepts.
         max_items: The largest number of items in one request.
-        pattern_phrase: What is looked for, as worded in the prompt.
-        seed: Steers towards a subject.
+        pattern_phrase: The wording in the prompt for what is sought.
+        seed: A subject to concentrate on.
         template: A custom prompt.
         random_state: Seed of the sampling.
-        run: Ledger, budget and so on.
+        run: Ledger, budget, cache and settings.
 
     Returns:
         Candidates in the order of their clusters, with the documents that were cited as examples.
@@ -76,7 +76,11 @@ async def synthesize_concepts(
     )
     tasks = [
         SynthesizeConcepts(
-            tuple(items[i] for i in request.items), request.n_concepts, pattern_phrase, seed, template
+            tuple(items[i] for i in request.items),
+            request.n_concepts,
+            pattern_phrase,
+            seed,
+            custom=template,
         )
         for request in planned
     ]

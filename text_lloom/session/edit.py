@@ -1,4 +1,4 @@
-"""Working on a session's concepts and scores by hand: edits with undo, labels, overlap, the map."""
+"""Editing a session by hand: changes of concepts with undo, labels, overlap, the map."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 __all__ = ["Editing", "plan_add", "plan_edit"]
 
 _MOST_READ: Final = 20_000
-"""Larger corpora are embedded for the map by their words alone, which takes a tenth of the time."""
+"""Larger corpora are embedded for the map by word counts only, which takes a tenth of the time."""
 
 
 class Editing(Session):
-    """The verbs by which a user corrects what was found; every edit is logged and can be undone.
+    """The methods with which a user corrects concepts and scores; every edit is logged and can be undone.
 
-    Concepts are named by id, or by name where that is unique. None of these verbs asks a model or spends
-    anything, but for `map_layout` with a paid model. Scores made under a criterion that has changed no
-    longer show; `score()` makes them anew.
+    Concepts are named by id, or by name if the name is unique. None of these methods asks a model or
+    spends anything, except `map_layout` with a paid model. Scores under a changed criterion are stale and
+    hidden; `score()` scores the concept again.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -47,12 +47,12 @@ class Editing(Session):
         self._layout_lock = threading.Lock()
 
     def rename(self, concept: str, name: str, *, note: str = "") -> Concept:
-        """Give a concept another name; its scores stay.
+        """Rename a concept; its scores stay.
 
         Args:
             concept: Its id or unique name.
             name: The new name.
-            note: Why, for the log.
+            note: A reason for the log.
 
         Raises:
             UnknownName: When there is no such concept.
@@ -64,13 +64,13 @@ class Editing(Session):
         return renamed
 
     def change_criteria(self, concept: str, criteria: str, *, note: str = "") -> Concept:
-        """Give a concept another criterion, without scoring; `edit` does both.
+        """Change the criterion of a concept, without scoring; `edit` does both.
 
         Args:
             concept: Its id or unique name.
-            criteria: The new criterion. The scores made under the old one no longer show; `undo` brings
-                them back as long as nothing was scored anew.
-            note: Why, for the log.
+            criteria: The new criterion. Scores under the old one are hidden; `undo` restores them unless
+                the concept was scored again.
+            note: A reason for the log.
         """
         with self._edit_lock:
             changed = self.concepts.edit(self._one(concept).id, criteria, note=note)
@@ -85,13 +85,13 @@ class Editing(Session):
         criteria: str | None = None,
         note: str = "",
     ) -> Concept:
-        """Replace concepts by one, in the place of the first.
+        """Merge concepts into one, at the position of the first.
 
         Args:
             concepts: Ids or unique names of at least two.
-            name: Its name; that of the first when left out.
-            criteria: Its criterion; that of the first when left out.
-            note: Why, for the log.
+            name: The name of the merged concept; that of the first by default.
+            criteria: Its criterion; that of the first by default.
+            note: A reason for the log.
 
         Returns:
             The merged concept, which has no scores yet.
@@ -103,16 +103,16 @@ class Editing(Session):
         return merged
 
     def propose_split(self, concept: str) -> list[SplitPart]:
-        """Parts into which a concept could be split, from groups among its matching documents.
+        """Propose parts of a concept, from groups among its matching documents.
 
-        Asks no model; see `propose_parts`. Change names and criteria as you like and pass them to `split`.
+        Asks no model; see `propose_parts`. Edit the names and criteria and pass the parts to `split`.
 
         Args:
             concept: Its id or unique name; it must be scored.
 
         Returns:
-            Two to five parts with `name`, `criteria`, `rows` of typical documents and `n`; empty when no
-            two parts can be told apart.
+            Two to five parts with `name`, `criteria`, `rows` of typical documents and `n`; empty when
+            there are no distinct parts.
 
         Raises:
             InputError: When the concept is not scored.
@@ -134,12 +134,12 @@ class Editing(Session):
     def split(
         self, concept: str, parts: Sequence[SplitPart | tuple[str, str]], *, note: str = ""
     ) -> list[Concept]:
-        """Replace a concept by several.
+        """Split a concept into several.
 
         Args:
             concept: Its id or unique name.
             parts: From `propose_split`, or pairs of name and criterion.
-            note: Why, for the log.
+            note: A reason for the log.
 
         Returns:
             The new concepts, which have no scores yet.
@@ -157,11 +157,11 @@ class Editing(Session):
         return made
 
     def remove(self, *concepts: str, note: str = "") -> list[Concept]:
-        """Take concepts out, as one change.
+        """Remove concepts, as one change.
 
         Args:
             *concepts: Ids or unique names.
-            note: Why, for the log.
+            note: A reason for the log.
         """
         with self._edit_lock:
             ids = [self._one(concept).id for concept in concepts]
@@ -175,10 +175,10 @@ class Editing(Session):
         """Add a concept without scoring; `add` does both.
 
         Args:
-            name: A label of a few words.
+            name: A name of a few words.
             criteria: The criterion, a question that can be answered for one document.
             ex_ids: Ids of documents that show it.
-            note: Why, for the log.
+            note: A reason for the log.
         """
         with self._edit_lock:
             self._check_examples(ex_ids)
@@ -187,9 +187,9 @@ class Editing(Session):
         return added
 
     def undo(self) -> Event | None:
-        """Take the last change of the concepts back; `None` when there is none.
+        """Undo the last change of the concepts; `None` when there is nothing to undo.
 
-        Scores under a criterion that holds again show again, unless they were made anew meanwhile.
+        Scores under a restored criterion are shown again, unless the concept was scored in between.
         """
         with self._edit_lock:
             event = self.concepts.undo()
@@ -197,20 +197,20 @@ class Editing(Session):
         return event
 
     def redo(self) -> Event | None:
-        """Do again what was undone last; `None` when there is nothing."""
+        """Redo the last change that was undone; `None` when there is nothing to redo."""
         with self._edit_lock:
             event = self.concepts.redo()
         self._changed()
         return event
 
     def label(self, doc_id: Hashable, concept: str, verdict: Verdict | None, note: str = "") -> None:
-        """Say whether the score of a document is right; kept with the session.
+        """Label the score of a document as right or wrong; labels are saved with the session.
 
         Args:
             doc_id: The document.
             concept: Id or unique name of the concept.
-            verdict: `"right"`, `"wrong"`, `"unsure"`, or `None` to take the label away.
-            note: Why.
+            verdict: `"right"`, `"wrong"`, `"unsure"`, or `None` to remove the label.
+            note: A reason.
 
         Raises:
             UnknownName: For another verdict, concept or document.
@@ -224,13 +224,14 @@ class Editing(Session):
         return self._labels.to_frame(list(self.concepts.values()), self.table)
 
     def agreement(self) -> pd.DataFrame:
-        """How far the scores agree with the human labels, per concept.
+        """The agreement of the scores with the human labels, per concept.
 
         Returns:
             One row per concept with labels: `concept_id`, `concept_name`, `n_labelled`, `n_right`,
-            `n_wrong`, `n_unsure`, `n_outdated` (about an earlier score or criterion), `agreement` (right
-            ones as a share of right and wrong ones, `NaN` without any), `is_small` (fewer than 20 decided).
-            Labels are no random sample unless you drew one: agreement holds for what was labelled.
+            `n_wrong`, `n_unsure`, `n_outdated` (about an earlier score or criterion), `agreement` (the
+            share of right ones among right and wrong ones, `NaN` without any), `is_small` (fewer than 20
+            decided).
+            The figure applies to the labelled documents only, unless they are a random sample.
         """
         import pandas as pd
 
@@ -252,18 +253,18 @@ class Editing(Session):
         """Which scored concepts share documents; see `overlap_frame`.
 
         Args:
-            threshold: The score from which a document matches.
+            threshold: The smallest score of a match.
         """
         from text_lloom.analysis.overlap import overlap_frame
 
         return overlap_frame(self.table, self._scored(), threshold=threshold)
 
     def map_layout(self, embed_model: EmbedSpec = "local", *, confirm: bool | None = None) -> pd.DataFrame:
-        """Places of the documents on a map, worked out once and kept with the session.
+        """Positions of the documents on a map, computed once and saved with the session.
 
         Args:
-            embed_model: Embeds the documents: `"local"` (TF-IDF and SVD, free) or an `EmbedModel`. Another
-                model than before, passed by itself, lays out anew.
+            embed_model: Embeds the documents: `"local"` (TF-IDF and SVD, free) or an `EmbedModel`. An
+                `EmbedModel` computes a new map.
             confirm: As for `gen`.
 
         Returns:
@@ -286,7 +287,7 @@ class Editing(Session):
     def _lay_out(
         self, embed_model: EmbedSpec = "local", confirm: bool | None = None
     ) -> NDArray[np.float32] | None:
-        """The layout, worked out by one thread if it is not there; `None` when the user declined."""
+        """The layout, computed by one thread if there is none; `None` when the user declined."""
         from text_lloom.analysis.layout import lay_out, word_vectors
 
         with self._layout_lock:
@@ -322,7 +323,7 @@ def plan_add(
     *,
     confirm: bool | None = None,
 ) -> Coroutine[Any, Any, pd.DataFrame | None]:
-    """The work of `lloom.add`, checked and agreed to."""
+    """The work of `lloom.add`, once its arguments are checked and the user agrees."""
     concept = session.add_concept(name, prompt, ex_ids=ex_ids)
     try:
         return plan_score(session, [concept.id], get_highlights=get_highlights, confirm=confirm)
@@ -341,7 +342,7 @@ def plan_edit(
     *,
     confirm: bool | None = None,
 ) -> Coroutine[Any, Any, pd.DataFrame | None]:
-    """The work of `lloom.edit`, checked and agreed to."""
+    """The work of `lloom.edit`, once its arguments are checked and the user agrees."""
     with session._edit_lock:
         concept = session._one(c_id)
         had_scores = concept.id in session.table

@@ -1,7 +1,7 @@
-"""Generating and selecting concepts in a session: planned (checked, estimated, agreed to), then run.
+"""Generating, selecting and evaluating the concepts of a session.
 
 A `plan_…` function runs on the caller's thread, where it may ask the user; the coroutine that it returns
-runs on the models' thread.
+runs on the event-loop thread.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from text_lloom.errors import InputError
 from text_lloom.llm.options import whole_number
 from text_lloom.operators.asking import GEN_STEPS, STEPS, PromptSpec, split_params, step_settings
 from text_lloom.operators.estimate import Estimate, estimate_gen
+from text_lloom.operators.evaluate import Coverage, known_concepts, match_concepts
 from text_lloom.operators.generate import Generation, generate
 from text_lloom.operators.parameters import GenParameters, suggest_parameters
 from text_lloom.operators.review import select_concepts
@@ -25,7 +26,15 @@ from text_lloom.tasks import Candidate
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["estimate_generation", "parameters_for", "plan_gen", "plan_gen_auto", "plan_select_auto"]
+__all__ = [
+    "estimate_gen_cost",
+    "parameters_for",
+    "plan_auto_eval",
+    "plan_gen",
+    "plan_gen_auto",
+    "plan_select_auto",
+    "suggest",
+]
 
 
 def plan_gen(
@@ -39,9 +48,9 @@ def plan_gen(
     *,
     confirm: bool | None = None,
 ) -> Coroutine[Any, Any, None]:
-    """The work of `lloom.gen`, checked and agreed to."""
+    """The work of `lloom.gen`, once its arguments are checked and the user agrees."""
     generation = _generation(session, seed, params, n_synth, custom_prompts, auto_review)
-    estimate = estimate_generation(session, generation.parameters, auto_review=auto_review)
+    estimate = _estimate(session, generation.parameters, auto_review=auto_review)
     if not session._may_spend(estimate, "generation", confirm):
         return declined()
     return _generate(session, generation, debug=debug)
@@ -58,10 +67,10 @@ def plan_gen_auto(
     *,
     confirm: bool | None = None,
 ) -> Coroutine[Any, Any, pd.DataFrame | None]:
-    """The work of `lloom.gen_auto`, checked and agreed to."""
+    """The work of `lloom.gen_auto`, once its arguments are checked and the user agrees."""
     max_concepts = whole_number(max_concepts, what="max_concepts")
     generation = _generation(session, seed, params, n_synth, custom_prompts, True, tuple(STEPS))
-    estimate = estimate_generation(session, generation.parameters) + estimate_scoring(
+    estimate = _estimate(session, generation.parameters) + estimate_scoring(
         session,
         plan_scoring(list(session.corpus), stand_ins(max_concepts)),
         n_summaries=max_concepts,
@@ -80,20 +89,44 @@ def plan_gen_auto(
 
 
 def plan_select_auto(session: Session, max_concepts: int) -> Coroutine[Any, Any, None]:
-    """The work of `lloom.select_auto`, checked."""
+    """The work of `lloom.select_auto`, once its arguments are checked."""
     max_concepts = whole_number(max_concepts, what="max_concepts")
     session._need_concepts()
     return _select_auto(session, max_concepts)
 
 
-def estimate_generation(session: Session, parameters: GenParameters, *, auto_review: bool = True) -> Estimate:
-    """What generation in a session will cost.
+def plan_auto_eval(session: Session, items: Mapping[str, Mapping[str, str]]) -> Coroutine[Any, Any, Coverage]:
+    """The work of `lloom.auto_eval`, once its arguments are checked."""
+    known, found = known_concepts(items), list(session.concepts.values())
+    return match_concepts(known, found, session.models.synth, run=session._run)
 
-    Args:
-        session: The session.
-        parameters: How much is asked for.
-        auto_review: Whether the concepts are reviewed.
-    """
+
+def estimate_gen_cost(
+    session: Session, params: Mapping[str, object] | None = None, *, verbose: bool = False
+) -> Estimate:
+    """Print and return the estimate of `lloom.gen`; arguments as for `lloom.estimate_gen_cost`."""
+    counts, _ = split_params(params, GEN_STEPS)
+    estimate = _estimate(session, parameters_for(session, counts))
+    print(estimate.describe(verbose=verbose))
+    return estimate
+
+
+def suggest(
+    session: Session, sample_size: int | None = None, target_n_concepts: int = 20, *, debug: bool = False
+) -> dict[str, int]:
+    """Suggest parameters; arguments as for `lloom.auto_suggest_parameters`."""
+    suggested = suggest_parameters(
+        session.corpus.texts,
+        sample_size=sample_size,
+        target_n_concepts=target_n_concepts,
+        random_state=session.random_state,
+    ).to_dict()
+    if debug:
+        print(f"Suggested parameters: {suggested}")
+    return suggested
+
+
+def _estimate(session: Session, parameters: GenParameters, *, auto_review: bool = True) -> Estimate:
     return estimate_gen(
         session.corpus,
         parameters,
@@ -105,7 +138,7 @@ def estimate_generation(session: Session, parameters: GenParameters, *, auto_rev
 
 
 def parameters_for(session: Session, counts: Mapping[str, object] | None = None) -> GenParameters:
-    """How much to ask for: what suits the documents, but for the counts that a user gave.
+    """How much to ask for: suggested by the documents, except for the counts that the user gave.
 
     Raises:
         InputError: For a count that does not exist or is out of range.

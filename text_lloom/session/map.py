@@ -1,4 +1,4 @@
-"""A user's own questions in a session: planned (checked, estimated, agreed to) and then asked."""
+"""Asking a user's own question about every document of a session."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ def plan_map(
     prefix: str = "",
     confirm: bool | None = None,
 ) -> Coroutine[Any, Any, pd.DataFrame | None]:
-    """The work of `lloom.map`, checked and agreed to."""
+    """The work of `lloom.map`, once its arguments are checked and the user agrees."""
     corpus = session.corpus if df is None else session._other_corpus(df)
-    asked = question_of(
+    parsed = question_of(
         question, schema, regex=regex, prompt=prompt, frame_columns=list(corpus.frame.columns)
     )
-    check_columns(asked, list(corpus.frame.columns), prefix)
+    check_columns(parsed, list(corpus.frame.columns), prefix)
     answering = _able(session.models.score if model is None else model_of(model, role="model"))
     settings = StepSettings(as_params(params or {}), system)
     _check(answering, settings)
-    tasks = map_tasks(corpus, asked)
-    if asked.template is not None:
-        tasks[0].prompt()  # a prompt function that fails does so now
+    tasks = map_tasks(corpus, parsed)
+    if parsed.template is not None:
+        tasks[0].prompt()  # so that a failing prompt function raises before anything is spent
     if not session._may_spend(estimate_map(answering, tasks), "asking the question", confirm):
         return declined()
 
@@ -62,16 +62,16 @@ def plan_map(
         session._ask_as([MAP_STEP], {MAP_STEP: settings})
         with session._timed(MAP_STEP):
             answers = await ask_all(answering, tasks, run=session._run)
-        return joined(corpus, asked, answers, prefix=prefix)
+        return joined(corpus, parsed, answers, prefix=prefix)
 
     return work()
 
 
 def _able(model: Answerer) -> Answerer:
-    """The model, or those of several, that can answer questions of one's own.
+    """The model, or those of several models, that can answer a user's own question.
 
     Raises:
-        InputError: When none can.
+        InputError: When none of them can.
     """
     able = tuple(
         part for part in single_models(model) if not isinstance(part, Solver) or part.can_solve(MapDocument)
@@ -85,7 +85,7 @@ def _able(model: Answerer) -> Answerer:
 
 
 def _check(model: Answerer, settings: StepSettings) -> None:
-    """Refuse a system message that is no text, and parameters that a model does not have."""
+    """Refuse a system message that is not text, and parameters that a model does not have."""
     if settings.system is not None and not isinstance(settings.system, str):
         raise InputError(f"system={settings.system!r} must be text.")
     for part in single_models(model):

@@ -1,4 +1,4 @@
-"""Progress that people can read: a bar on a terminal, an updated line in a notebook, log lines elsewhere."""
+"""Shows progress: a bar on a terminal, an updated line in a notebook, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ _LABELS = {
     "auto_eval": "Evaluate",
     "map": "Map",
 }
-_NOWHERE = (OSError, ValueError)
-"""What a stream raises that nobody reads any more, or that was closed: no reason to end a step."""
+_CLOSED_STREAM = (OSError, ValueError)
+"""Errors of a closed stream; they must not end a step."""
 _LOG_SECONDS = 5.0
 _NOTEBOOK_SECONDS = 0.3
 
 
 class ProgressState(NamedTuple):
-    """How far a step is.
+    """The progress of a step.
 
     Attributes:
-        label: The step in words.
-        done: Questions that are answered or have failed.
-        total: All questions of the step.
+        label: The name of the step for users.
+        done: Tasks that are answered or have failed.
+        total: All tasks of the step.
         seconds: Since the step began.
         requests: Attempts that reached a model.
         tokens: Tokens of prompts and replies.
-        usd: US dollars so far, as far as prices are known.
+        usd: US dollars so far, without requests of unknown price.
         unpriced: Requests of unknown price.
-        cached: Answers that came from the cache.
-        failed: Questions that could not be answered.
+        cached: Answers from the cache.
+        failed: Tasks that could not be answered.
         waited: Seconds that requests waited for a rate limit, per request.
     """
 
@@ -67,7 +67,7 @@ class ProgressState(NamedTuple):
     waited: float
 
     def describe(self) -> str:
-        """The state in one line; leaves out what is zero."""
+        """The state in one line; zero figures are left out."""
         parts = [f"{self.label} {self.done:,}/{self.total:,}"]
         if self.requests and self.tokens:
             parts.append(f"{self.requests / max(self.seconds, 1e-3):,.0f} requests/s")
@@ -87,7 +87,7 @@ class ProgressState(NamedTuple):
 
 
 class Meter:
-    """Reads a step's state off the run that it belongs to; other steps of the run do not count."""
+    """Computes the state of a step from its run; other steps of the run do not count."""
 
     def __init__(self, run: Run, step: str, total: int) -> None:
         self.step = step
@@ -101,9 +101,9 @@ class Meter:
         self.done = 0
 
     def state(self) -> ProgressState:
-        """The state at this moment."""
+        """The current state."""
         with self._lock:
-            self._read_on()
+            self._add_new_rows()
             return ProgressState(
                 label=self._label,
                 done=self.done,
@@ -118,8 +118,8 @@ class Meter:
                 waited=(self._run.waited - self._waited) / max(1, self._requests),
             )
 
-    def _read_on(self) -> None:
-        """Add what the ledger got since the last look: a long step is looked at thousands of times."""
+    def _add_new_rows(self) -> None:
+        """Add the new rows of the ledger; reading all rows each time would be slow in a long step."""
         rows = self._run.ledger.since(self._rows)
         self._rows += len(rows)
         new = total(row for row in rows if row.step == self.step)
@@ -140,10 +140,10 @@ class _Display(Protocol):
 
 
 class StepProgress:
-    """Shows each step of a run where its user can see it.
+    """Shows the progress of each step of a run.
 
     Args:
-        run_of: Gives the run when a step begins.
+        run_of: Returns the run; called when a step begins.
     """
 
     def __init__(self, run_of: Callable[[], Run]) -> None:
@@ -153,19 +153,19 @@ class StepProgress:
 
     @property
     def current(self) -> ProgressState | None:
-        """The step that began last of those that run now."""
+        """The state of the running step that began last."""
         steps = list(self._steps)
         return steps[-1].meter.state() if steps else None
 
     def watch(self, watcher: Callable[[Meter, threading.Event], object]) -> None:
-        """Have `watcher` called when a step begins, with its meter and an event that is set at its end.
+        """Call `watcher` when a step begins, with its meter and an event that is set at its end.
 
-        It is called on the models' thread and has to come back at once.
+        It is called on the event-loop thread and must return at once.
         """
         self._watchers.append(watcher)
 
     def start(self, step: str, total: int) -> None:
-        """A step of `total` questions begins; it is that of the caller's context until it ends."""
+        """Begin a step of `total` tasks; it is the step of the caller's context until it ends."""
         meter, display, ended = Meter(self._run_of(), step, total), _display(), threading.Event()
         begun = _Step(meter, display, ended, _own_step.get())
         self._steps.append(begun)
@@ -179,25 +179,25 @@ class StepProgress:
             watcher(meter, ended)
 
     def advance(self, n: int = 1) -> None:
-        """`n` more questions of the caller's step have an answer or have failed."""
+        """Count `n` more tasks of the caller's step as done."""
         step = _own_step.get()
         if step in self._steps:
             step.meter.done += n
 
     def finish(self) -> None:
-        """The caller's step has ended."""
+        """End the caller's step."""
         step = _own_step.get()
         if step in self._steps:
             self._steps.remove(step)
             _own_step.set(step.outer)
             step.ended.set()
-            with suppress(*_NOWHERE):
+            with suppress(*_CLOSED_STREAM):
                 step.display.close(step.meter.state())
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Step:
-    """A step that runs: its figures, where they are shown, and the step inside which it began."""
+    """A running step: its figures, its display, and the step in which it began."""
 
     meter: Meter
     display: _Display
@@ -206,12 +206,12 @@ class _Step:
 
 
 _own_step: ContextVar[_Step | None] = ContextVar("lloom_step", default=None)
-"""The step of the current task: several may run at once, and each moves its own bar."""
+"""The step of the current task; several steps can run at once, each with its own bar."""
 
 
 def _refresh(meter: Meter, display: _Display, ended: threading.Event, interval: float) -> None:
     while not ended.wait(interval):
-        with suppress(*_NOWHERE):
+        with suppress(*_CLOSED_STREAM):
             display.show(meter.state())
 
 
@@ -224,14 +224,14 @@ def _display() -> _Display:
     ipython = shell.get_ipython() if shell is not None else None
     if ipython is not None and getattr(ipython, "kernel", None) is not None:
         return _Notebook()
-    with suppress(*_NOWHERE):
+    with suppress(*_CLOSED_STREAM):
         if sys.stderr is not None and sys.stderr.isatty():
             return _Terminal()
     return _Log()
 
 
 class _Terminal:
-    """A bar that ends as one line."""
+    """A progress bar; one line remains at the end."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -257,7 +257,7 @@ class _Terminal:
 
 
 class _Notebook:
-    """One line of text under the cell, updated in place; quick steps leave nothing behind."""
+    """One line of text under the cell, updated in place; quick steps print nothing."""
 
     def __init__(self) -> None:
         self._handle: object | None = None
@@ -277,7 +277,7 @@ class _Notebook:
 
 
 class _Log:
-    """A line every few seconds, for files and pipes; quick steps leave nothing behind."""
+    """A line every few seconds, for files and pipes; quick steps print nothing."""
 
     def __init__(self) -> None:
         self._shown = False

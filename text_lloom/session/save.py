@@ -1,7 +1,9 @@
-"""What of a session is kept in its file, and how a session takes it over again."""
+"""Saving a session to a file, and restoring its state."""
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from text_lloom.labels import Labels
@@ -11,11 +13,21 @@ from text_lloom.session.edit import Editing
 if TYPE_CHECKING:
     from text_lloom.storage.session import SessionState
 
-__all__ = ["state_of", "take_over"]
+__all__ = ["restore_state", "save_session"]
 
 
-def state_of(session: Editing) -> SessionState:
-    """All that a session keeps; no keys and no models."""
+def save_session(session: Editing, folder: str | Path, file_name: str | None = None) -> Path:
+    """Write the session file; see `lloom.save`."""
+    from text_lloom.storage.session import write_session
+
+    name = file_name or time.strftime("%Y-%m-%d-%H-%M-%S")
+    path = write_session(Path(folder) / f"{name.removesuffix('.lloom')}.lloom", _state_of(session))
+    print(f"Saved session to {path}")
+    return path
+
+
+def _state_of(session: Editing) -> SessionState:
+    """All that is saved of a session; no keys and no models."""
     from text_lloom.storage.session import SessionState
 
     return SessionState(
@@ -39,8 +51,8 @@ def state_of(session: Editing) -> SessionState:
     )
 
 
-def take_over(session: Editing, state: SessionState) -> None:
-    """Give a new session, about the same documents, what another one kept.
+def restore_state(session: Editing, state: SessionState) -> None:
+    """Put a saved state into a new session about the same documents.
 
     Raises:
         FileProblem: When a setting is not what a session writes.

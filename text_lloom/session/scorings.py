@@ -1,8 +1,10 @@
-"""The book of a session's scorings: how each was asked and what it still owes, so that it can go on."""
+"""The scorings of a session: how each asked, and which scores it still lacks, so that it can be resumed."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeAlias
 
@@ -11,8 +13,9 @@ from text_lloom.llm.dispatch.request_builder import StepSettings
 from text_lloom.llm.dispatch.step_state import Failure
 from text_lloom.operators.score import CONCEPTS_PER_CALL
 from text_lloom.scores import ScoreTable
+from text_lloom.tasks import ScoreDocuments
 
-__all__ = ["Pair", "Scoring", "ScoringForm", "Scorings"]
+__all__ = ["Pair", "Scoring", "ScoringForm", "Scorings", "pairs_in"]
 
 Pair: TypeAlias = tuple[Hashable, str]
 """The id of a document and the id of a concept."""
@@ -22,17 +25,17 @@ _STEP = "score"
 
 @dataclass(frozen=True, slots=True)
 class ScoringForm:
-    """How a scoring asks; the arguments of `score`.
+    """How a scoring asks: the arguments of `score`.
 
     Attributes:
         batch_size: Documents per request.
         get_highlights: Ask for quotes.
-        ignore_existing: Leave out what has a score already.
+        ignore_existing: Skip what already has a score.
         concepts_per_call: Concepts per request.
         score_on: `"text"` or `"quotes"`.
         mode: `"live"` or `"batch"`.
         wait: Wait for batches to end.
-        poll_seconds: The longest time between two looks at a batch.
+        poll_seconds: The longest interval between two checks of a batch.
     """
 
     batch_size: int = 1
@@ -50,12 +53,12 @@ class Scoring:
     """One call of `score`.
 
     Attributes:
-        table: Gets the scores; `None` when they were about documents that are not here any more.
+        table: The table for the scores; `None` when it was about documents that were not saved.
         concept_ids: The concepts.
         form: How it asks.
-        settings: How its operators ask; `None` for as they do now.
-        owed: What it has still to ask although there are scores already.
-        answered: What was answered by now.
+        settings: The settings of its operators; `None` for the session's current ones.
+        owed: Pairs that it must still ask about although they have a score.
+        answered: Pairs that were answered since the last `settle`.
     """
 
     table: ScoreTable | None
@@ -66,7 +69,7 @@ class Scoring:
     answered: set[Pair] = field(default_factory=set)
 
     def is_about(self, failure: Failure) -> bool:
-        """Whether a failure may be one of this scoring."""
+        """Whether a failure may belong to this scoring."""
         return (
             self.table is not None
             and all(doc_id in self.table.corpus.position for doc_id in failure.doc_ids)
@@ -76,7 +79,7 @@ class Scoring:
 
 @dataclass(eq=False, slots=True)
 class _Listed:
-    """A failure in the session's list: what asked, and what of it has no answer yet."""
+    """A failure in the session's list: its scoring, and the pairs that still have no answer."""
 
     failure: Failure
     scoring: Scoring
@@ -84,10 +87,10 @@ class _Listed:
 
 
 class Scorings:
-    """What the scorings of a session have left open.
+    """Links the failures of a session to the scorings that caused them.
 
     Args:
-        failures: The failures of the session; those that were mended are taken out.
+        failures: The failures of the session; those that have been answered since are removed.
 
     Attributes:
         last: The last scoring that was started.
@@ -98,14 +101,21 @@ class Scorings:
         self._listed: dict[int, _Listed] = {}
         self.last: Scoring | None = None
 
-    def begin(self, scoring: Scoring) -> None:
-        """A scoring starts."""
+    @contextmanager
+    def recorded(self, scoring: Scoring, tasks: Iterable[ScoreDocuments]) -> Iterator[None]:
+        """Record a scoring while it runs: what it asks, and at its end which scores it lacks."""
+        if not scoring.form.ignore_existing:
+            scoring.owed.update(pairs_in(tasks))
         self.last = scoring
+        try:
+            yield
+        finally:
+            self._settle(scoring)
 
-    def settle(self, scoring: Scoring) -> None:
-        """A scoring has ended, perhaps halfway: note what failed, and drop what has been mended."""
+    def _settle(self, scoring: Scoring) -> None:
+        """Record the failures of a scoring that has ended, and remove those that are answered now."""
         new = [f for f in self._failures if id(f) not in self._listed and f.step == _STEP]
-        added = [_Listed(f, scoring, pairs_of(f)) for f in new if scoring.is_about(f)]
+        added = [_Listed(f, scoring, _pairs_of(f)) for f in new if scoring.is_about(f)]
         failed = {pair for listed in added for pair in listed.left}
         for listed in [*self._listed.values(), *added]:
             if listed.scoring.table is scoring.table:
@@ -116,35 +126,35 @@ class Scorings:
         self._listed |= {id(listed.failure): listed for listed in added}
         scoring.owed -= scoring.answered
         scoring.answered = set()
-        self._drop_mended()
+        self._drop_answered()
 
     def open(self, own: ScoreTable, known: Collection[str]) -> list[tuple[Scoring, set[Pair]]]:
-        """What has failed and can be asked again, by scoring.
+        """The pairs that failed and can be asked again, by scoring.
 
         Args:
             own: The table of the session's own documents.
-            known: Ids of the concepts that there are; what asked about others is dropped.
+            known: Ids of the existing concepts; failures about others are removed.
         """
         plain: Scoring | None = None
         for failure in self._failures:
             if failure.step == _STEP and id(failure) not in self._listed:
                 plain = plain or Scoring(own, (), self.last.form if self.last else ScoringForm())
-                self._listed[id(failure)] = _Listed(failure, plain, pairs_of(failure))
+                self._listed[id(failure)] = _Listed(failure, plain, _pairs_of(failure))
         by_scoring: dict[Scoring, set[Pair]] = {}
         for listed in self._listed.values():
             listed.left = {pair for pair in listed.left if pair[1] in known}
             if listed.left and listed.scoring.table is not None:
                 by_scoring.setdefault(listed.scoring, set()).update(listed.left)
-        self._drop_mended()
+        self._drop_answered()
         return list(by_scoring.items())
 
     @property
-    def out_of_reach(self) -> int:
-        """Failures about documents that are not here any more."""
+    def n_without_documents(self) -> int:
+        """How many failures are about documents that were not saved with the session."""
         return sum(listed.scoring.table is None for listed in self._listed.values())
 
     def to_json(self, own: ScoreTable) -> dict[str, object]:
-        """How the listed failures and the last scoring were asked, as JSON values."""
+        """The scorings of the listed failures, and the last scoring, as JSON values."""
         scorings = [listed.scoring for listed in self._listed.values()]
         distinct = list(dict.fromkeys([*scorings, *([self.last] if self.last else [])]))
         place = {scoring: i for i, scoring in enumerate(distinct)}
@@ -160,10 +170,10 @@ class Scorings:
         }
 
     def restore(self, saved: Any, own: ScoreTable) -> None:
-        """Take over what `to_json` gave.
+        """Add what `to_json` gave.
 
         Raises:
-            FileProblem: When it is something else.
+            FileProblem: When `saved` is something else.
         """
         try:
             scorings = [
@@ -176,7 +186,7 @@ class Scorings:
             ]
             for failure, place in zip(self._failures, saved["failures"], strict=True):
                 if place is not None:
-                    self._listed[id(failure)] = _Listed(failure, scorings[place], pairs_of(failure))
+                    self._listed[id(failure)] = _Listed(failure, scorings[place], _pairs_of(failure))
             last = saved["last"]
             self.last = None if last is None else scorings[last]
         except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -187,15 +197,19 @@ class Scorings:
         if self.last is not None and self.last.table is None:
             self.last = None
 
-    def _drop_mended(self) -> None:
-        mended = {place for place, listed in self._listed.items() if not listed.left}
-        self._failures[:] = [failure for failure in self._failures if id(failure) not in mended]
+    def _drop_answered(self) -> None:
+        answered = {place for place, listed in self._listed.items() if not listed.left}
+        self._failures[:] = [failure for failure in self._failures if id(failure) not in answered]
         there = {id(failure) for failure in self._failures}
         self._listed = {place: listed for place, listed in self._listed.items() if place in there}
 
 
-def pairs_of(failure: Failure) -> set[Pair]:
-    """What a failure is about."""
+def pairs_in(tasks: Iterable[ScoreDocuments]) -> Iterator[Pair]:
+    """The pairs of document and concept that tasks ask about."""
+    return (pair for task in tasks for pair in itertools.product(task.doc_ids, task.concept_ids))
+
+
+def _pairs_of(failure: Failure) -> set[Pair]:
     return {(doc_id, concept_id) for doc_id in failure.doc_ids for concept_id in failure.concept_ids}
 
 

@@ -1,26 +1,32 @@
-"""What a session took and may spend: consent, budgets, the sums of its ledger."""
+"""The spending of a session: asking before a paid step, budgets, sums of the ledger, rate limits."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from text_lloom.errors import InputError
-from text_lloom.llm.composite import single_models
+from text_lloom.llm.classifiers.classifier import Classifier
+from text_lloom.llm.composite import Answerer, single_models
 from text_lloom.llm.control.budget import Budget, TokenBudget
 from text_lloom.llm.control.prices import dollars
+from text_lloom.llm.control.redis_limiter import SharedLimiter
 from text_lloom.llm.control.usage import Attempt, Ledger, total, with_lost
 from text_lloom.llm.default_models import Models
+from text_lloom.llm.dispatch.attempt import limiter_of
 from text_lloom.llm.dispatch.step_state import Failure, Run
-from text_lloom.llm.model import EmbedModel, Model
+from text_lloom.llm.model import Embedder, EmbedModel, Model
+from text_lloom.llm.runtime.event_loop import run_sync
 from text_lloom.operators.estimate import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "RATE_COLUMNS",
     "Summary",
     "declined",
     "failures_frame",
@@ -28,9 +34,25 @@ __all__ = [
     "limit_tokens",
     "limit_usd",
     "may_spend",
+    "rate_frame",
+    "rate_status",
+    "show_summary",
     "summary_lines",
-    "summary_of",
 ]
+
+RATE_COLUMNS = (
+    "model",
+    "limit",
+    "unit",
+    "seconds",
+    "used",
+    "remaining",
+    "seconds_until_free",
+    "waiting",
+    "in_flight",
+    "concurrency",
+)
+"""The columns of `lloom.rate_status`."""
 
 
 def may_spend(
@@ -43,11 +65,11 @@ def may_spend(
 ) -> bool:
     """Whether a paid step may start.
 
-    Free steps always may. With a budget the step goes ahead and is stopped before it passes the budget.
-    Otherwise the user is asked once if there is someone to ask, and warned if there is not.
+    A free step always starts. With a budget, the step starts and is stopped before it exceeds the budget.
+    Without one, an interactive session asks the user, and any other session warns.
 
     Args:
-        estimate: What the step will cost.
+        estimate: The estimated cost of the step.
         what: The step in words, such as `"generation"`.
         budget: The session's budget in US dollars.
         token_budget: The session's budget in tokens.
@@ -87,11 +109,11 @@ def may_spend(
 
 
 async def declined() -> None:
-    """The work of a step that the user declined: none."""
+    """The work of a step that the user declined: does nothing."""
 
 
 def is_interactive() -> bool:
-    """Whether someone is there to answer a question: a terminal, or a notebook that allows input."""
+    """Whether a user can answer a question: in a terminal, or in a notebook that allows input."""
     shell = sys.modules.get("IPython")
     if shell is not None and (ipython := shell.get_ipython()) is not None:
         kernel = getattr(ipython, "kernel", None)
@@ -100,11 +122,11 @@ def is_interactive() -> bool:
 
 
 class Summary(NamedTuple):
-    """What a session took so far.
+    """The time, cost and tokens of a session so far.
 
     Attributes:
         total_time: Seconds of all steps.
-        total_cost: US dollars, as far as prices are known.
+        total_cost: US dollars, without requests of unknown price.
         total_tokens: Tokens of prompts and replies.
         in_tokens: Tokens of prompts.
         out_tokens: Tokens of replies.
@@ -119,8 +141,7 @@ class Summary(NamedTuple):
     unpriced: int
 
 
-def summary_of(ledger: Ledger, seconds: Iterable[float]) -> Summary:
-    """The sums of a ledger, and of the seconds that steps took."""
+def _summary_of(ledger: Ledger, seconds: Iterable[float]) -> Summary:
     totals = ledger.totals()
     return Summary(
         sum(seconds),
@@ -135,14 +156,14 @@ def summary_of(ledger: Ledger, seconds: Iterable[float]) -> Summary:
 def summary_lines(
     ledger: Ledger, step_seconds: Mapping[tuple[str, str], float], *, verbose: bool = True
 ) -> list[str]:
-    """What a session took, in words.
+    """The summary of a session as lines of text.
 
     Args:
         ledger: Its attempts.
         step_seconds: Step and time → seconds.
-        verbose: With a line per step.
+        verbose: Add a line per step.
     """
-    figures = summary_of(ledger, step_seconds.values())
+    figures = _summary_of(ledger, step_seconds.values())
     lines = [f"Total time: {figures.total_time:.2f} sec ({figures.total_time / 60:.2f} min)"]
     if verbose:
         lines += [f"    {key}: {seconds:.2f} sec" for key, seconds in step_seconds.items()]
@@ -162,15 +183,15 @@ def summary_lines(
 
 
 def limit_usd(run: Run, usd: float | None, models: Models) -> None:
-    """Set the budget in US dollars, `None` for no limit; what was spent by now counts.
+    """Set the budget in US dollars, `None` for no limit; what is already spent counts.
 
     Args:
-        run: What it holds for.
+        run: The run that has the budget.
         usd: The budget.
-        models: Whose prices count where the provider reported no tokens.
+        models: Their prices are used where the provider reported no tokens.
 
     Raises:
-        InputError: When it is no amount.
+        InputError: When `usd` is not an amount.
     """
     limit = None if usd is None else Budget.checked(usd)
     if run.budget is None or limit is None:
@@ -180,10 +201,10 @@ def limit_usd(run: Run, usd: float | None, models: Models) -> None:
 
 
 def limit_tokens(run: Run, tokens: float | None) -> None:
-    """Set the budget in tokens, `None` for no limit; what was spent by now counts.
+    """Set the budget in tokens, `None` for no limit; what is already used counts.
 
     Raises:
-        InputError: When it is no number of tokens.
+        InputError: When `tokens` is not a number of tokens.
     """
     limit = None if tokens is None else TokenBudget.checked(tokens)
     if run.token_budget is None or limit is None:
@@ -192,6 +213,22 @@ def limit_tokens(run: Run, tokens: float | None) -> None:
         run.token_budget = None if limit is None else TokenBudget(limit, spent=spent)
     else:
         run.token_budget.usd = limit
+
+
+def show_summary(
+    ledger: Ledger, step_seconds: Mapping[tuple[str, str], float], *, verbose: bool, return_vals: bool
+) -> Summary | None:
+    """Print the summary of a session; see `lloom.summary`."""
+    for line in summary_lines(ledger, step_seconds, verbose=verbose):
+        print(line)
+    return _summary_of(ledger, step_seconds.values()) if return_vals else None
+
+
+def rate_frame(models: Models) -> pd.DataFrame:
+    """The state of the models' rate limits; see `lloom.rate_status`."""
+    import pandas as pd
+
+    return pd.DataFrame(run_sync(rate_status(models)), columns=list(RATE_COLUMNS))
 
 
 def failures_frame(failures: Sequence[Failure]) -> pd.DataFrame:
@@ -204,7 +241,7 @@ def failures_frame(failures: Sequence[Failure]) -> pd.DataFrame:
 
 
 def _spent(attempts: Iterable[Attempt], models: Models) -> float:
-    """US dollars so far, at the models' prices where the provider reported no tokens."""
+    """US dollars spent so far, at the models' prices where the provider reported no tokens."""
     asked = [part for model in models for part in single_models(model)]
     prices = {part.label: part.cost for part in asked if isinstance(part, (Model, EmbedModel))}
     usd = 0.0
@@ -215,3 +252,40 @@ def _spent(attempts: Iterable[Attempt], models: Models) -> float:
         elif price is not None:
             usd += price.of(attempt.in_tokens, attempt.out_tokens)
     return usd
+
+
+async def rate_status(models: Iterable[Answerer | Embedder]) -> list[dict[str, object]]:
+    """One entry per model and limit; see `lloom.rate_status`. Must run on the event loop of the models."""
+    now = asyncio.get_running_loop().time()
+    rows: list[dict[str, object]] = []
+    limited = {model.limiter_key: model for named in models for model in _limited(named)}
+    for model in limited.values():
+        limiter, concurrency = limiter_of(model)
+        load = {"in_flight": concurrency.in_flight, "concurrency": concurrency.limit}
+        states = await limiter.status() if isinstance(limiter, SharedLimiter) else limiter.status(now)
+        if not states:
+            rows.append({"model": model.label, **load})
+        for state in states:
+            rows.append(
+                {
+                    "model": model.label,
+                    "limit": state.window.amount,
+                    "unit": state.window.unit,
+                    "seconds": state.window.seconds,
+                    "used": state.used,
+                    "remaining": state.remaining,
+                    "seconds_until_free": state.seconds_until_free,
+                    "waiting": state.waiting,
+                    **load,
+                }
+            )
+    return rows
+
+
+def _limited(named: Answerer | Embedder) -> Iterator[Model | EmbedModel]:
+    """The models behind one that was passed in, as far as their starts are counted."""
+    for model in single_models(named):
+        if isinstance(model, Classifier):
+            yield model.probabilities
+        elif isinstance(model, (Model, EmbedModel)):
+            yield model

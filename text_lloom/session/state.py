@@ -1,10 +1,10 @@
-"""What a session holds, and what all of its steps need; `workbench.lloom` gives it its public face."""
+"""The state of a session, and what all of its steps need; `workbench.lloom` is its public interface."""
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,8 @@ from text_lloom.concept import Codebook, Concept
 from text_lloom.corpus import Corpus
 from text_lloom.errors import InputError, UnknownName
 from text_lloom.llm.cache import open_journal
-from text_lloom.llm.composite import is_remote
+from text_lloom.llm.classifiers.classifier import Classifier
+from text_lloom.llm.composite import Answerer, is_remote
 from text_lloom.llm.control.budget import Budget, TokenBudget
 from text_lloom.llm.control.retry import RetryPolicy
 from text_lloom.llm.control.usage import Ledger
@@ -22,12 +23,14 @@ from text_lloom.llm.dispatch.request_builder import StepSettings
 from text_lloom.llm.dispatch.step_state import Failure, Run
 from text_lloom.llm.options import whole_number
 from text_lloom.llm.runtime.event_loop import Stop
-from text_lloom.operators.batch_book import BatchBook
+from text_lloom.operators.batch_records import BatchRecords
 from text_lloom.operators.estimate import Estimate
+from text_lloom.operators.score import summarize_concepts
 from text_lloom.scores import ScoreTable
 from text_lloom.session.progress import StepProgress
 from text_lloom.session.scorings import Scorings
 from text_lloom.session.spend import may_spend
+from text_lloom.tasks import ScoreDocuments
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
@@ -38,17 +41,19 @@ __all__ = ["Session"]
 class Session:
     """The state of a session.
 
-    Its steps are functions that plan them, in rooms of their own: `generation`, `scoring`, `questions`.
+    Its steps are functions in modules of their own: `generate`, `score`, `batch`, `map` and `edit`. Each
+    has a `plan_…` function that checks the arguments, asks before spending, and returns the coroutine that
+    does the work.
 
     Args:
         corpus: The documents.
-        models: Who is asked; the documents go to these and nowhere else.
-        budget: US dollars that the session may cost in all.
-        token_budget: Tokens that the session may take in all.
+        models: The models; documents are sent to these only.
+        budget: US dollars that the whole session may cost.
+        token_budget: Tokens that the whole session may use.
         random_state: Seed of everything that is random.
         debug: Print what the steps do.
-        cache: Keep replies and use them again; a path says where.
-        retry: How often and how long to try.
+        cache: Cache replies; a path names the file.
+        retry: How often and how long to retry a request.
     """
 
     def __init__(
@@ -80,7 +85,7 @@ class Session:
         self._listeners: list[Callable[[], object]] = []
         self._cache = cache
         journal = open_journal(cache) if any(is_remote(model) for model in models) else None
-        self._batches = BatchBook(
+        self._batches = BatchRecords(
             None if journal is None else journal.path.with_name(f"{journal.path.name}-batches")
         )
         self._run = Run(
@@ -102,7 +107,7 @@ class Session:
         return self._run.ledger
 
     def _changed(self) -> None:
-        """Tell those who show the session that it is not what it was."""
+        """Tell the views of the session to update."""
         for listener in list(self._listeners):
             listener()
 
@@ -114,8 +119,8 @@ class Session:
             print(f"- {concept.name}: {concept.criteria}")
 
     def _ask_as(self, steps: Sequence[str], settings: Mapping[str, StepSettings]) -> None:
-        """Have these operators ask so from now on."""
-        others = {step: how for step, how in self._run.settings.items() if step not in steps}
+        """Replace the settings of these operators."""
+        others = {step: own for step, own in self._run.settings.items() if step not in steps}
         self._run.settings = others | dict(settings)
 
     def _may_spend(self, estimate: Estimate, what: str, confirm: bool | None) -> bool:
@@ -131,7 +136,7 @@ class Session:
         return allowed
 
     def _other_corpus(self, df: IntoDataFrame) -> Corpus:
-        """Other documents, with the session's columns; numbered again if the session's are."""
+        """Other documents, with the same columns; numbered if the session's documents are."""
         columns = getattr(df, "columns", ())
         id_col = None if self.corpus.is_numbered and self.corpus.id_col not in columns else self.corpus.id_col
         return Corpus.from_frame(df, text_col=self.corpus.text_col, id_col=id_col)
@@ -141,6 +146,26 @@ class Session:
         if not scored:
             raise InputError("Nothing is scored yet. Run `await l.score()` first.")
         return [concept for concept in scored if concept.active] or scored
+
+    @property
+    def _summary_model(self) -> Answerer:
+        """The model that summarizes concepts: the score model, unless it is a classifier."""
+        return self.models.synth if isinstance(self.models.score, Classifier) else self.models.score
+
+    async def _summarize(self, concepts: Sequence[Concept], *, scored: Iterable[ScoreDocuments]) -> None:
+        """Summarize the concepts that were just scored, and those without a summary.
+
+        Args:
+            concepts: The concepts of the scoring.
+            scored: The tasks that were answered.
+        """
+        scored_ids = {concept_id for task in scored for concept_id in task.concept_ids}
+        # Concepts may have been renamed in the meantime.
+        current = [self.concepts.get(concept.id) or concept for concept in concepts]
+        due = [concept for concept in current if concept.id in scored_ids or not concept.summary]
+        if due:
+            with self._timed("summarize_concept"):
+                await summarize_concepts(due, self._summary_model, self.table, run=self._run)
 
     def _need_concepts(self) -> None:
         if not self.concepts:
@@ -169,13 +194,13 @@ class Session:
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
-        """Record what a step takes, and say what went wrong in it, even when it is cut short."""
+        """Record the time and cost of a step and warn of its failures, also when it is interrupted."""
         key = (step, time.strftime("%Y-%m-%d-%H-%M-%S"))
         began, rows, failed = time.perf_counter(), len(self.ledger), list(self._run.failures)
         try:
             yield
         finally:
-            while key in self.time:  # of a step that began in the same second, and may have run beside
+            while key in self.time:  # another step began in the same second
                 key = (step, f"{key[1]}+")
             self.time[key] = time.perf_counter() - began
             self.cost[key] = self.ledger.totals(since=rows).usd

@@ -1,4 +1,4 @@
-"""How a session is shown: the workbench view, the select view, the standalone page, the report, exports."""
+"""Views and exports of a session: the workbench, the select view, the standalone page, the report, tables."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ __all__ = ["Viewing"]
 
 
 class Viewing(Editing):
-    """A session that can be looked at."""
+    """A session with views and exports."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._host = SessionHost(self)
 
     def select(self, *concepts: str | Sequence[str], theme: str = "auto") -> ConceptView:
-        """Show the concepts as cards to choose from and work on, and select those that are named.
+        """Show the concepts as cards to select and edit, and select those that are named.
 
         Args:
-            *concepts: Names or ids of the concepts to select, also as a list; the selection stays as it
-                is without.
+            *concepts: Names or ids of the concepts to select, also as a list; without any, the selection
+                does not change.
             theme: `"auto"` follows the notebook; `"light"` or `"dark"`.
 
         Raises:
@@ -71,17 +71,17 @@ class Viewing(Editing):
     ) -> ConceptView | pd.DataFrame:
         """Show the workbench view: concepts, slices and the documents behind them.
 
-        See `docs/view.md`. The view follows the session: it fills in while `score()` runs.
+        See `docs/view.md`. The view updates while `score()` runs.
 
         Args:
-            cols_to_show: Further columns to show with the documents; all can be chosen in the view.
+            cols_to_show: Columns to show with the documents; the view can show any other column, too.
             slice_col: Column by whose values the documents are grouped.
             max_slice_bins: The largest number of groups for a numeric column.
             slice_bounds: Bounds of the groups for a numeric column, such as `[0, 10, 50]`.
             show_highlights: Mark the highlights in the documents.
             norm_by: `"concept"` (share of the concept's matches per slice), `"slice"` (share of the
                 slice's documents that match) or `None` (counts); can be changed in the view.
-            export_df: Give the export table instead of the view.
+            export_df: Return the export table instead of the view.
             include_outliers: Add the documents that match no concept to the export table; the view
                 always shows them.
             threshold: Smallest score of a match; can be changed in the view.
@@ -130,23 +130,24 @@ class Viewing(Editing):
         title: str = "Concepts",
         threshold: float = 1.0,
     ) -> Path:
-        """Write the view as one self-contained page: the same, without editing, for any browser.
+        """Write the view as one self-contained page for any browser, without editing.
 
-        The page makes no request, and needs no network and no kernel. A warning says when it has more than
-        50 MB.
+        The page makes no requests and needs neither a network nor a kernel. A page of more than 50 MB
+        causes a warning.
 
         Args:
-            path: Where to; an existing file is replaced once the new one is complete.
-            max_docs: Most documents; of more an evenly spaced sample is taken, and the page says so.
-            include_text: `False` leaves texts, quotes and rationales out; figures, names, criteria and
+            path: Path of the file; an existing file is replaced when the new one is complete.
+            max_docs: The largest number of documents; if there are more, the page shows an evenly spaced
+                sample and says so.
+            include_text: `False` leaves out texts, quotes and rationales; figures, names, criteria and
                 metadata stay.
             slice_col: Column by whose values the documents are grouped.
             cols_to_show: Columns to show with the documents.
-            title: What the page is called.
+            title: Title of the page.
             threshold: Smallest score of a match, when the page opens.
 
         Returns:
-            The file.
+            The path of the file.
 
         Raises:
             InputError: When nothing is scored yet, or a column does not exist.
@@ -265,7 +266,7 @@ class Viewing(Editing):
         return view
 
     def _static_html(self, options: ViewOptions) -> str:
-        """What a saved notebook shows instead: the matrix, or the concepts before they are scored."""
+        """The HTML for a saved notebook: the matrix, or the concepts before they are scored."""
         from text_lloom.widget.report import StaticView, select_html
 
         if not any(concept.id in self.table for concept in self.concepts.values()):
@@ -274,7 +275,7 @@ class Viewing(Editing):
         return StaticView(self.corpus, self.table, concepts, slices=slices, max_documents=0).html
 
     def _columns_to_show(self, cols_to_show: Sequence[str]) -> tuple[str, ...]:
-        """The names of the columns as the view knows them.
+        """The names of the columns in the view.
 
         Raises:
             ColumnNotFound: When the frame has no such column.
@@ -292,6 +293,6 @@ class Viewing(Editing):
 
 
 def _call(method: str, given: Mapping[str, tuple[object, object]]) -> str:
-    """A call in Python, with the arguments that are not the defaults."""
+    """A call as Python code, without arguments that have their default."""
     arguments = [f"{name}={value!r}" for name, (value, default) in given.items() if value != default]
     return f"{method}({', '.join(arguments)})"

@@ -1,4 +1,4 @@
-"""The session as its live views know it: what they ask, and how they follow it."""
+"""Connects a session to its live views: answers their requests and updates them."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 __all__ = ["SessionHost"]
 
-_MOST_LIVE: Final = 8
-_SHORTEST: Final = 0.3
-_LONGEST: Final = 5.0
+_MOST_LIVE_VIEWS: Final = 8
+_SHORTEST_PAUSE: Final = 0.3
+_LONGEST_PAUSE: Final = 5.0
 _BYTES_PER_SECOND: Final = 1_000_000
-_RESTING_SHARE: Final = 10
+_PAUSE_PER_WORK: Final = 10
 _SAMPLE: Final = 200
 _FEWEST_ON_MAP: Final = 3
 
 
 class SessionHost(Host):
-    """A session as its views know it. May be used from any thread.
+    """The interface of a session for its views; safe to use from any thread.
 
     Args:
         session: The session.
@@ -53,19 +53,19 @@ class SessionHost(Host):
         self._reader: CorpusReader | None = None
         self._scoring = False
         self._lock = threading.Lock()
-        self._beside = ThreadPoolExecutor(1, thread_name_prefix="lloom-views")
-        self._at_map = ThreadPoolExecutor(1, thread_name_prefix="lloom-map")
+        self._refresh_pool = ThreadPoolExecutor(1, thread_name_prefix="lloom-views")
+        self._map_pool = ThreadPoolExecutor(1, thread_name_prefix="lloom-map")
         self._laid_out: Future[NDArray[np.float32] | None] | None = None
         session._listeners.append(self._changed)
         if isinstance(session._run.progress, StepProgress):
             session._run.progress.watch(self._watch)
 
     def attach(self, view: ConceptView) -> None:
-        """Keep a view up to date; of many only the eight latest."""
+        """Keep a view up to date; only the eight latest views are."""
         with self._lock:
             self._views.append(view)
-            dropped = self._views[:-_MOST_LIVE]
-            del self._views[:-_MOST_LIVE]
+            dropped = self._views[:-_MOST_LIVE_VIEWS]
+            del self._views[:-_MOST_LIVE_VIEWS]
         for old in dropped:
             text = "This view is no longer kept up to date. Run its cell again to go on with it."
             old.tell("info", text, at=_now())
@@ -222,7 +222,7 @@ class SessionHost(Host):
             return self._session._layout
         with self._lock:
             if self._laid_out is None or self._laid_out.done():
-                self._laid_out = self._at_map.submit(self._lay_out)
+                self._laid_out = self._map_pool.submit(self._lay_out)
             laid_out = self._laid_out
         return laid_out.result(patience)
 
@@ -232,15 +232,15 @@ class SessionHost(Host):
         return places
 
     def _known(self, concept_id: str) -> str:
-        """An id that the codebook has: views name concepts by id alone."""
+        """Check that the codebook has an id; views name concepts by id only."""
         return self._session.concepts.find(concept_id).id
 
     def _scored(self, error: BaseException | None) -> None:
-        """A scoring that a view started has come to its end; on the models' thread."""
+        """Handle the end of a scoring that a view started; called on the event-loop thread."""
         self._scoring = False
         if error is not None:
             text = f"Scoring ended: {error or type(error).__name__} What was scored by then is kept."
-            self._beside.submit(self._tell, text)
+            self._refresh_pool.submit(self._tell, text)
         self._changed()
 
     def _tell(self, text: str) -> None:
@@ -252,11 +252,11 @@ class SessionHost(Host):
             return list(self._views)
 
     def _changed(self) -> None:
-        """Bring all views up to date, beside the models' thread if this is it."""
+        """Update all views; on the event-loop thread, hand the work to another thread."""
         if not self._live():
             return
         if is_event_loop_thread():
-            self._beside.submit(self._refresh)
+            self._refresh_pool.submit(self._refresh)
         else:
             self._refresh()
 
@@ -265,14 +265,14 @@ class SessionHost(Host):
             view.refresh()
 
     def _watch(self, meter: Meter, ended: threading.Event) -> None:
-        """A step begins; on the models' thread."""
+        """Follow a step that begins; called on the event-loop thread."""
         if self._live():
             threading.Thread(
                 target=self._follow, args=(meter, ended), daemon=True, name="lloom-view-progress"
             ).start()
 
     def _follow(self, meter: Meter, ended: threading.Event) -> None:
-        """Show a step until it has ended, as often as that costs little."""
+        """Show the progress of a step until it has ended, at intervals that keep the cost low."""
         pause, is_scoring = 0.0, meter.step == "score"
         while not ended.wait(pause):
             began, sent = time.monotonic(), 0
@@ -280,7 +280,9 @@ class SessionHost(Host):
                 view.follow(self._progress(meter.state()), scores=is_scoring)
                 sent += len(view.scores) if is_scoring else 0
             took = time.monotonic() - began
-            pause = min(_LONGEST, max(_SHORTEST, _RESTING_SHARE * took, sent / _BYTES_PER_SECOND))
+            pause = min(
+                _LONGEST_PAUSE, max(_SHORTEST_PAUSE, _PAUSE_PER_WORK * took, sent / _BYTES_PER_SECOND)
+            )
         for view in self._live():
             view.follow(self.progress(), scores=is_scoring)
 

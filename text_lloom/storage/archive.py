@@ -1,4 +1,4 @@
-"""Archives: a zip file of known members with a manifest of their sizes and checksums."""
+"""Archives: zip files with known members, and a manifest of their sizes and checksums."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from text_lloom.errors import FileProblem
-from text_lloom.storage.files import existing_file, written_whole
+from text_lloom.storage.files import atomic_write, existing_file
 from text_lloom.storage.values import json_bytes, parse_json
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ _ROWS_AT_ONCE: Final = 256
 
 
 class Archive(NamedTuple):
-    """What an archive holds.
+    """The content of an archive.
 
     Attributes:
-        manifest: What `write_archive` was given, and `members` with their sizes and checksums.
+        manifest: The manifest that `write_archive` was given, and `members` with their sizes and checksums.
         members: Content by name.
     """
 
@@ -58,7 +58,7 @@ def write_archive(path: Path, members: Mapping[str, bytes], *, manifest: Mapping
         for name, content in members.items()
     }
     complete = {**manifest, "members": listed}
-    with written_whole(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, content in ({_MANIFEST: json_bytes(complete, indent=1)} | dict(members)).items():
             entry = zipfile.ZipInfo(name, date_time=_NO_TIME)
             entry.external_attr = 0o644 << 16
@@ -76,18 +76,18 @@ def read_archive(
     optional: Sequence[str] = (),
     max_bytes: int = MOST_BYTES,
 ) -> Archive:
-    """Read the known members of an archive, and nothing else that is in it.
+    """Read the known members of an archive; other members are ignored.
 
     Args:
         path: The file.
-        names: Members that there must be.
-        kind: The `format` that the manifest must have.
+        names: Required members.
+        kind: The `format` that the manifest must name.
         version: The newest version of that format that can be read.
-        optional: Members that there may be.
+        optional: Members that may be missing.
         max_bytes: Refuse archives whose members are larger than this when unpacked.
 
     Raises:
-        FileProblem: When the file is no such archive, is a pickle, damaged, too large or of a newer
+        FileProblem: When the file is not such an archive, is a pickle, damaged, too large or of a newer
             version.
     """
     file = existing_file(path, what=f"a {kind.replace('-', ' ')} file")
@@ -123,11 +123,11 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 
 def read_parquet(content: bytes, *, rows: int, path: Path, max_bytes: int = MOST_BYTES) -> pa.Table:
-    """An Arrow table from Parquet, read in steps: a small file can stand for a huge table.
+    """An Arrow table from Parquet, read in steps because a small file can expand to a huge table.
 
     Args:
         content: The Parquet file.
-        rows: How many rows it must have.
+        rows: The expected number of rows.
         path: The archive, for error messages.
         max_bytes: Refuse tables that are larger than this in memory.
 
@@ -156,17 +156,17 @@ def read_parquet(content: bytes, *, rows: int, path: Path, max_bytes: int = MOST
 
 
 def damaged(path: Path, reason: str) -> FileProblem:
-    """The error for a file whose content does not hold together."""
+    """The error for a file with inconsistent content."""
     return FileProblem(
         f"{str(path)!r} is damaged or was changed: {reason}. Use a backup, or save the session again."
     )
 
 
 def too_large(path: Path, size: int, limit: int) -> FileProblem:
-    """The error for a file that unpacks to more than the limit."""
+    """The error for a file that unpacks to more bytes than the limit."""
     return FileProblem(
-        f"{str(path)!r} unpacks to at least {size:,} bytes, more than the limit of {limit:,}, which guards "
-        f"against files made to fill the memory. If you trust the file, pass max_bytes={2 * size}."
+        f"{str(path)!r} unpacks to at least {size:,} bytes, more than the limit of {limit:,}, which protects "
+        f"against files that fill the memory. If you trust the file, pass max_bytes={2 * size}."
     )
 
 
@@ -214,11 +214,13 @@ def _check_manifest(manifest: object, path: Path, kind: str, version: int) -> di
 def _member(archive: zipfile.ZipFile, name: str, path: Path, *, limit: int) -> bytes:
     if archive.namelist().count(name) != 1:
         if name == _MANIFEST:
-            raise FileProblem(f"{str(path)!r} is a zip archive, but has no manifest: it is no session file.")
+            raise FileProblem(
+                f"{str(path)!r} is a zip archive, but has no manifest, so it is not a session file."
+            )
         raise damaged(path, f"it holds {name} {archive.namelist().count(name)} times instead of once")
     entry = archive.getinfo(name)
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & 1:
-        raise damaged(path, f"{name} is encrypted or compressed in another way than sessions are")
+        raise damaged(path, f"{name} is encrypted, or its compression is not supported")
     if entry.file_size > limit:
         raise too_large(path, entry.file_size, limit)
     return archive.read(entry)

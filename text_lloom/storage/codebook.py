@@ -1,21 +1,18 @@
-"""Codebooks in and out: JSON with the event log, or a table with one row per concept."""
+"""Reading and writing codebooks: JSON with the event log, or a table with one row per concept."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from text_lloom.concept import Codebook, Concept
 from text_lloom.errors import FileProblem, InputError
 from text_lloom.storage.decoding import decode_text
-from text_lloom.storage.files import existing_file, read_bytes, written_whole
+from text_lloom.storage.files import atomic_write, existing_file, read_bytes
 from text_lloom.storage.records import is_missing, json_text, json_value
 from text_lloom.storage.tables import read_table, write_table
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["read_codebook", "write_codebook"]
 
@@ -36,11 +33,11 @@ def read_codebook(path: str | Path, *, encoding: str | None = None) -> Codebook:
             reads it. Objects and rows need `name` (or `concept`) and `criteria` (or `prompt` or
             `definition`), and may have `summary`, `example_ids` (or `examples`; ids of documents, in a
             table as a JSON list such as `["a1", "a7"]`), `id`, `active`, `seed` and `merged_from`.
-            Capital letters in these names do not matter, and other fields are not read.
+            These names are not case-sensitive; other fields are ignored.
         encoding: Encoding of a text file; UTF-8 unless given.
 
     Returns:
-        The codebook. Concepts without an id get one that is the same at each reading.
+        The codebook. Concepts without an id get the same id each time the file is read.
 
     Raises:
         FileProblem: When the file cannot be read as a codebook; names the row and what is missing.
@@ -62,16 +59,16 @@ def read_codebook(path: str | Path, *, encoding: str | None = None) -> Codebook:
     try:
         return Codebook.from_json(text)
     except InputError as error:
-        raise FileProblem(f"{str(path)!r} is no codebook: {error}") from None
+        raise FileProblem(f"{str(path)!r} is not a codebook: {error}") from None
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise FileProblem(
-            f"{str(path)!r} is no codebook, or its event log was damaged: {type(error).__name__}: {error}. "
-            f"A plain list of its concepts can be read."
+            f"{str(path)!r} is not a codebook, or its event log is damaged: {type(error).__name__}: {error}. "
+            f"A plain list of its concepts can still be read."
         ) from error
 
 
 def write_codebook(path: str | Path, codebook: Codebook) -> Path:
-    """Write a codebook, whole or not at all.
+    """Write a codebook atomically.
 
     Args:
         path: `.json` keeps the event log. Any other suffix of `write_table` makes a table with the
@@ -80,7 +77,7 @@ def write_codebook(path: str | Path, codebook: Codebook) -> Path:
         codebook: The codebook. Example ids that are not text, numbers or truth values become text.
 
     Returns:
-        Where the file is.
+        The path of the file.
 
     Raises:
         FileProblem: When the file cannot be written.
@@ -90,7 +87,7 @@ def write_codebook(path: str | Path, codebook: Codebook) -> Path:
     file = Path(path).expanduser()
     if file.suffix.lower() == ".json":
         text = codebook.to_json(write_id=_plain_id)
-        with written_whole(file) as out:
+        with atomic_write(file) as out:
             out.write(f"{_encodable(text)}\n".encode())
         return file
     rows = [_row(concept) for concept in codebook.values()]
@@ -98,7 +95,7 @@ def write_codebook(path: str | Path, codebook: Codebook) -> Path:
 
 
 def _encodable(text: str) -> str:
-    """JSON text, with halves of characters spelt out if there are any."""
+    """JSON text; lone surrogates, which UTF-8 cannot encode, are escaped."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -125,7 +122,7 @@ def _row(concept: Concept) -> dict[str, object]:
 
 
 def _from_rows(rows: list[dict[str, object]], path: Path, *, counted: str) -> Codebook:
-    book = Codebook()
+    codebook = Codebook()
     if not rows:
         raise FileProblem(f"{str(path)!r} holds no concepts.")
     concepts = []
@@ -136,19 +133,19 @@ def _from_rows(rows: list[dict[str, object]], path: Path, *, counted: str) -> Co
         except InputError as error:
             raise FileProblem(f"{place}: {error}") from None
         if is_missing(_lookup(row, ("id",), place)):
-            concept.id = book.new_id(concept.name, concept.criteria)
+            concept.id = codebook.new_id(concept.name, concept.criteria)
         concepts.append(concept)
     try:
-        book.extend(concepts, note=f"read from {path.name}")
+        codebook.extend(concepts, note=f"read from {path.name}")
     except InputError as error:
         raise FileProblem(
             f"{str(path)!r}: {error} Each id must occur once; leave ids out to get new ones."
         ) from None
-    return book
+    return codebook
 
 
 def _fields(row: Mapping[str, object], place: str) -> dict[str, object]:
-    """The fields of a concept under their usual names, without those that are missing."""
+    """The fields of a concept under their standard names, without missing ones."""
     found = {name: _lookup(row, spellings, place) for name, spellings in _SPELLINGS.items()}
     found |= {name: _lookup(row, (name,), place) for name in _OPTIONAL}
     present = {name: value for name, value in found.items() if not is_missing(value)}
@@ -168,13 +165,13 @@ def _lookup(row: Mapping[str, object], spellings: tuple[str, ...], place: str) -
     ]
     if len(given) > 1:
         raise FileProblem(
-            f"{place} has {' and '.join(map(repr, given))}, which mean the same here. Leave one."
+            f"{place} has {' and '.join(map(repr, given))}, which mean the same here. Keep only one."
         )
     return row[given[0]] if given else None
 
 
 def _list(value: object, name: str, place: str) -> list[object]:
-    """A list that may be written as JSON text."""
+    """A list, or the list in JSON text."""
     if isinstance(value, str):
         if not value.strip():
             return []

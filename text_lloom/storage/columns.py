@@ -1,4 +1,4 @@
-"""Frames as Arrow tables from which the same frame comes back: dtypes, categories, mixed objects."""
+"""Frames as Arrow tables and back, without loss of dtypes, categories or mixed objects."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _NULLABLE: Final = frozenset(
 )
 
 _Spec: TypeAlias = "dict[str, object]"
-"""How a column was written: its `kind` and what that kind needs."""
+"""How a column was written: its `kind`, and the details of that kind."""
 
 
 class FrameTable(NamedTuple):
     """A frame as an Arrow table.
 
     Attributes:
-        table: A `pyarrow.Table`; its metadata tells how to get the frame back.
-        as_text: Columns with values that no file format has; they were written as text.
+        table: A `pyarrow.Table`; its metadata describes the frame.
+        as_text: Columns with values that have no file format and were written as text.
     """
 
     table: pa.Table
@@ -69,7 +69,7 @@ def frame_to_table(frame: pd.DataFrame) -> FrameTable:
 
 
 def frame_from_table(table: pa.Table) -> pd.DataFrame:
-    """The frame of which `frame_to_table` made this table, with a fresh index.
+    """The frame that `frame_to_table` converted to this table, with a new index.
 
     Raises:
         ValueError: When the table was not made by `frame_to_table`; parts of a wrong type raise
@@ -89,7 +89,7 @@ def frame_from_table(table: pa.Table) -> pd.DataFrame:
 
 
 def strings(values: Sequence[str]) -> pa.Array:
-    """Texts as Arrow text, or as bytes when halves of characters are among them."""
+    """Texts as Arrow text, or as bytes if there are lone surrogates."""
     import pyarrow as pa
 
     try:
@@ -99,10 +99,10 @@ def strings(values: Sequence[str]) -> pa.Array:
 
 
 def strings_from(column: pa.ChunkedArray) -> list[str]:
-    """The texts of which `strings` made this column.
+    """The texts that `strings` converted to this column.
 
     Raises:
-        TypeError: When it holds something else.
+        TypeError: When the column holds something else.
     """
     values = column.to_pylist()
     if all(type(value) is str for value in values):
@@ -113,7 +113,7 @@ def strings_from(column: pa.ChunkedArray) -> list[str]:
 
 
 def _text_names(names: Sequence[object] | pd.Index[Any]) -> list[str]:
-    """A name for each column that a file can hold; the true names are in the metadata."""
+    """A name for each column that a file can hold; the metadata has the original names."""
     count = Counter(str(name) for name in names)
     return [
         str(name) if count[str(name)] == 1 and str(name).isprintable() else f"column {i}"
@@ -207,7 +207,7 @@ def _index(spec: Mapping[str, object]) -> pd.Index[Any]:
 
 
 def _texts(series: pd.Series[Any]) -> _Written | None:
-    """A column of objects that are all text, but for one way to say that there is none."""
+    """A column of objects that are text or one kind of missing value."""
     import pyarrow as pa
 
     values = series.tolist()
@@ -226,7 +226,7 @@ def _texts(series: pd.Series[Any]) -> _Written | None:
 
 
 def _objects(series: pd.Series[Any]) -> _Written:
-    """Any column, each value as JSON text with its type."""
+    """Any column; each value is JSON text with its type."""
     import pyarrow as pa
 
     cells: list[bytes] = []

@@ -1,4 +1,4 @@
-"""From bytes to text: which encoding a file has is never guessed."""
+"""Decoding text files; the encoding of a file is never guessed."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def decode_text(content: bytes, *, path: Path, encoding: str | None = None) -> s
     Args:
         content: The file's content.
         path: The file, for error messages.
-        encoding: Its encoding; UTF-8, with or without byte order mark, unless given.
+        encoding: Its encoding; UTF-8, with or without byte order mark, when not given.
 
     Raises:
-        FileProblem: When the content is empty or not text of that encoding; names the place and the
-            encodings that would do.
+        FileProblem: When the content is empty or not text of that encoding; names the position and the
+            encodings that fit.
     """
     if not content.strip():
         raise FileProblem(f"{str(path)!r} is empty.")
@@ -49,8 +49,8 @@ def decode_text(content: bytes, *, path: Path, encoding: str | None = None) -> s
         text = content.decode("utf-8-sig" if name.lower().replace("_", "-") in ("utf-8", "utf8") else name)
     except LookupError:
         raise FileProblem(
-            f"encoding={encoding!r} is no text encoding that Python knows. "
-            f"Usual ones are utf-8, utf-16, cp1252, latin-1, shift_jis and gb18030."
+            f"encoding={encoding!r} is not a text encoding that Python knows. "
+            f"Common ones are utf-8, utf-16, cp1252, latin-1, shift_jis and gb18030."
         ) from None
     except UnicodeDecodeError as error:
         raise FileProblem(_wrong_encoding(content, error.start, path, name)) from None
@@ -85,12 +85,12 @@ def _wrong_encoding(content: bytes, at: int, path: Path, name: str) -> str:
         readings = [f"encoding={encoding!r} would read {reading!r}" for reading, encoding in seen.items()][:4]
         example = next(iter(seen.values()), "")
     if not readings:
-        return f"{message} No usual encoding fits; the file may be damaged or no text at all."
+        return f"{message} No common encoding fits; the file may be damaged or not a text file."
     return f"{message} {', '.join(readings)}. Pass the right one (on the command line: --encoding {example})."
 
 
 def _word_around(content: bytes, at: int) -> bytes:
-    """The word that a byte is in, without cutting a character of several bytes at its end."""
+    """The word around a byte, without splitting a multi-byte character at its end."""
     edges = b" \t\r\n,;:\"'.()"
     start = end = at
     while start > 0 and at - start < 12 and content[start - 1] not in edges:

@@ -1,4 +1,4 @@
-"""Files read whole and written whole: a file is either complete or not there."""
+"""Reading whole files and writing files atomically."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import IO
 
 from text_lloom.errors import FileProblem
 
-__all__ = ["existing_file", "read_bytes", "written_whole"]
+__all__ = ["atomic_write", "existing_file", "read_bytes"]
 
 
 def existing_file(path: str | Path, *, what: str) -> Path:
-    """The path of a file that is there.
+    """The path of a file, after checking that it exists.
 
     Args:
         path: A path; a leading `~` stands for the home folder.
-        what: What the file should be, for error messages, such as `a table`.
+        what: The expected kind of file, for error messages, such as `a table`.
 
     Raises:
-        FileProblem: When there is no such file, or a folder of that name.
+        FileProblem: When there is no such file, or the path is a folder.
     """
     given = Path(path).expanduser()
     if given.is_dir():
@@ -48,43 +48,43 @@ def read_bytes(path: Path) -> bytes:
 
 
 @contextmanager
-def written_whole(path: str | Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes its place at `path` when the block ends without an error.
+def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
+    """A binary file that replaces the file at `path` when the block ends without an error.
 
-    Until then, and if anything goes wrong, what was at `path` stays as it was. Missing folders are
-    made. A link stays a link: the file it points to is replaced.
+    Until then, and after an error, the old file is unchanged. Missing folders are created. For a symbolic
+    link, the file that it points to is replaced.
 
     Args:
         path: Where the file goes; a leading `~` stands for the home folder.
 
     Raises:
-        FileProblem: When nothing can be written there.
+        FileProblem: When the file cannot be written.
     """
     target = Path(path).expanduser()
     if target.is_dir():
         raise FileProblem(f"{str(path)!r} is a folder. Name a file in it to write to.")
-    scratch: Path | None = None
+    temporary: Path | None = None
     try:
         target = target.resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Only a file in the same folder is sure to be on the same disk, where a rename is one step.
-        scratch = target.with_name(f".{target.name[:40]}.{uuid.uuid4().hex}.part")
-        with scratch.open("xb") as file:
+        # A rename is atomic only on the same disk, so the temporary file is in the same folder.
+        temporary = target.with_name(f".{target.name[:40]}.{uuid.uuid4().hex}.part")
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         if target.exists():
-            scratch.chmod(target.stat().st_mode & 0o777)
-        scratch.replace(target)
+            temporary.chmod(target.stat().st_mode & 0o777)
+        temporary.replace(target)
     except FileProblem:
         raise
     except OSError as error:
         raise FileProblem(
-            f"{str(path)!r} cannot be written: {_reason(error)}. Choose a place where you may write."
+            f"{str(path)!r} cannot be written: {_reason(error)}. Choose a folder in which you may write."
         ) from error
     finally:
-        if scratch is not None:
-            scratch.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def _reason(error: OSError) -> str:
@@ -102,4 +102,4 @@ def _nearest(path: Path) -> str:
     close = get_close_matches(path.name.lower(), list(lowered), n=1, cutoff=0.5)
     if close:
         return f"Did you mean {str(path.with_name(lowered[close[0]]))!r}?"
-    return f"Check the path; it was looked for in {str(path.parent.resolve())!r}."
+    return f"Check the path; the folder searched was {str(path.parent.resolve())!r}."

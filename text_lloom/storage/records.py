@@ -1,4 +1,4 @@
-"""Records as JSON objects: a list of them, or one a line."""
+"""Records as JSON objects: a list of objects, or one object per line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from text_lloom.errors import FileProblem
-from text_lloom.storage.inference import column_of_json
+from text_lloom.storage.column_types import column_of_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,13 +25,13 @@ def read_json(text: str, *, path: Path) -> pd.DataFrame:
     """A table from a JSON list of objects.
 
     Raises:
-        FileProblem: When the text is not JSON or something else than such a list.
+        FileProblem: When the text is not a JSON list of objects.
     """
     try:
         records = json.loads(text)
     except (ValueError, RecursionError) as error:
         several = isinstance(error, json.JSONDecodeError) and error.msg == "Extra data"
-        hint = " If each line is an object of its own, name it .jsonl." if several else ""
+        hint = " If each line is an object, name it .jsonl." if several else ""
         raise FileProblem(f"{str(path)!r} is not JSON: {error}.{hint}") from None
     if not isinstance(records, list):
         raise FileProblem(
@@ -53,7 +53,7 @@ def read_json_lines(text: str, *, path: Path) -> pd.DataFrame:
         FileProblem: When a line is not a JSON object; names the line.
     """
     records: list[dict[str, object]] = []
-    # Only a line feed ends a line: str.splitlines would also cut at U+2028 within a text.
+    # Only a line feed ends a line: str.splitlines would also split at U+2028 within a text.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -72,7 +72,7 @@ def read_json_lines(text: str, *, path: Path) -> pd.DataFrame:
 
 
 def json_value(value: object) -> object:
-    """A value in JSON's own types: missing as null, dates as ISO 8601, other things as their text."""
+    """A value as a JSON type: missing values as null, dates as ISO 8601, other objects as text."""
     kind = type(value)
     if value is None or kind in (str, int, bool):
         return value
@@ -100,13 +100,13 @@ def json_value(value: object) -> object:
 
 
 def json_text(value: object) -> str:
-    """JSON text with every character as itself, but halves of characters spelt out."""
+    """JSON text; only lone surrogates are escaped."""
     text = json.dumps(value, ensure_ascii=False)
     return text if _SURROGATE(text) is None else json.dumps(value)
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value stands for none: `None`, `NaN`, `NaT` or `NA`."""
+    """Whether a value is missing: `None`, `NaN`, `NaT` or `NA`."""
     if value is None or isinstance(value, float):
         return value is None or value != value
     if isinstance(value, (str, int)):

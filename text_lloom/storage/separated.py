@@ -1,4 +1,4 @@
-"""Fields between separators: CSV (RFC 4180) and TSV."""
+"""Reading and writing CSV (RFC 4180) and TSV."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from text_lloom.errors import FileProblem
-from text_lloom.storage.inference import column_of_fields, column_of_text
+from text_lloom.storage.column_types import column_of_fields, column_of_text
 from text_lloom.storage.records import is_missing, json_text, json_value
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ def read_separated(
         text: The file's text.
         path: The file, for error messages.
         separator: The character between fields.
-        given: Whether the user named the separator, so that the header is not doubted.
-        infer_types: Whether columns of numbers or truth values get their type; else all are text.
+        given: Whether the user named the separator; the header is then not checked for another one.
+        infer_types: Give columns of numbers or truth values their type; otherwise all are text.
 
     Returns:
-        One row per record. Blank lines are skipped, and columns without a name are called `Unnamed: 0`
-        and so on.
+        One row per record. Blank lines are skipped; columns without a name are called `Unnamed: 0` and
+        so on.
 
     Raises:
         FileProblem: When a line has more or fewer fields than the header, a quotation mark stays open,
@@ -44,7 +44,7 @@ def read_separated(
 
     if len(separator) != 1 or separator in '"\r\n':
         raise FileProblem(f"separator={separator!r} cannot separate fields; give one character, such as ';'.")
-    # The limit is one for the whole process and far below the length of a long document.
+    # The limit applies to the whole process and is far below the length of a long document.
     csv.field_size_limit(max(csv.field_size_limit(), 2**31 - 1))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows: list[list[str]] = []
@@ -73,7 +73,7 @@ def read_separated(
         more = ", and more" if len(uneven) > _LINES_NAMED else ""
         raise FileProblem(
             f"{str(path)!r}: the header has {len(header)} fields, but {', '.join(uneven[:_LINES_NAMED])}"
-            f"{more}. A field that contains {separator!r} or a line break must stand in quotation marks."
+            f"{more}. A field that contains {separator!r} or a line break must be in quotation marks."
         )
     names = [name or f"Unnamed: {i}" for i, name in enumerate(header)]
     columns: Iterable[Sequence[str]] = zip(*rows, strict=True) if rows else [()] * len(names)
@@ -100,7 +100,7 @@ def separated_lines(
 
 
 class _LineFeeds:
-    """Ends rows with a line feed, while `csv.writer` quotes carriage returns as for its own line end."""
+    """Ends rows with a line feed, although `csv.writer` writes (and so quotes) carriage returns."""
 
     def __init__(self) -> None:
         self.line = ""

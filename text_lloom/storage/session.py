@@ -1,4 +1,4 @@
-"""Session files: one zip archive of tables and JSON, which can be read without running anything."""
+"""Session files: a zip archive of tables and JSON. Reading one runs no code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from text_lloom.storage.archive import (
     write_archive,
 )
 from text_lloom.storage.columns import frame_from_table, frame_to_table
-from text_lloom.storage.judgements import (
+from text_lloom.storage.score_tables import (
     attempts_from_table,
     attempts_to_table,
     scores_from_table,
@@ -54,27 +54,27 @@ _MEMBERS: Final = (
     "failures.json",
     "settings.json",
 )
-# Later additions: files of before lack them, and readers of before leave them out.
+# Added later: older files lack them, and older readers ignore them.
 _ADDED: Final = ("labels.json", "layout.parquet")
 
 
 @dataclass(frozen=True, eq=False)
 class SessionState:
-    """All that a session has to keep.
+    """The saved state of a session.
 
     Attributes:
         corpus: The documents.
         codebook: The concepts with their event log.
-        table: The scores, stale ones too.
+        table: The scores, including stale ones.
         quotes: Quotes by document id.
         bullets: Bullets by document id.
         support: Number of documents cited, by concept id.
         attempts: The ledger.
-        step_seconds: Step, time stamp and seconds of each step that was done.
+        step_seconds: Step, time stamp and seconds of each step that has run.
         failures: Questions that could not be answered.
         settings: Parameters, seed, model names and the like as JSON values; never a key.
         labels: Human labels.
-        layout: Places on the map, float32 of shape `(documents, 2)`, if they were worked out.
+        layout: Positions on the map, float32 of shape `(documents, 2)`, if computed.
     """
 
     corpus: Corpus
@@ -92,18 +92,17 @@ class SessionState:
 
 
 def write_session(path: str | Path, state: SessionState) -> Path:
-    """Write a session to a file, whole or not at all; equal sessions make equal files.
+    """Write a session to a file atomically; equal sessions give equal files.
 
-    Column types, ids and scores come back exactly. Values of a type that no file format has (objects of
-    the user's own classes) are written as text, with a warning that names the columns.
+    Column types, ids and scores are restored exactly. Objects of the user's own classes are written as
+    text, with a warning that names the columns.
 
     Args:
-        path: Where the file goes; `.lloom` is appended when the name does not end so. Missing folders
-            are made.
+        path: Path of the file; `.lloom` is appended to a name without it. Missing folders are created.
         state: The session.
 
     Returns:
-        Where the file is.
+        The path of the file.
 
     Raises:
         FileProblem: When the file cannot be written.
@@ -162,15 +161,15 @@ def write_session(path: str | Path, state: SessionState) -> Path:
 def read_session(path: str | Path, *, max_bytes: int = MOST_BYTES) -> SessionState:
     """Read a session from a file that `write_session` wrote.
 
-    Nothing in the file is run: it holds tables and JSON, and its checksums and counts are compared
-    first. Pickles are refused.
+    No code in the file is run: it holds tables and JSON, and its checksums and counts are checked first.
+    Pickles are refused.
 
     Args:
         path: The file; `.lloom` may be left out.
         max_bytes: Refuse files that unpack to more than this.
 
     Raises:
-        FileProblem: When the file is not there, no session file, a pickle, damaged, larger than
+        FileProblem: When the file is missing, not a session file, a pickle, damaged, larger than
             `max_bytes` when unpacked, or of a newer version; says what to do.
     """
     import pyarrow as pa
@@ -192,7 +191,7 @@ def read_session(path: str | Path, *, max_bytes: int = MOST_BYTES) -> SessionSta
 
 
 class _Ids:
-    """Document ids as JSON values: of a type that JSON can tell, or by their row in the corpus."""
+    """Document ids as JSON values, or by their row in the corpus if they have no JSON form."""
 
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus

@@ -1,4 +1,4 @@
-"""Tables in and out: CSV, TSV, JSON, JSON lines and Parquet."""
+"""Reading and writing tables: CSV, TSV, JSON, JSON lines and Parquet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from text_lloom.errors import FileProblem
 from text_lloom.storage.decoding import decode_text
-from text_lloom.storage.files import existing_file, read_bytes, written_whole
+from text_lloom.storage.files import atomic_write, existing_file, read_bytes
 from text_lloom.storage.records import json_text, json_value, read_json, read_json_lines
 from text_lloom.storage.separated import read_separated, separated_lines
 
@@ -43,28 +43,28 @@ def read_table(
 ) -> pd.DataFrame:
     """Read a table from a file, by its suffix.
 
-    Nothing is guessed silently: a table that is not what its name says is refused with the line and
-    the reason.
+    Nothing is guessed silently: a file that does not match its suffix is refused with the line and the
+    reason.
 
     Types of CSV and TSV columns: a column is int64 when all its values are whole numbers (float64 when
-    some are missing), float64 when all are numbers, bool when all are True or False. All else stays
-    text, to the letter: dates, numbers with leading zeros, a plus sign or spaces (`007`, `+44 20`),
+    some are missing), float64 when all are numbers, bool when all are True or False. Everything else
+    stays text, unchanged: dates, numbers with leading zeros, a plus sign or spaces (`007`, `+44 20`),
     numbers too long to be exact, and `1e5` (which may be an id; `1e+05` is a number). Only empty fields
     are missing: `NA`, `None`, `null` and `nan` are text. In JSON, strings stay strings.
 
     Args:
         path: `.csv`, `.tsv` or `.tab`, `.jsonl` or `.ndjson`, `.json` (a list of objects), each of them
             also with `.gz`; or `.parquet`.
-        encoding: Encoding of a text file; UTF-8, with or without byte order mark, unless given.
+        encoding: Encoding of a text file; UTF-8, with or without byte order mark, when not given.
         separator: Character between the fields of a CSV or TSV file, when it is not the usual one.
         infer_types: `False` leaves every CSV and TSV column text.
 
     Returns:
-        One row per record, in order, with a fresh index. A named index in a Parquet file becomes a
+        One row per record, in order, with a new index. A named index in a Parquet file becomes a
         column.
 
     Raises:
-        FileProblem: When the file is not there, empty, of an unknown kind, in another encoding, or
+        FileProblem: When the file is missing, empty, of an unknown kind, in another encoding, or
             damaged; says where and what to do.
     """
     file = existing_file(path, what="a table")
@@ -89,17 +89,17 @@ def read_table(
 def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
     """Write a table to a file, by its suffix; the index is not written.
 
-    The file appears complete or not at all, in UTF-8. Values are written as they are, also text that a
-    spreadsheet would take for a formula (`=…`). In CSV and TSV, lists and the like become JSON text
-    and missing values empty fields.
+    The file is written atomically, in UTF-8. Values are written unchanged, even text that a spreadsheet
+    would read as a formula (`=…`). In CSV and TSV, lists become JSON text and missing values become empty
+    fields.
 
     Args:
         frame: The table.
         path: `.csv`, `.tsv` or `.tab`, `.jsonl` or `.ndjson`, `.json`, each of them also with `.gz`; or
-            `.parquet`. Missing folders are made.
+            `.parquet`. Missing folders are created.
 
     Returns:
-        Where the file is.
+        The path of the file.
 
     Raises:
         FileProblem: When the file cannot be written, or its format cannot hold the table.
@@ -112,11 +112,11 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
         raise FileProblem(
             f"The table has several columns of the same name: {', '.join(map(repr, repeated))}. Rename them."
         )
-    with written_whole(file) as out:
+    with atomic_write(file) as out:
         if kind == ".parquet":
             _write_parquet(frame, names, out, file)
             return file
-        # A fixed time stamp: equal tables make equal files.
+        # A fixed time stamp, so that equal tables give equal files.
         zipped = (
             gzip.GzipFile(fileobj=out, mode="wb", filename="", mtime=0) if compressed else nullcontext(out)
         )
@@ -193,7 +193,7 @@ def _utf8(text: str, path: Path) -> bytes:
     except UnicodeEncodeError as error:
         raise FileProblem(
             f"{str(path)!r} cannot be written: {error.object[error.start : error.end]!a} is half a character "
-            f"and has no place in UTF-8. Write .jsonl, or repair the text."
+            f"(a lone surrogate), which UTF-8 cannot encode. Write .jsonl, or repair the text."
         ) from None
 
 

@@ -1,7 +1,7 @@
-"""Single values as JSON and back, each with its type: `1`, `1.0`, `"1"` and a time stamp stay apart.
+"""Single values as JSON and back, with their types: `1`, `1.0`, `"1"` and a time stamp stay distinct.
 
-Text, whole numbers, finite numbers, truth values, `None` and lists are written as themselves. Any other
-value is an object with one key that names its type: `{"timestamp": ["2024-05-01T00:00:00", "ns", null]}`.
+Text, whole numbers, finite numbers, truth values, `None` and lists are written unchanged. Any other value
+is an object with one key that names its type: `{"timestamp": ["2024-05-01T00:00:00", "ns", null]}`.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Unstorable(Exception):
 
 
 def write_value(value: object) -> object:
-    """A value as JSON values from which `read_value` makes the same value, of the same type.
+    """A value as JSON values, from which `read_value` restores the same value and type.
 
     Raises:
-        Unstorable: When there is no way to do so.
+        Unstorable: When the type is not supported.
     """
     kind = type(value)
     if value is None or kind in (str, bool, int):
@@ -62,8 +62,8 @@ def read_value(written: object) -> object:
     """The value that `write_value` wrote.
 
     Raises:
-        ValueError: When it is nothing that `write_value` writes; parts of a wrong type or range raise
-            what their constructors raise (`TypeError`, `LookupError`, `ArithmeticError`).
+        ValueError: When `write_value` did not write it. Parts of a wrong type or range raise what their
+            constructors raise (`TypeError`, `LookupError`, `ArithmeticError`).
     """
     if isinstance(written, list):
         return [read_value(item) for item in written]
@@ -89,10 +89,10 @@ def read_id(written: object) -> Hashable:
 
 
 def json_bytes(value: object, *, indent: int | None = None) -> bytes:
-    """JSON as UTF-8, in which halves of characters (lone surrogates) survive.
+    """JSON as UTF-8; lone surrogates are preserved.
 
     Raises:
-        TypeError: When a part of it has no JSON type.
+        TypeError: When a part of the value has no JSON type.
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return text.encode("utf-8", "surrogatepass")
@@ -112,7 +112,7 @@ def parse_json(content: bytes) -> object:
 
 
 def _tagged(value: object) -> tuple[str, list[object]]:
-    """The type of a value and what it is made of, as JSON values."""
+    """The name of a value's type, and its parts as JSON values."""
     import numpy as np
     import pandas as pd
 

@@ -1,6 +1,6 @@
 """What is asked of a model: one typed question per operator."""
 
-from text_lloom.tasks.base import Task, Template
+from text_lloom.tasks.base import Stage, Task, Template
 from text_lloom.tasks.distill import FilterQuotes, SummarizeDocument
 from text_lloom.tasks.map import MapDocument
 from text_lloom.tasks.review import (
@@ -30,6 +30,7 @@ __all__ = [
     "ScoreDocuments",
     "Scored",
     "SelectConcepts",
+    "Stage",
     "SummarizeConcept",
     "SummarizeDocument",
     "SynthesizeConcepts",

@@ -6,10 +6,10 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
-from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, cast
+from typing import Annotated, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
@@ -22,6 +22,7 @@ __all__ = [
     "Label",
     "LineNumber",
     "Reply",
+    "Stage",
     "Task",
     "Template",
     "label_number",
@@ -115,23 +116,32 @@ Label = Annotated[int, BeforeValidator(label_number), WithJsonSchema({"type": "s
 """The number in the label of a document or concept; `"C3"`, `"3"` and `3` are the same."""
 
 
+Stage: TypeAlias = Literal["generation", "scoring", "map", "evaluation"]
+"""The part of the work that asks a task: `gen` and `select_auto`, `score`, `map`, or `auto_eval`."""
+
+
+@dataclass(frozen=True)
 class Task(ABC, Generic[Answer]):
-    """A typed question.
+    """A typed question; every task is a frozen dataclass.
 
     A model with a prompt interface answers `prompt()` with text that `parse()` turns into an answer;
     the local engine reads the task's own fields.
+
+    Attributes:
+        custom: A template to use instead of the task's own.
     """
 
     step: ClassVar[str]
     """The step that the task belongs to, as it is named in summaries and custom prompts."""
+    stage: ClassVar[Stage]
+    """The part of the work that asks it; only this part accepts parameters and prompts for the step."""
     template: ClassVar[Template]
     reply: ClassVar[type[Reply]]
     """Schema of the JSON object that a model answers with."""
     expected_tokens: ClassVar[int]
     """Rough length of an answer, in tokens, per `answer_units()`."""
 
-    custom: Template | None = None
-    """A template to use instead of the task's own."""
+    custom: Template | None = field(default=None, kw_only=True)
 
     def fields(self) -> Mapping[str, str]:
         """The values of the template's fields."""
@@ -143,8 +153,7 @@ class Task(ABC, Generic[Answer]):
 
     def with_template(self, template: Template) -> Self:
         """The same question, put in other words."""
-        same: Self = replace(cast("Any", self), custom=template)
-        return same
+        return replace(self, custom=template)
 
     @abstractmethod
     def read(self, reply: Reply) -> Answer:

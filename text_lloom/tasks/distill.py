@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field
 
 from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
-from text_lloom.tasks.base import Reply, Task, Template
+from text_lloom.tasks.base import Reply, Stage, Task, Template
 from text_lloom.tasks.exact import bullets_schema
 
 __all__ = ["FILTER_TEMPLATE", "SUMMARIZE_TEMPLATE", "FilterQuotes", "SummarizeDocument"]
@@ -102,6 +102,7 @@ class FilterQuotes(Task[list[str]]):
     """
 
     step: ClassVar[str] = "distill_filter"
+    stage: ClassVar[Stage] = "generation"
     reply: ClassVar[type[Reply]] = QuotesReply
     template: ClassVar[Template] = FILTER_TEMPLATE
     expected_tokens: ClassVar[int] = 40
@@ -110,7 +111,6 @@ class FilterQuotes(Task[list[str]]):
     text: str
     n_quotes: int = 3
     seed: str | None = None
-    custom: Template | None = None
 
     @property
     def doc_ids(self) -> tuple[Hashable, ...]:
@@ -151,6 +151,7 @@ class SummarizeDocument(Task[list[str]]):
     """What does a text say, in short bullet points?"""
 
     step: ClassVar[str] = "distill_summarize"
+    stage: ClassVar[Stage] = "generation"
     reply: ClassVar[type[Reply]] = BulletsReply
     template: ClassVar[Template] = SUMMARIZE_TEMPLATE
     expected_tokens: ClassVar[int] = 14
@@ -160,7 +161,6 @@ class SummarizeDocument(Task[list[str]]):
     n_bullets: int | str = "2-4"
     n_words: str = "5-8"
     seed: str | None = None
-    custom: Template | None = None
 
     @property
     def doc_ids(self) -> tuple[Hashable, ...]:

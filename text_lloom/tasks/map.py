@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ValidationInfo
 
 from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
-from text_lloom.tasks.base import Reply, Task, Template
+from text_lloom.tasks.base import Reply, Stage, Task, Template
 from text_lloom.tasks.form import Form
 
 __all__ = ["MAP_STEP", "MAP_TEMPLATE", "MapDocument", "Quote"]
@@ -58,6 +58,7 @@ class MapDocument(Task[Any]):
     """
 
     step: ClassVar[str] = MAP_STEP
+    stage: ClassVar[Stage] = "map"
     reply: ClassVar[type[Reply]] = Reply
     template: ClassVar[Template] = MAP_TEMPLATE
     expected_tokens: ClassVar[int] = 80
@@ -68,7 +69,6 @@ class MapDocument(Task[Any]):
     form: Form | None = None
     columns: tuple[tuple[str, str], ...] = ()
     """Other columns of the document, which a template may name."""
-    custom: Template | None = None
 
     @property
     def doc_ids(self) -> tuple[Hashable, ...]:

@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field
 
 from text_lloom.concept import Concept
 from text_lloom.errors import BadAnswer
-from text_lloom.tasks.base import Label, Reply, Task, Template
+from text_lloom.tasks.base import Label, Reply, Stage, Task, Template
 from text_lloom.tasks.exact import merge_schema, removal_schema, selection_schema
 
 __all__ = [
@@ -216,13 +216,13 @@ class ReviewRemove(Task[list[Removal]]):
     """Which of these concepts are of no use?"""
 
     step: ClassVar[str] = "review_remove"
+    stage: ClassVar[Stage] = "generation"
     reply: ClassVar[type[Reply]] = RemoveReply
     template: ClassVar[Template] = REMOVE_TEMPLATE
     expected_tokens: ClassVar[int] = 30
 
     candidates: tuple[Candidate, ...]
     seed: str | None = None
-    custom: Template | None = None
 
     @property
     def concept_ids(self) -> tuple[str, ...]:
@@ -252,6 +252,7 @@ class ReviewMerge(Task[list[MergeGroup]]):
     """
 
     step: ClassVar[str] = "review_merge"
+    stage: ClassVar[Stage] = "generation"
     reply: ClassVar[type[Reply]] = MergeReply
     template: ClassVar[Template] = MERGE_TEMPLATE
     expected_tokens: ClassVar[int] = 25
@@ -259,7 +260,6 @@ class ReviewMerge(Task[list[MergeGroup]]):
     candidates: tuple[Candidate, ...]
     target: int | None = None
     seed: str | None = None
-    custom: Template | None = None
 
     @property
     def concept_ids(self) -> tuple[str, ...]:
@@ -310,6 +310,7 @@ class SelectConcepts(Task[list[str]]):
     """
 
     step: ClassVar[str] = "review_select"
+    stage: ClassVar[Stage] = "generation"
     reply: ClassVar[type[Reply]] = SelectReply
     template: ClassVar[Template] = SELECT_TEMPLATE
     expected_tokens: ClassVar[int] = 6
@@ -317,7 +318,6 @@ class SelectConcepts(Task[list[str]]):
     candidates: tuple[Candidate, ...]
     max_concepts: int
     seed: str | None = None
-    custom: Template | None = None
 
     @property
     def concept_ids(self) -> tuple[str, ...]:
@@ -353,13 +353,13 @@ class MatchConcepts(Task[dict[str, str]]):
     """
 
     step: ClassVar[str] = "auto_eval"
+    stage: ClassVar[Stage] = "evaluation"
     reply: ClassVar[type[Reply]] = MatchesReply
     template: ClassVar[Template] = MATCH_TEMPLATE
     expected_tokens: ClassVar[int] = 12
 
     found: tuple[Candidate, ...]
     known: tuple[Candidate, ...]
-    custom: Template | None = None
 
     @property
     def concept_ids(self) -> tuple[str, ...]:

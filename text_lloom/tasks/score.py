@@ -14,7 +14,7 @@ from text_lloom.corpus import Document
 from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
 from text_lloom.scores import ANSWER_SCORES, Judgement
-from text_lloom.tasks.base import Label, Reply, Task, Template
+from text_lloom.tasks.base import Label, Reply, Stage, Task, Template
 from text_lloom.tasks.exact import MOST_ENTRIES, score_schema
 
 __all__ = ["SCORE_TEMPLATE", "ScoreDocuments", "Scored"]
@@ -95,6 +95,7 @@ class ScoreDocuments(Task[list[Scored]]):
     """
 
     step: ClassVar[str] = "score"
+    stage: ClassVar[Stage] = "scoring"
     reply: ClassVar[type[Reply]] = ScoreReply
     template: ClassVar[Template] = SCORE_TEMPLATE
     expected_tokens: ClassVar[int] = 60
@@ -104,7 +105,6 @@ class ScoreDocuments(Task[list[Scored]]):
     get_highlights: bool = True
     examples: tuple[tuple[str, ...], ...] = ()
     """Texts that show each concept. Prompts do not include them; models that learn from examples use them."""
-    custom: Template | None = None
 
     @property
     def doc_ids(self) -> tuple[Hashable, ...]:

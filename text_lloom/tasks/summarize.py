@@ -9,7 +9,7 @@ from typing import ClassVar, cast
 
 from text_lloom.concept import Concept
 from text_lloom.errors import BadAnswer
-from text_lloom.tasks.base import Reply, Task, Template
+from text_lloom.tasks.base import Reply, Stage, Task, Template
 from text_lloom.tasks.exact import summary_schema
 
 __all__ = ["SUMMARIZE_CONCEPT_TEMPLATE", "SummarizeConcept"]
@@ -53,6 +53,7 @@ class SummarizeConcept(Task[str]):
     """What do the documents that match a concept say?"""
 
     step: ClassVar[str] = "summarize_concept"
+    stage: ClassVar[Stage] = "scoring"
     reply: ClassVar[type[Reply]] = SummaryReply
     template: ClassVar[Template] = SUMMARIZE_CONCEPT_TEMPLATE
     expected_tokens: ClassVar[int] = 70
@@ -61,7 +62,6 @@ class SummarizeConcept(Task[str]):
     passages: tuple[str, ...]
     reasons: tuple[str, ...] = ()
     """Per passage, why its document was coded so; `""` for none."""
-    custom: Template | None = None
 
     @property
     def concept_ids(self) -> tuple[str, ...]:

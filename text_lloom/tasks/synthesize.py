@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple, Self, cast
 from pydantic import AliasChoices, Field
 
 from text_lloom.errors import BadAnswer
-from text_lloom.tasks.base import LineNumber, Reply, Task, Template
+from text_lloom.tasks.base import LineNumber, Reply, Stage, Task, Template
 from text_lloom.tasks.exact import patterns_schema
 
 __all__ = ["SYNTHESIZE_TEMPLATE", "Item", "Pattern", "SynthesizeConcepts"]
@@ -87,6 +87,7 @@ class SynthesizeConcepts(Task[list[Pattern]]):
     """Which concepts do these items share?"""
 
     step: ClassVar[str] = "synthesize"
+    stage: ClassVar[Stage] = "generation"
     reply: ClassVar[type[Reply]] = PatternsReply
     template: ClassVar[Template] = SYNTHESIZE_TEMPLATE
     expected_tokens: ClassVar[int] = 60
@@ -95,7 +96,6 @@ class SynthesizeConcepts(Task[list[Pattern]]):
     n_concepts: int | None = None
     pattern_phrase: str = "distinct idea"
     seed: str | None = None
-    custom: Template | None = None
 
     @property
     def doc_ids(self) -> tuple[Hashable, ...]:

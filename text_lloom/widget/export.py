@@ -19,7 +19,7 @@ import numpy as np
 from text_lloom.corpus import Corpus
 from text_lloom.llm.options import whole_number
 from text_lloom.quotes import QuoteMatch
-from text_lloom.storage.files import written_whole
+from text_lloom.storage.files import atomic_write
 from text_lloom.widget.columns import ID_RANKS, TEXT_RANKS
 from text_lloom.widget.payload import PROTOCOL, plain, slice_codes, traits_of
 from text_lloom.widget.rows import highlight_spans
@@ -89,7 +89,7 @@ def write_page(
             f"the {n:,} documents, or include_text=False for the figures alone.",
             stacklevel=3,
         )
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
     return Path(path).expanduser()
 

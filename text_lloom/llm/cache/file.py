@@ -1,4 +1,4 @@
-"""Replies and vectors as the journal stores them."""
+"""The journal's SQLite file: its rows, its tables, and the statements that read and write them."""
 
 from __future__ import annotations
 
@@ -15,29 +15,51 @@ from text_lloom.llm.completion import Completion
 
 __all__ = [
     "BUSY_SECONDS",
-    "REPLY_COLUMNS",
-    "VECTOR_COLUMNS",
     "EntryId",
-    "Holdings",
     "JournalFile",
+    "JournalRow",
     "ModelShare",
     "NotAJournal",
-    "Opened",
     "ReplyRow",
-    "Row",
-    "Stored",
     "VectorRow",
     "as_stored",
     "as_text",
-    "check_readable",
     "entry_id",
     "is_corrupt",
-    "make_private",
-    "rename_aside",
-    "set_up",
 ]
 
 Stored: TypeAlias = str | bytes
+BUSY_SECONDS = 10.0
+_APPLICATION = 0x4C4C4F4D
+_VERSION = 1
+_CHECK_SECONDS = 0.2
+_CORRUPT_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_SUFFIXES = frozenset({".sqlite", ".sqlite3", ".db"})
+_PRUNE_ROWS = 500
+_KEYS_PER_QUERY = 500
+_SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS replies (
+        key TEXT PRIMARY KEY NOT NULL, model TEXT NOT NULL, step TEXT NOT NULL, at REAL NOT NULL,
+        used REAL NOT NULL, in_tokens INTEGER, out_tokens INTEGER, finish_reason TEXT, usd REAL,
+        text TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS vectors (
+        key TEXT PRIMARY KEY NOT NULL, model TEXT NOT NULL, step TEXT NOT NULL, at REAL NOT NULL,
+        used REAL NOT NULL, vector BLOB NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS replies_used ON replies (used)",
+    "CREATE INDEX IF NOT EXISTS vectors_used ON vectors (used)",
+)
+_REPLY_COLUMNS = "key, model, step, at, used, in_tokens, out_tokens, finish_reason, usd, text"
+_VECTOR_COLUMNS = "key, model, step, at, used, vector"
+_ADD = {
+    table: f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({', '.join('?' * (columns.count(',') + 1))})"  # noqa: S608
+    for table, columns in (("replies", _REPLY_COLUMNS), ("vectors", _VECTOR_COLUMNS))
+}
+_TOUCH = {table: f"UPDATE {table} SET used = ? WHERE key = ?" for table in _ADD}  # noqa: S608
+_GET_REPLY = f"SELECT {_REPLY_COLUMNS} FROM replies WHERE key = ?"  # noqa: S608
+
+
+class NotAJournal(Exception):
+    """A file that must be left alone: another program's, or a later version's."""
 
 
 class ReplyRow(NamedTuple):
@@ -112,193 +134,8 @@ class VectorRow(NamedTuple):
         return len(self.vector) + 400
 
 
-Row: TypeAlias = ReplyRow | VectorRow
+JournalRow: TypeAlias = ReplyRow | VectorRow
 EntryId: TypeAlias = tuple[str, str]
-
-
-def entry_id(row: Row) -> EntryId:
-    """Table and key of a row."""
-    return ("replies" if isinstance(row, ReplyRow) else "vectors", as_text(row.key))
-
-
-def as_stored(text: str) -> Stored:
-    """Text as SQLite takes it: lone surrogates have no UTF-8 form, so such text is kept as bytes."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
-    return text
-
-
-def as_text(stored: Stored) -> str:
-    """The text that was given to `as_stored`."""
-    return stored if isinstance(stored, str) else stored.decode("utf-8", "surrogatepass")
-
-
-BUSY_SECONDS = 10.0
-
-_APPLICATION = 0x4C4C4F4D
-_VERSION = 1
-_CHECK_SECONDS = 0.2
-_CORRUPT_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-
-_SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS replies (
-        key TEXT PRIMARY KEY NOT NULL, model TEXT NOT NULL, step TEXT NOT NULL, at REAL NOT NULL,
-        used REAL NOT NULL, in_tokens INTEGER, out_tokens INTEGER, finish_reason TEXT, usd REAL,
-        text TEXT NOT NULL)""",
-    """CREATE TABLE IF NOT EXISTS vectors (
-        key TEXT PRIMARY KEY NOT NULL, model TEXT NOT NULL, step TEXT NOT NULL, at REAL NOT NULL,
-        used REAL NOT NULL, vector BLOB NOT NULL)""",
-    "CREATE INDEX IF NOT EXISTS replies_used ON replies (used)",
-    "CREATE INDEX IF NOT EXISTS vectors_used ON vectors (used)",
-)
-REPLY_COLUMNS = "key, model, step, at, used, in_tokens, out_tokens, finish_reason, usd, text"
-VECTOR_COLUMNS = "key, model, step, at, used, vector"
-
-
-class NotAJournal(Exception):
-    """A file that must be left alone: another program's, or a later version's."""
-
-
-def make_private(path: Path) -> None:
-    """Make folder and file for this user alone. The file is never opened here.
-
-    Closing any other handle of a SQLite file drops the locks that this process holds on it.
-    """
-    if not path.parent.is_dir():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        if path.stat().st_mode & 0o077:
-            with contextlib.suppress(OSError):
-                path.chmod(0o600)
-
-
-def set_up(connection: sqlite3.Connection, path: Path) -> None:
-    """Make or check the tables of a file that was just opened for writing.
-
-    Raises:
-        NotAJournal: When the file must be left alone.
-        sqlite3.Error: When SQLite cannot use it; see `is_corrupt`.
-    """
-    _refuse_foreign(connection)
-    _switch_to_wal(connection)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA journal_size_limit = 67108864")
-    # A file that is set up is opened without the lock of writing, which another process may hold for long.
-    if _pragma(connection, "user_version") != _VERSION:
-        _make_tables(connection)
-    _check(connection, path)
-
-
-def check_readable(connection: sqlite3.Connection, path: Path) -> None:
-    """Check the tables of a file that was opened for reading alone; raises as `set_up`."""
-    _refuse_foreign(connection)
-    _check(connection, path)
-
-
-def _make_tables(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        if _pragma(connection, "user_version") != _VERSION:  # another process may have been faster
-            for statement in _SCHEMA:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
-
-
-def rename_aside(path: Path) -> Path:
-    """Rename a corrupt file, so that it can still be rescued, and give its new path."""
-    stamp = f"{path.stem}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}"
-    aside = path.with_name(f"{stamp}{path.suffix}")
-    for number in itertools.count(2):
-        if not aside.exists():
-            break
-        aside = path.with_name(f"{stamp}-{number}{path.suffix}")
-    # The write-ahead log goes first: a new file must never find the log of the old one.
-    for ending in ("-wal", "-shm", ""):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + ending).rename(aside.with_name(aside.name + ending))
-    return aside
-
-
-def is_corrupt(error: sqlite3.Error) -> bool:
-    """Whether an error means that the file is damaged, or no database at all."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT_CODES
-
-
-def _refuse_foreign(connection: sqlite3.Connection) -> None:
-    application, version = _pragma(connection, "application_id"), _pragma(connection, "user_version")
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if application != _APPLICATION and (application or version or tables):
-        raise NotAJournal("it is another program's database")
-    if version > _VERSION:
-        raise NotAJournal("it was written by a later version of text_lloom")
-
-
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """WAL, where the file system allows it; the switch itself does not wait for other processes."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    """Look for damage, for as long as opening may take; the rest shows when it is read."""
-    deadline = time.monotonic() + _CHECK_SECONDS
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
-    try:
-        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        connection.execute(f"SELECT {REPLY_COLUMNS} FROM replies LIMIT 0")  # noqa: S608
-        connection.execute(f"SELECT {VECTOR_COLUMNS} FROM vectors LIMIT 0")  # noqa: S608
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-            return
-        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
-            raise _Damaged(f"{path.name} lacks tables") from error
-        raise
-    finally:
-        connection.set_progress_handler(None, 0)
-    if verdict != "ok":
-        raise _Damaged(str(verdict))
-
-
-class _Damaged(sqlite3.DatabaseError):
-    """Damage that SQLite reports as a result rather than as an error."""
-
-    sqlite_errorcode: int = sqlite3.SQLITE_CORRUPT
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> Any:
-    return connection.execute(f"PRAGMA {name}").fetchone()[0]
-
-
-_SUFFIXES = frozenset({".sqlite", ".sqlite3", ".db"})
-_PRUNE_ROWS = 500
-_KEYS_PER_QUERY = 500
-
-_ADD = {
-    table: f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({', '.join('?' * (columns.count(',') + 1))})"  # noqa: S608
-    for table, columns in (("replies", REPLY_COLUMNS), ("vectors", VECTOR_COLUMNS))
-}
-_TOUCH = {table: f"UPDATE {table} SET used = ? WHERE key = ?" for table in _ADD}  # noqa: S608
-_GET_REPLY = f"SELECT {REPLY_COLUMNS} FROM replies WHERE key = ?"  # noqa: S608
 
 
 class ModelShare(NamedTuple):
@@ -318,34 +155,24 @@ class ModelShare(NamedTuple):
 
 
 class Holdings(NamedTuple):
-    """What a file holds.
-
-    Attributes:
-        models: By model, what is held of it.
-        oldest: When the oldest entry was written, seconds since the epoch.
-        newest: When the newest was.
-    """
+    """What a file holds, and when its oldest and newest entries were written, in seconds since the epoch."""
 
     models: dict[str, ModelShare]
     oldest: float | None
     newest: float | None
 
 
-class Opened(NamedTuple):
-    """An open journal file, and where a corrupt one was moved to."""
-
-    file: JournalFile
-    aside: Path | None
-
-
 class JournalFile:
     """An open journal file: one connection that writes, one that reads.
 
-    Each connection may be used by one thread at a time; the journal sees to that.
+    Only one thread at a time may use a connection; `SharedFile` locks them.
 
     Args:
-        path: The file; made with its folder if there is none.
-        read_only: Open an existing file, and leave it as it is; for a full or a read-only disk.
+        path: The file, which is made with its folder if need be.
+        read_only: Open an existing file and change nothing; for a full or a read-only disk.
+
+    Attributes:
+        replaced: Where the damaged file lies now that was renamed to make room for this one.
 
     Raises:
         NotAJournal: When the file is another program's or a later version's.
@@ -355,20 +182,22 @@ class JournalFile:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self.replaced: Path | None = None
         self._mode = "mode=rw"
         if read_only:
-            # A log that holds nothing may be left out of account, which spares the files beside it.
+            # Without a log to read, SQLite needs to make no files beside this one.
             log = path.with_name(f"{path.name}-wal")
             self._mode = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
         else:
-            make_private(path)
+            _make_private(path)
         self._writer = self._connect()
         self._reader = self._connect()
         try:
             if read_only:
-                check_readable(self._reader, path)
+                _refuse_foreign(self._reader)
+                _check(self._reader, path)
             else:
-                set_up(self._writer, path)
+                _set_up(self._writer, path)
             self._reader.execute("PRAGMA query_only = ON")
         except BaseException:
             self.close()
@@ -376,20 +205,22 @@ class JournalFile:
         self._identity = _identity(path)
 
     @classmethod
-    def open(cls, path: Path) -> Opened:
-        """Open a journal file, setting a damaged one aside."""
+    def open(cls, path: Path) -> JournalFile:
+        """Open a journal file; a damaged one is renamed and replaced."""
         try:
-            return Opened(cls(path), None)
+            return cls(path)
         except sqlite3.DatabaseError as error:
             if not is_corrupt(error):
                 raise
             if path.suffix not in _SUFFIXES:
                 raise NotAJournal("it is not a SQLite file") from None
-        aside = rename_aside(path)
-        return Opened(cls(path), aside)
+        aside = _rename_aside(path)
+        file = cls(path)
+        file.replaced = aside
+        return file
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close both connections."""
         for connection in (self._reader, self._writer):
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
@@ -398,7 +229,7 @@ class JournalFile:
         """Close a damaged file and rename it; `None` when another process has done so already."""
         in_place = self.is_in_place()
         self.close()
-        return rename_aside(self.path) if in_place else None
+        return _rename_aside(self.path) if in_place else None
 
     def is_in_place(self) -> bool:
         """Whether the path still leads to this file, which a user or another process may have moved."""
@@ -410,16 +241,16 @@ class JournalFile:
         return None if found is None else ReplyRow._make(found)
 
     def vectors(self, keys: Sequence[str]) -> dict[str, VectorRow]:
-        """The vectors under the first 500 of some keys."""
-        wanted = [as_stored(key) for key in keys[:_KEYS_PER_QUERY]]
-        marks = ", ".join("?" * len(wanted))
-        query = f"SELECT {VECTOR_COLUMNS} FROM vectors WHERE key IN ({marks})"  # noqa: S608
-        return {as_text(found[0]): VectorRow._make(found) for found in self._reader.execute(query, wanted)}
+        """The vectors under the first 500 of these keys."""
+        stored = [as_stored(key) for key in keys[:_KEYS_PER_QUERY]]
+        marks = ", ".join("?" * len(stored))
+        query = f"SELECT {_VECTOR_COLUMNS} FROM vectors WHERE key IN ({marks})"  # noqa: S608
+        return {as_text(found[0]): VectorRow._make(found) for found in self._reader.execute(query, stored)}
 
     def replies(self) -> Iterator[ReplyRow]:
         """All replies, oldest first, read over a connection of its own."""
         with contextlib.closing(self._connect()) as connection:
-            query = f"SELECT {REPLY_COLUMNS} FROM replies ORDER BY at, rowid"  # noqa: S608
+            query = f"SELECT {_REPLY_COLUMNS} FROM replies ORDER BY at, rowid"  # noqa: S608
             yield from map(ReplyRow._make, connection.execute(query))
 
     def holdings(self) -> Holdings:
@@ -433,21 +264,16 @@ class JournalFile:
                 "GROUP BY model ORDER BY model"
             ).fetchall()
         shares = {as_text(model): ModelShare(n, int(i), int(o), float(u)) for model, n, i, o, u, *_ in rows}
-        oldest, newest = (
-            min((row[5] for row in rows), default=None),
-            max((row[6] for row in rows), default=None),
-        )
-        return Holdings(shares, oldest, newest)
+        oldest = min((row[5] for row in rows), default=None)
+        return Holdings(shares, oldest, max((row[6] for row in rows), default=None))
 
-    def write(self, rows: Iterable[Row], used: Iterable[EntryId] = ()) -> None:
-        """Write rows and note which keys were used lately, in one synced transaction.
+    def write(self, rows: Iterable[JournalRow], used: Iterable[EntryId] = ()) -> None:
+        """Write rows and the time of use of some entries, in one synced transaction.
 
-        Args:
-            rows: Replies and vectors; one with the key of an earlier one takes its place.
-            used: Entries that were used.
+        A row replaces an earlier one of the same key.
         """
         now = time.time()
-        groups: dict[str, list[Row]] = {"replies": [], "vectors": []}
+        groups: dict[str, list[JournalRow]] = {"replies": [], "vectors": []}
         for row in rows:
             groups["replies" if isinstance(row, ReplyRow) else "vectors"].append(row)
         uses: dict[str, list[tuple[float, Stored]]] = {"replies": [], "vectors": []}
@@ -474,14 +300,11 @@ class JournalFile:
         return sum(part.stat().st_size for part in parts if part.is_file())
 
     def prune(self, *, last_used_before: float, to_bytes: int) -> int:
-        """Remove up to 500 entries: those unused for too long, or else the longest unused ones.
+        """Remove up to 500 entries; returns how many, 0 when there is nothing more to remove.
 
         Args:
-            last_used_before: Seconds since the epoch; what was last used before goes.
-            to_bytes: Nothing else goes once the file holds no more than this.
-
-        Returns:
-            How many were removed; 0 when there is nothing more to remove.
+            last_used_before: Seconds since the epoch; entries that were last used before go first.
+            to_bytes: Then the longest unused entries go, until the file holds no more than this.
         """
         query = "DELETE FROM {0} WHERE rowid IN (SELECT rowid FROM {0} WHERE used < ? ORDER BY used LIMIT ?)"
         with self._transaction() as connection:
@@ -501,7 +324,7 @@ class JournalFile:
         return removed
 
     def delete(self, *, model: str | None, before: float) -> int:
-        """Remove entries written before some time, of one model or of all; gives how many."""
+        """Remove entries written before some time, of one model or of all; returns how many."""
         conditions = "at < ?" if model is None else "at < ? AND model = ?"
         values = (before,) if model is None else (before, as_stored(model))
         with self._transaction() as connection:
@@ -509,7 +332,7 @@ class JournalFile:
                 connection.execute(f"DELETE FROM {table} WHERE {conditions}", values).rowcount  # noqa: S608
                 for table in _ADD
             )
-        # Removed replies quote people's texts, so they should leave the disk too. A busy or full disk must
+        # Removed replies quote people's texts, so they should leave the disk, too. A busy or full disk must
         # not undo the removal.
         with contextlib.suppress(sqlite3.OperationalError):
             self._writer.execute("VACUUM")
@@ -535,9 +358,145 @@ class JournalFile:
         )
 
 
+def entry_id(row: JournalRow) -> EntryId:
+    """Table and key of a row."""
+    return ("replies" if isinstance(row, ReplyRow) else "vectors", as_text(row.key))
+
+
+def as_stored(text: str) -> Stored:
+    """Text as SQLite takes it: lone surrogates have no UTF-8 form, so such text is kept as bytes."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+    return text
+
+
+def as_text(stored: Stored) -> str:
+    """The text that was given to `as_stored`."""
+    return stored if isinstance(stored, str) else stored.decode("utf-8", "surrogatepass")
+
+
+def is_corrupt(error: sqlite3.Error) -> bool:
+    """Whether an error means that the file is damaged, or no database at all."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT_CODES
+
+
+class _Damaged(sqlite3.DatabaseError):
+    """Damage that SQLite reports as a result rather than as an error."""
+
+    sqlite_errorcode: int = sqlite3.SQLITE_CORRUPT
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _make_private(path: Path) -> None:
+    """Make folder and file for this user alone.
+
+    An existing file is not opened: closing another handle of a SQLite file drops this process' locks on it.
+    """
+    if not path.parent.is_dir():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        if path.stat().st_mode & 0o077:
+            with contextlib.suppress(OSError):
+                path.chmod(0o600)
+
+
+def _set_up(connection: sqlite3.Connection, path: Path) -> None:
+    """Make or check the tables of a file that was just opened for writing."""
+    _refuse_foreign(connection)
+    _switch_to_wal(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    # A file with tables is opened without the write lock, which another process may hold for long.
+    if _pragma(connection, "user_version") != _VERSION:
+        _make_tables(connection)
+    _check(connection, path)
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if _pragma(connection, "user_version") != _VERSION:  # another process may have been faster
+            for statement in _SCHEMA:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _rename_aside(path: Path) -> Path:
+    """Rename a corrupt file, so that it can still be rescued; returns its new path."""
+    stamp = f"{path.stem}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}"
+    aside = path.with_name(f"{stamp}{path.suffix}")
+    for number in itertools.count(2):
+        if not aside.exists():
+            break
+        aside = path.with_name(f"{stamp}-{number}{path.suffix}")
+    # The write-ahead log goes first: a new file must never find the log of the old one.
+    for ending in ("-wal", "-shm", ""):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + ending).rename(aside.with_name(aside.name + ending))
+    return aside
+
+
+def _refuse_foreign(connection: sqlite3.Connection) -> None:
+    application, version = _pragma(connection, "application_id"), _pragma(connection, "user_version")
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if application != _APPLICATION and (application or version or tables):
+        raise NotAJournal("it is another program's database")
+    if version > _VERSION:
+        raise NotAJournal("it was written by a later version of text_lloom")
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """WAL, where the file system allows it; the switch itself does not wait for other processes."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    """Look for damage for at most 0.2 seconds; the rest shows when it is read."""
+    deadline = time.monotonic() + _CHECK_SECONDS
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+    try:
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        connection.execute(f"SELECT {_REPLY_COLUMNS} FROM replies LIMIT 0")  # noqa: S608
+        connection.execute(f"SELECT {_VECTOR_COLUMNS} FROM vectors LIMIT 0")  # noqa: S608
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            return
+        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+            raise _Damaged(f"{path.name} lacks tables") from error
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
+    if verdict != "ok":
+        raise _Damaged(str(verdict))
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> Any:
+    return connection.execute(f"PRAGMA {name}").fetchone()[0]

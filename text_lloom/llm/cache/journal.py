@@ -1,13 +1,14 @@
-"""Keeping replies: every reply of a model is on disk before anyone sees it, so that none is paid twice.
+"""The journal: every reply of a model is on disk before anyone sees it, so that none is paid twice.
 
-Replies are kept under the hash of what was asked. Neither prompts nor API keys are stored, but replies
-are, and they may quote documents: the file is readable by its owner alone, and `clear` removes what it
-holds. A write that fails (full disk, unwritable folder) costs a warning and never a run: what could not
-be written is held in memory, and written as soon as that works again.
+Replies are kept under the hash of what was asked. Neither prompts nor API keys are stored. Replies may quote
+documents, so the file is readable by its owner alone, and `clear` removes what it holds. A write that fails
+(full disk, unwritable folder) costs a warning and never a run: the rows are held in memory, and written as
+soon as that works again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import json
@@ -16,30 +17,43 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from text_lloom.errors import FileProblem, InputError
-from text_lloom.llm.cache.file import JournalFile, ModelShare, ReplyRow, Row, VectorRow, as_stored, as_text
-from text_lloom.llm.cache.single_flight import Flights
-from text_lloom.llm.cache.writer import Keeper, Writer
+from text_lloom.llm.cache.file import (
+    JournalFile,
+    ModelShare,
+    ReplyRow,
+    VectorRow,
+    as_stored,
+    as_text,
+)
+from text_lloom.llm.cache.writer import SharedFile, Writer
 from text_lloom.llm.completion import Completion
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MAX_AGE_DAYS", "MAX_BYTES", "Journal", "JournalInfo", "journals", "open_journal"]
+__all__ = ["MAX_AGE_DAYS", "MAX_BYTES", "Journal", "JournalInfo", "open_journal"]
 
 MAX_BYTES = 2_000_000_000
 MAX_AGE_DAYS = 365.0
 _DAY = 86_400.0
 _NOT_KEPT = frozenset({"length", "max_tokens", "content_filter", "refusal", "safety", "error"})
 _VECTORS_PER_READ = 500
+_OFF = frozenset({"0", "false", "no", "off"})
+_ON = frozenset({"", "1", "true", "yes", "on"})
+
+# SQLite connections must not be used, nor closed, on the other side of a fork.
+_inherited: list[JournalFile] = []
+_shared: dict[Path, Journal] = {}
+_shared_lock = threading.Lock()
+_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +68,7 @@ class JournalInfo:
         newest: When the newest entry was written, `None` if there is none.
         models: By model, its entries, tokens and USD: what asking again would cost.
         unsaved: Entries that are held in memory, because they could not be written.
-        problem: The last trouble with the file, `None` if there was none.
+        problem: The last problem with the file, `None` if there was none.
     """
 
     path: Path
@@ -67,16 +81,13 @@ class JournalInfo:
     problem: str | None
 
 
-journals: weakref.WeakSet[Journal] = weakref.WeakSet()
-
-
 class Journal:
     """Replies and vectors in a file, shared by all sessions of a process; `open_journal` gives it.
 
     Args:
-        path: The SQLite file; made with its folder if there is none.
+        path: The SQLite file, which is made with its folder if need be.
         max_bytes: Past this size, the longest unused entries are removed.
-        max_age_days: What was not used for this many days is removed.
+        max_age_days: Entries that were not used for this many days are removed.
     """
 
     def __init__(
@@ -84,23 +95,23 @@ class Journal:
     ) -> None:
         self.path = Path(path).expanduser().absolute()
         self.max_bytes, self.max_age_days = max_bytes, max_age_days
-        self._keeper = Keeper(self.path)
-        self._writer = Writer(self._keeper, self._prune_some)
-        self._flights = Flights(self.get, self._writer.settle)
-        journals.add(self)
-        self._keeper.file()
+        self._file = SharedFile(self.path)
+        self._writer = Writer(self._file, self._prune)
+        self._turns: dict[tuple[int, str], _Turn] = {}
+        _journals.add(self)
+        self._file.file()
 
     def __repr__(self) -> str:
         return f"Journal({str(self.path)!r})"
 
     def get(self, key: str) -> Completion | None:
         """The reply kept under a key, if there is one."""
-        keeper = self._keeper
-        row = keeper.unsaved.get(("replies", key)) if keeper.unsaved else None
+        shared = self._file
+        row = shared.unsaved.get(("replies", key)) if shared.unsaved else None
         if row is None:
-            row = keeper.read(lambda file: file.reply(key))
-            if row is not None and keeper.use(("replies", key), row.used):
-                self._writer.nudge()
+            row = shared.read(lambda file: file.reply(key))
+            if row is not None and shared.use(("replies", key), row.used):
+                self._writer.save_uses()
         return row.completion() if isinstance(row, ReplyRow) else None
 
     async def put(
@@ -108,38 +119,24 @@ class Journal:
     ) -> None:
         """Keep a reply; returns once it is on disk. It gets there even if this call is cancelled.
 
-        Replies that were cut off or refused are not kept.
-
-        Args:
-            key: Hash of what was asked.
-            completion: The reply.
-            model: Name of the model, for `info` and `clear`.
-            step: The step that asked.
-            usd: What the reply cost, where the completion itself does not say.
+        Replies that were cut off or refused are not kept. `usd` is what the reply cost, for a completion that
+        does not say so itself.
         """
         if completion.finish_reason is None or completion.finish_reason.lower() not in _NOT_KEPT:
             await self._writer.write([ReplyRow.of(key, completion, model, step, usd)])
 
     def get_vectors(self, keys: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """The vectors kept under some keys; those that are not kept are left out.
+        """The vectors kept under these keys; keys without one are left out.
 
         Thousands of vectors take a while to read: call it on a worker thread.
         """
         import numpy as np
 
-        keeper = self._keeper
         vectors: dict[str, NDArray[np.float32]] = {}
         distinct = list(dict.fromkeys(keys))
         for at in range(0, len(distinct), _VECTORS_PER_READ):
-            chunk = distinct[at : at + _VECTORS_PER_READ]
-            rows: dict[str, Row] = dict(keeper.read(lambda file, chunk=chunk: file.vectors(chunk)) or {})  # type: ignore[misc]
-            for key, row in rows.items():
-                if keeper.use(("vectors", key), row.used):
-                    self._writer.nudge()
-            rows |= {key: held for key in chunk if (held := keeper.unsaved.get(("vectors", key))) is not None}
-            for key, row in rows.items():
-                if isinstance(row, VectorRow):
-                    vectors[key] = np.frombuffer(row.vector, "<f4").astype(np.float32)
+            for key, row in self._vector_rows(distinct[at : at + _VECTORS_PER_READ]).items():
+                vectors[key] = np.frombuffer(row.vector, "<f4").astype(np.float32)
         return vectors
 
     async def put_vectors(
@@ -148,7 +145,7 @@ class Journal:
         """Keep vectors; returns once they are on disk, as `put` does.
 
         Args:
-            vectors: By hash of the model and the text, its vector, shape `(dimensions,)`, float32.
+            vectors: By hash of model and text, its vector, shape `(dimensions,)`, float32.
             model: Name of the model.
             step: The step that asked.
         """
@@ -161,9 +158,10 @@ class Journal:
             ]
             await self._writer.write(rows)
 
-    def flight(
+    @contextlib.asynccontextmanager
+    async def flight(
         self, key: str, *, on_wait: Callable[[], object] | None = None
-    ) -> AbstractAsyncContextManager[Completion | None]:
+    ) -> AsyncIterator[Completion | None]:
         """The reply kept under a key, or else the sole right to ask for it.
 
         While one request holds the right, equal ones on the same event loop wait. When it leaves, they get
@@ -174,24 +172,40 @@ class Journal:
                     completion = await ask()
                     await journal.put(key, completion, model=model, step=step)
 
-        Args:
-            key: Hash of what is asked.
-            on_wait: Called once if an equal request is under way, before waiting for it.
+        `on_wait` is called once if an equal request is under way, before waiting for it.
         """
-        return self._flights.flight(key, on_wait)
+        kept = self.get(key)
+        if kept is not None:
+            yield kept
+            return
+        place = (id(asyncio.get_running_loop()), key)
+        turn = self._turns.setdefault(place, _Turn())
+        waits = turn.requests > 0
+        turn.requests += 1
+        try:
+            if waits and on_wait is not None:
+                on_wait()
+            async with turn.lock:
+                # A holder that was cancelled may have left while its reply was on its way to the disk.
+                if await self._writer.settle(key) or waits:
+                    kept = self.get(key)
+                if kept is None:
+                    yield None
+                    return
+        finally:
+            turn.requests -= 1
+            if not turn.requests:
+                self._turns.pop(place, None)
+        yield kept
 
     def flush(self) -> None:
         """Wait until all that was put so far is on disk."""
         self._writer.flush()
 
     def prune(self) -> int:
-        """Remove what is past the limits of size and age, which otherwise happens now and then.
-
-        Returns:
-            How many entries were removed.
-        """
+        """Remove the entries past the limits of size and age now; returns how many."""
         self.flush()
-        return sum(self._prune_some())
+        return sum(self._prune())
 
     def info(self) -> JournalInfo:
         """What the journal holds. Reads the whole file.
@@ -203,9 +217,9 @@ class Journal:
         models: Mapping[str, ModelShare] = {}
         oldest = newest = None
         size = 0
-        file = self._keeper.file()
+        file = self._file.file()
         if file is not None:
-            with self._trouble("read"):
+            with self._file_problem("read"):
                 models, oldest, newest = file.holdings()
                 size = file.disk_size()
         return JournalInfo(
@@ -215,19 +229,16 @@ class Journal:
             None if oldest is None else datetime.fromtimestamp(oldest, UTC),
             None if newest is None else datetime.fromtimestamp(newest, UTC),
             models,
-            len(self._keeper.unsaved),
-            self._keeper.problem,
+            len(self._file.unsaved),
+            self._file.problem,
         )
 
     def clear(self, model: str | None = None, older_than_days: float | None = None) -> int:
-        """Remove entries, and give their space on disk back.
+        """Remove entries and give their space on disk back; returns how many were removed.
 
         Args:
             model: Only those of this model.
             older_than_days: Only those written longer ago.
-
-        Returns:
-            How many were removed.
 
         Raises:
             FileProblem: When the file cannot be written.
@@ -235,12 +246,12 @@ class Journal:
         self.flush()
         before = float("inf") if older_than_days is None else time.time() - older_than_days * _DAY
         name = None if model is None else as_stored(model)
-        keeper = self._keeper
-        with keeper.write_lock:
-            removed = keeper.forget(lambda row: name in (None, row.model) and row.at < before)
-            file = keeper.file()
+        shared = self._file
+        with shared.write_lock:
+            removed = shared.forget(lambda row: name in (None, row.model) and row.at < before)
+            file = shared.file()
             if file is not None:
-                with self._trouble("cleared"):
+                with self._file_problem("cleared"):
                     removed += file.delete(model=model, before=before)
         return removed
 
@@ -248,13 +259,10 @@ class Journal:
         """Write all replies (no vectors) to a file of JSON lines, readable by its owner alone.
 
         Each line has `key`, `model`, `step`, `at` (UTC), `text`, `in_tokens`, `out_tokens`,
-        `finish_reason` and `usd`.
-
-        Returns:
-            How many replies were written.
+        `finish_reason` and `usd`. Returns how many replies were written.
 
         Raises:
-            FileProblem: When the journal cannot be read or the file not be written.
+            FileProblem: When the journal cannot be read or the file cannot be written.
         """
         self.flush()
         path = Path(path).expanduser().absolute()
@@ -263,7 +271,7 @@ class Journal:
             raise InputError(f"The journal cannot be exported onto itself ({path}); name another file.")
         part = path.with_name(f"{path.name}.part")
         count = 0
-        with self._trouble("exported"):
+        with self._file_problem("exported"):
             part.unlink(missing_ok=True)
             descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
             try:
@@ -278,66 +286,36 @@ class Journal:
         return count
 
     def close(self) -> None:
-        """Write all that was put and let go of the file. Using the journal again opens it again."""
+        """Write all that was put and close the file. Using the journal again opens it again."""
         self._writer.close()
-        self._keeper.close()
+        self._file.close()
+
+    def _vector_rows(self, keys: Sequence[str]) -> dict[str, VectorRow]:
+        rows = self._file.read(lambda file: file.vectors(keys)) or {}
+        for key, row in rows.items():
+            if self._file.use(("vectors", key), row.used):
+                self._writer.save_uses()
+        for key in keys:
+            unsaved = self._file.unsaved.get(("vectors", key))
+            if isinstance(unsaved, VectorRow):
+                rows[key] = unsaved
+        return rows
 
     def _replies(self) -> Iterator[ReplyRow]:
-        file = self._keeper.file()
+        file = self._file.file()
         if file is not None:
             yield from file.replies()
-        yield from [row for row in self._keeper.unsaved.values() if isinstance(row, ReplyRow)]
+        yield from [row for row in self._file.unsaved.values() if isinstance(row, ReplyRow)]
 
-    def _prune_some(self) -> Iterator[int]:
-        """Remove what is past the limits in small steps; gives how many entries each removed."""
-        target: int | None = None
-        while True:
-            removed, target = self._keeper.prune_some(
-                max_bytes=self.max_bytes, max_age_days=self.max_age_days, target=target
-            )
-            if not removed:
-                return
-            yield removed
+    def _prune(self) -> Iterator[int]:
+        return self._file.prune(max_bytes=self.max_bytes, max_age_days=self.max_age_days)
 
     @contextlib.contextmanager
-    def _trouble(self, done: str) -> Iterator[None]:
+    def _file_problem(self, done: str) -> Iterator[None]:
         try:
             yield
         except (OSError, sqlite3.Error) as error:
             raise FileProblem(f"The journal {self.path} could not be {done}: {error}.") from error
-
-    def pause(self) -> None:
-        """Wait for the reads and writes under way, and allow no further ones until `resume`."""
-        self._keeper.pause()
-
-    def resume(self) -> None:
-        """Allow reads and writes again."""
-        self._keeper.resume()
-
-    def start_anew(self) -> JournalFile | None:
-        """In a forked child: open the file again when it is needed; gives the inherited one."""
-        inherited = self._keeper.abandon()
-        self._writer.abandon()
-        self._flights = Flights(self.get, self._writer.settle)
-        return inherited
-
-
-def _as_record(row: ReplyRow) -> dict[str, object]:
-    record = {
-        name: as_text(value) if isinstance(value, bytes) else value for name, value in row._asdict().items()
-    }
-    record["at"] = datetime.fromtimestamp(row.at, UTC).isoformat()
-    del record["used"]
-    return record
-
-
-_OFF = frozenset({"0", "false", "no", "off"})
-_ON = frozenset({"", "1", "true", "yes", "on"})
-
-# SQLite connections must not be used, nor closed, on the other side of a fork.
-_inherited: list[JournalFile] = []
-_shared: dict[Path, Journal] = {}
-_shared_lock = threading.Lock()
 
 
 def open_journal(
@@ -351,13 +329,10 @@ def open_journal(
     The environment variable `LLOOM_CACHE` moves the default file; `LLOOM_CACHE=0` turns every journal off.
 
     Args:
-        cache: `True` for `journal.sqlite` in the user's cache directory, `False` for none, or the path of
-            a file, or of a folder in which `journal.sqlite` is used.
+        cache: `True` for `journal.sqlite` in the user's cache directory, `False` for no journal (`None`), or
+            the path of a file, or of a folder in which `journal.sqlite` is used.
         max_bytes: Past this size, the longest unused entries are removed.
-        max_age_days: What was not used for this many days is removed.
-
-    Returns:
-        The journal, or `None` when there is to be none.
+        max_age_days: Entries that were not used for this many days are removed.
 
     Raises:
         InputError: When `cache` is neither a boolean nor a path, or a limit is not positive.
@@ -383,6 +358,25 @@ def open_journal(
         return journal
 
 
+class _Turn:
+    """The right to ask for one key, and how many requests hold it or wait for it."""
+
+    __slots__ = ("lock", "requests")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.requests = 0
+
+
+def _as_record(row: ReplyRow) -> dict[str, object]:
+    record = {
+        name: as_text(value) if isinstance(value, bytes) else value for name, value in row._asdict().items()
+    }
+    record["at"] = datetime.fromtimestamp(row.at, UTC).isoformat()
+    del record["used"]
+    return record
+
+
 def _default_path() -> Path:
     from platformdirs import user_cache_dir
 
@@ -390,31 +384,34 @@ def _default_path() -> Path:
 
 
 def _file_at(path: Path) -> Path:
-    """The file that a path means; one without an ending that is no file (yet) is a folder."""
+    """The journal file at a path. A path without an ending, where there is no file, names a folder."""
     path = path.expanduser().resolve()
     return path / "journal.sqlite" if path.is_dir() or not (path.suffix or path.exists()) else path
 
 
 def _close_all() -> None:
-    for journal in list(journals):
+    for journal in list(_journals):
         journal.close()
 
 
 def _pause_all() -> None:
-    for journal in list(journals):
-        journal.pause()
+    for journal in list(_journals):
+        journal._file.pause()
 
 
 def _resume_all() -> None:
-    for journal in list(journals):
-        journal.resume()
+    for journal in list(_journals):
+        journal._file.resume()
 
 
 def _start_anew() -> None:
+    """In a forked child: forget the files, which are opened again when needed."""
     global _shared_lock
     _shared_lock = threading.Lock()
-    for journal in list(journals):
-        inherited = journal.start_anew()
+    for journal in list(_journals):
+        inherited = journal._file.abandon()
+        journal._writer.abandon()
+        journal._turns = {}
         if inherited is not None:
             _inherited.append(inherited)
 

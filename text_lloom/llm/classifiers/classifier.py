@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from text_lloom.concept import Concept
-from text_lloom.errors import InputError, StepFailed, UnknownName
+from text_lloom.errors import InputError, LloomError, StepFailed, UnknownName
 from text_lloom.llm.classifiers.batch_classify import BatchClassify
 from text_lloom.llm.classifiers.outputs import ClassName
 from text_lloom.llm.dispatch.step_state import Failure, Run
-from text_lloom.llm.embed import embed_batch, keep_vectors, kept_vectors
+from text_lloom.llm.embed import VectorReader
 from text_lloom.llm.model import EmbedModel, Solver
 from text_lloom.llm.options import finite_number
 from text_lloom.llm.runtime.event_loop import run_sync
@@ -75,8 +75,10 @@ class Classifier(Solver):
 
     def solve(self, tasks: Sequence[Task[Any]]) -> list[object]:
         """One answer per task, outside any session; raises the error of the first that has none."""
-        run = Run()
-        answers = run_sync(self.answer(tasks, run=run))
+        answers: list[object] = [None] * len(tasks)
+        ended = run_sync(self.classify(tasks, run=Run(), on_answer=answers.__setitem__)) if tasks else None
+        if ended is not None:
+            raise ended
         failed = next((answer for answer in answers if isinstance(answer, Failure)), None)
         if failed is not None:
             raise StepFailed(f"score: {failed.reason}")
@@ -116,67 +118,48 @@ class Classifier(Solver):
         passed = sum(probability < step for step in self.steps)
         return _SCORES[passed]
 
-    async def answer(
-        self, tasks: Sequence[Task[Any]], *, run: Run, on_answer: OnAnswer | None = None
-    ) -> list[Any]:
-        """The answer to each task, in order, or its failure.
+    async def classify(
+        self, tasks: Sequence[Task[Any]], *, run: Run, on_answer: OnAnswer
+    ) -> LloomError | None:
+        """Answer tasks.
 
         Args:
             tasks: The questions; all must be `ScoreDocuments`.
             run: Ledger, budget, kept results and so on.
-            on_answer: Called with the position and the answer as soon as there is one.
+            on_answer: Called with the position and the answer, or the `Failure`, as soon as there is one.
+
+        Returns:
+            Why the step ended early: every further request would meet the same error, or the first batches
+            all failed.
 
         Raises:
             InputError: When a task is of another kind, or a concept has no class.
-            PermanentError: When every further request would meet the same error.
-            StepFailed: When the first batches all failed.
         """
+        import numpy as np
+
         asked = [_checked(task, self) for task in tasks]
         for concept in {concept.id: concept for task in asked for concept in task.concepts}.values():
             self.class_of(concept)
-        answering = BatchClassify(_Scoring(self), asked, run, on_answer)
-        answers = await answering.all()
-        _warn_of_silence(self, list(answering.results.values()), sent=answering.sent)
-        return answers
+        blank = np.zeros(len(self.columns), np.float32)
+        questions = BatchClassify(
+            VectorReader(self.probabilities), asked, self._scored, blank=blank, run=run, on_answer=on_answer
+        )
+        ended = await questions.all()
+        _warn_of_silence(self, list(questions.results.values()), sent=questions.sent)
+        return ended
+
+    def _scored(self, task: ScoreDocuments, found: Sequence[NDArray[np.float32]]) -> list[Scored]:
+        return [
+            Scored(document.id, concept.id, self.judge(concept, row))
+            for document, row in zip(task.documents, found, strict=True)
+            for concept in task.concepts
+        ]
 
     def judge(self, concept: Concept, row: NDArray[np.float32]) -> Judgement:
         """The judgement that the probabilities of a text give on a concept."""
         named = self.class_of(concept)
         probability = float(row[self.columns.index(named)])
         return Judgement(self.score(probability), f"p = {probability:.3g} for class {named!r}")
-
-
-class _Scoring:
-    """Reads the probabilities of texts, and answers `ScoreDocuments` by them."""
-
-    def __init__(self, model: Classifier) -> None:
-        self._model = model
-
-    @property
-    def service(self) -> EmbedModel:
-        return self._model.probabilities
-
-    def blank(self) -> NDArray[np.float32]:
-        import numpy as np
-
-        return np.zeros(len(self._model.columns), np.float32)
-
-    async def kept(self, texts: Sequence[str], run: Run) -> dict[str, NDArray[np.float32]]:
-        return await kept_vectors(self.service, texts, run)
-
-    async def read(
-        self, batch: list[str], run: Run, step: str, on_attempt: Callable[[], object]
-    ) -> list[NDArray[np.float32]]:
-        rows = await embed_batch(self.service, batch, run, step, on_attempt=on_attempt)
-        await keep_vectors(self.service, batch, rows, run, step)
-        return list(rows)
-
-    def answer(self, task: ScoreDocuments, found: Sequence[NDArray[np.float32]]) -> list[Scored]:
-        return [
-            Scored(document.id, concept.id, self._model.judge(concept, row))
-            for document, row in zip(task.documents, found, strict=True)
-            for concept in task.concepts
-        ]
 
 
 _ENOUGH_TO_TELL = 20

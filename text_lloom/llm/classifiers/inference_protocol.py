@@ -13,15 +13,22 @@ from dataclasses import dataclass
 from typing import Any, Unpack
 from urllib.parse import quote, urlsplit
 
-from text_lloom.errors import InputError, ModelError, ModelNotFound, PermanentError, TransientError
+from text_lloom.errors import (
+    InputError,
+    LloomError,
+    ModelError,
+    ModelNotFound,
+    PermanentError,
+    TransientError,
+)
 from text_lloom.llm.classifiers.batch_classify import BatchClassify
 from text_lloom.llm.classifiers.classifier import STEPS, Classifier, Labels
 from text_lloom.llm.classifiers.outputs import (
     Activation,
+    ClassSelection,
+    LabelledSpan,
     Offsets,
-    Span,
     Tensor,
-    Wanted,
     pick_output,
     read_outputs,
     read_probabilities,
@@ -31,8 +38,9 @@ from text_lloom.llm.classifiers.outputs import (
 from text_lloom.llm.completion import Embeddings
 from text_lloom.llm.control.rate_limits import RateLimitSpec
 from text_lloom.llm.control.retry import as_model_error
-from text_lloom.llm.dispatch.attempt import with_retries
+from text_lloom.llm.dispatch.dispatcher import ALL_OR_NOTHING
 from text_lloom.llm.dispatch.step_state import Run
+from text_lloom.llm.embed import Read, TextReader, read_texts
 from text_lloom.llm.model import EmbedModel
 from text_lloom.llm.options import EmbedOptions
 from text_lloom.llm.runtime.event_loop import close_with, run_async, run_sync
@@ -127,7 +135,7 @@ class InferenceProtocolModel(Classifier):
             _base_url(url),
             name,
             api_key,
-            Wanted(self.columns, self.classes),
+            ClassSelection(self.columns, self.classes),
             _Query(
                 version,
                 output,
@@ -167,71 +175,63 @@ class InferenceProtocolModel(Classifier):
     def can_solve(self, task_type: type[Task[Any]]) -> bool:
         return issubclass(task_type, ScoreDocuments if self.labels else MapDocument)
 
-    async def answer(
-        self, tasks: Sequence[Task[Any]], *, run: Run, on_answer: Callable[[int, Any], None] | None = None
-    ) -> list[Any]:
+    async def classify(
+        self, tasks: Sequence[Task[Any]], *, run: Run, on_answer: Callable[[int, Any], None]
+    ) -> LloomError | None:
         questions = [task for task in tasks if isinstance(task, MapDocument)]
         if self.labels or len(questions) < len(tasks):
-            return await super().answer(tasks, run=run, on_answer=on_answer)
-        reader = _Tagging(self._served, self.classes, self.offsets, self.outside)
-        return await BatchClassify(reader, questions, run, on_answer).all()
+            return await super().classify(tasks, run=run, on_answer=on_answer)
+        blank: list[LabelledSpan] = []
+        return await BatchClassify(
+            self._span_reader(), questions, _listed, blank=blank, run=run, on_answer=on_answer
+        ).all()
 
-    async def spans(self, texts: Sequence[str]) -> list[list[Span]]:
+    async def spans(self, texts: Sequence[str]) -> list[list[LabelledSpan]]:
         """The labelled spans of each text, by a token classifier.
 
         Raises:
             ModelError: When the server refuses, fails, or sends something else.
         """
-        reader = _Tagging(self._served, self.classes, self.offsets, self.outside)
+        found: dict[str, list[LabelledSpan]] = {}
 
-        async def work() -> list[list[Span]]:
-            size = self._served.batch_size
-            batches = [list(texts[at : at + size]) for at in range(0, len(texts), size)]
-            return [
-                spans
-                for batch in batches
-                for spans in await reader.read(batch, Run(), MAP_STEP, lambda: None)
-            ]
+        def keep(texts: list[str], spans: list[LabelledSpan] | LloomError, _: int) -> None:
+            if not isinstance(spans, LloomError):
+                found.update(dict.fromkeys(texts, spans))
 
-        return await run_async(work())
+        distinct = [text for text in dict.fromkeys(texts) if text.strip()]
+        ended = await run_async(
+            read_texts(
+                self._span_reader(), distinct, keep, run=Run(), step=MAP_STEP, give_up_after=ALL_OR_NOTHING
+            )
+        )
+        if ended is not None:
+            raise ended
+        return [found.get(text, []) for text in texts]
+
+    def _span_reader(self) -> _SpanReader:
+        return _SpanReader(self._served, self.classes, self.offsets, self.outside)
 
     def __repr__(self) -> str:
         return f"InferenceProtocolModel({self._served.url!r}, {self.name!r}, labels={self.labels!r})"
 
 
-class _Tagging:
-    """Reads the labelled spans of texts, and answers `MapDocument` by them."""
+class _SpanReader(TextReader[list[LabelledSpan]]):
+    """Reads the labelled spans of texts."""
 
     def __init__(
         self, served: _Served, classes: Sequence[str], offsets: Offsets | None, outside: str
     ) -> None:
+        super().__init__(served)
         self._served, self._classes, self._offsets, self._outside = served, classes, offsets, outside
 
-    @property
-    def service(self) -> EmbedModel:
-        return self._served
+    async def read(self, batch: list[str]) -> Read[list[LabelledSpan]]:
+        tensor = await self._served.infer(batch)
+        spans = read_spans(tensor, batch, classes=self._classes, offsets=self._offsets, outside=self._outside)
+        return Read(spans, None)
 
-    def blank(self) -> list[Span]:
-        return []
 
-    async def kept(self, texts: Sequence[str], run: Run) -> dict[str, list[Span]]:
-        return {}
-
-    async def read(
-        self, batch: list[str], run: Run, step: str, on_attempt: Callable[[], object]
-    ) -> list[list[Span]]:
-        async def call() -> tuple[list[list[Span]], int | None]:
-            on_attempt()
-            tensor = await self._served.infer(batch)
-            spans = read_spans(
-                tensor, batch, classes=self._classes, offsets=self._offsets, outside=self._outside
-            )
-            return spans, None
-
-        return await with_retries(self._served, step, run, tokens=0, call=call)
-
-    def answer(self, task: MapDocument, found: Sequence[list[Span]]) -> list[dict[str, object]]:
-        return [span._asdict() for spans in found for span in spans]
+def _listed(task: MapDocument, found: Sequence[list[LabelledSpan]]) -> list[dict[str, object]]:
+    return [span._asdict() for spans in found for span in spans]
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,7 @@ class _Served(EmbedModel):
         url: str,
         name: str,
         api_key: str | None,
-        wanted: Wanted,
+        selection: ClassSelection,
         query: _Query,
         **options: Unpack[EmbedOptions],
     ) -> None:
@@ -265,14 +265,14 @@ class _Served(EmbedModel):
             name,
             api_key=api_key,
             version=query.version,
-            classes=[wanted.columns, wanted.classes],
+            classes=[selection.columns, selection.classes],
             output=query.output,
             input_name=query.input_name,
             activation=query.activation,
             parameters=query.parameters,
             **options,
         )
-        self.url, self._wanted, self._query = url, wanted, query
+        self.url, self._selection, self._query = url, selection, query
         version_path = "" if query.version is None else f"/versions/{quote(query.version, safe='')}"
         self._path = f"/v2/models/{quote(name, safe='')}{version_path}"
 
@@ -289,7 +289,9 @@ class _Served(EmbedModel):
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
         tensor = await self.infer(texts)
         activation = self._query.activation
-        return Embeddings(read_probabilities(tensor, len(texts), self._wanted, activation=activation), None)
+        return Embeddings(
+            read_probabilities(tensor, len(texts), self._selection, activation=activation), None
+        )
 
     async def infer(self, texts: Sequence[str]) -> Tensor:
         """The output for some texts.

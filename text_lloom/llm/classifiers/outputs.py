@@ -1,4 +1,9 @@
-"""What the outputs of classifiers say: probabilities of classes, labelled spans."""
+"""Reading the outputs of classifiers.
+
+`read_outputs` and `pick_output` find the tensor in a server's reply. `read_probabilities` reads the
+probabilities of classes from it, for classifiers of texts; `read_spans` reads labelled passages, for
+classifiers of tokens. Each accepts the several forms in which servers write them, and refuses the others.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +23,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Activation",
     "ClassName",
+    "ClassSelection",
+    "LabelledSpan",
     "Offsets",
     "Scalar",
-    "Span",
     "Tensor",
-    "Wanted",
     "pick_output",
-    "read_literal",
     "read_outputs",
     "read_probabilities",
     "read_spans",
@@ -33,9 +37,16 @@ __all__ = [
 
 Scalar: TypeAlias = str | int | float | bool
 Kind: TypeAlias = Literal["text", "integer", "number"]
+ClassName: TypeAlias = str | int
+Activation: TypeAlias = Literal["none", "softmax", "sigmoid"]
+Offsets: TypeAlias = Callable[[str], Sequence[tuple[int, int]]]
+"""For a text, the first and the last position (exclusive) of each of its tokens."""
 
 _PROBABILITY_NAMES = ("predict_proba", "probabilities", "probability", "probs")
 _DEEPEST = 8
+_LONGEST_LITERAL = 1_000_000
+_SLACK = 1e-4
+"""Probabilities that a server rounds may pass 1 by this much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +56,7 @@ class Tensor:
     Attributes:
         name: Its name.
         shape: Its shape; the first dimension counts the texts.
-        kind: What its values are, from the datatype of the protocol.
+        kind: What its values are, by the datatype of the protocol.
         values: All values, row by row.
     """
 
@@ -69,16 +80,74 @@ class Tensor:
         return [self.values[at : at + width] for at in range(0, n * width, width)]
 
 
+class ClassSelection(NamedTuple):
+    """The classes whose probabilities are read.
+
+    Attributes:
+        columns: A class per column: its index, or its name as the model gives it.
+        classes: Names of all classes of the model, in order, when known.
+    """
+
+    columns: tuple[ClassName, ...]
+    classes: tuple[str, ...] = ()
+
+    def position(self, column: ClassName, n: int | None) -> int:
+        """The index of a class among the `n` classes of the model.
+
+        Raises:
+            PermanentError: When there is none.
+        """
+        if n is not None and self.classes and len(self.classes) != n:
+            raise PermanentError(
+                f"classes= names {len(self.classes)} classes, but the model gave {n} values for each text."
+            )
+        known = len(self.classes) or n
+        if isinstance(column, str):
+            if column not in self.classes:
+                raise PermanentError(
+                    f"The model answers by the index of a class, so it is not known which one {column!r} is. "
+                    f"Give the names of all classes in order, with classes=[…], or the index in labels=."
+                )
+            column = self.classes.index(column)
+        if known is not None and not 0 <= column < known:
+            raise PermanentError(
+                f"Class {column} was asked for, but the model has {known} classes, 0 to {known - 1}."
+            )
+        return column
+
+    def names(self, column: ClassName) -> tuple[ClassName, ...]:
+        """What the model may call a class: its index or its name."""
+        if isinstance(column, int):
+            named = self.classes[column : column + 1] if column >= 0 else ()
+            return (column, str(column), f"LABEL_{column}", *named)
+        at = (self.classes.index(column),) if column in self.classes else ()
+        return (column, *at, *(str(i) for i in at), *(f"LABEL_{i}" for i in at))
+
+
+class LabelledSpan(NamedTuple):
+    """A labelled passage.
+
+    Attributes:
+        label: What the classifier calls it, without the prefixes `B-` and `I-`.
+        start: Position of its first character in the document.
+        end: Position after its last character.
+        text: The passage, as it stands in the document.
+        score: The classifier's probability, `None` when it gives none.
+    """
+
+    label: str
+    start: int
+    end: int
+    text: str
+    score: float | None
+
+
 def text_tensor(
     name: str, texts: Sequence[str], *, column: bool, content_type: str | None
 ) -> dict[str, object]:
-    """Texts as an input tensor.
+    """Texts as an input tensor, one per row, of shape `[n]` or as a `column` of shape `[n, 1]`.
 
-    Args:
-        name: Of the input.
-        texts: One per row.
-        column: Shape `[n, 1]` instead of `[n]`.
-        content_type: How MLServer is to read the bytes; other servers ignore it.
+    `content_type` says how MLServer is to read the bytes; other servers ignore it.
     """
     n = len(texts)
     tensor: dict[str, object] = {
@@ -108,19 +177,17 @@ def read_outputs(reply: object) -> list[Tensor]:
     return [_tensor(output) for output in outputs]
 
 
-def pick_output(outputs: Sequence[Tensor], wanted: str | None) -> Tensor:
-    """The output to read: the one that is named, the only one, or the one that is named like probabilities.
+def pick_output(outputs: Sequence[Tensor], named: str | None) -> Tensor:
+    """The output to read: the named one, the only one, or the one whose name means probabilities.
 
     Raises:
         PermanentError: When that is not clear.
     """
     names = [output.name for output in outputs]
-    if wanted is not None:
-        if wanted not in names:
-            raise PermanentError(
-                f"The model has no output {wanted!r}; it gave {', '.join(map(repr, names))}."
-            )
-        return outputs[names.index(wanted)]
+    if named is not None:
+        if named not in names:
+            raise PermanentError(f"The model has no output {named!r}; it gave {', '.join(map(repr, names))}.")
+        return outputs[names.index(named)]
     if len(outputs) == 1:
         return outputs[0]
     likely = [output for output in outputs if output.name.lower() in _PROBABILITY_NAMES]
@@ -130,6 +197,104 @@ def pick_output(outputs: Sequence[Tensor], wanted: str | None) -> Tensor:
             f"or probabilities, with output=."
         )
     return likely[0]
+
+
+def read_probabilities(
+    tensor: Tensor, n: int, selection: ClassSelection, *, activation: Activation = "none"
+) -> NDArray[np.float32]:
+    """Probabilities of the selected classes for `n` texts, shape `(n, len(selection.columns))`.
+
+    The output may be: a class index per text; a probability per text (of class 1); a matrix of
+    probabilities or of 0 and 1, a column per class; a name per text; a mapping of classes to probabilities
+    per text, as JSON or as KServe writes it (`"{0: 0.1, 1: 0.9}"`); a `{"label", "score"}` pair or a list of
+    them. `activation` is applied to the numbers of a matrix that holds raw scores.
+
+    Raises:
+        PermanentError: When the output is something else, or could be read in two ways.
+    """
+    import numpy as np
+
+    rows = tensor.rows(n)
+    width = len(rows[0]) if rows else 0
+    if tensor.kind == "text":
+        if width != 1:
+            raise PermanentError(
+                f"Output {tensor.name!r} has {width} strings for each text; one is expected: the name of a "
+                f"class, or the probabilities of all."
+            )
+        found = [_from_text(str(value), selection) for (value,) in rows]
+    elif tensor.kind == "integer":
+        found = [_from_integers(row, selection, tensor.name) for row in rows]
+    else:
+        matrix = _activated(np.array(rows, np.float64), activation, tensor.name)
+        found = [_from_numbers(row.tolist(), selection) for row in matrix]
+    return np.array(found, np.float32).reshape(n, len(selection.columns))
+
+
+def read_spans(
+    tensor: Tensor,
+    texts: Sequence[str],
+    *,
+    classes: Sequence[str] = (),
+    offsets: Offsets | None = None,
+    outside: str = "O",
+) -> list[list[LabelledSpan]]:
+    """The labelled spans of each text, in their order.
+
+    The output may be: a list of entities per text as JSON or as a Python literal, each with `entity` or
+    `entity_group`, `score`, `start` and `end` (or a `word`, which is then looked for); or a class index or
+    name per token, with `offsets`. Neighbouring tokens of one label are joined, except at a `B-` prefix.
+
+    Args:
+        tensor: The model's output.
+        texts: The texts that were sent.
+        classes: Names of the classes, in order, for outputs that are indices.
+        offsets: Gives the places of the tokens of a text, for outputs with one class per token.
+        outside: The label of tokens that belong to no span.
+
+    Raises:
+        PermanentError: When the output is something else or does not fit the texts.
+    """
+    rows = tensor.rows(len(texts))
+    spans = []
+    for row, text in zip(rows, texts, strict=True):
+        content = _read_literal(str(row[0])) if tensor.kind == "text" and len(row) == 1 else None
+        if isinstance(content, list) and all(isinstance(entity, Mapping) for entity in content):
+            pieces = _entities(content, text)
+        else:
+            labels = content if isinstance(content, list) else row
+            pieces = _tokens(labels, text, classes, offsets, tensor.name)
+        spans.append(_joined([piece for piece in pieces if piece.label != outside], text))
+    return spans
+
+
+def _read_literal(text: str) -> object:
+    """The JSON or Python literal in a string; the string itself when there is none. Runs no code.
+
+    Raises:
+        PermanentError: When the string is far too long.
+    """
+    stripped = text.strip()
+    if not stripped.startswith(("{", "[")):
+        return text
+    if len(stripped) > _LONGEST_LITERAL:
+        raise PermanentError(f"The server sent a string of {len(stripped):,} characters for one text.")
+    try:
+        content: object = json.loads(stripped)
+    except ValueError:
+        try:
+            content = ast.literal_eval(stripped)
+        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+            return text
+    return content
+
+
+class _Piece(NamedTuple):
+    label: str
+    begins: bool
+    start: int
+    end: int
+    score: float | None
 
 
 def _tensor(output: object) -> Tensor:
@@ -161,7 +326,7 @@ def _flat(content: object, depth: int = 0) -> Iterator[Scalar]:
     elif isinstance(content, (str, int, float)):
         yield content
     else:
-        raise PermanentError(f"An output of the model holds {content!r}, which is no value of a tensor.")
+        raise PermanentError(f"An output of the model holds {content!r}, which is not a value of a tensor.")
 
 
 def _kind(name: str, datatype: str, values: Sequence[Scalar]) -> Kind:
@@ -180,148 +345,37 @@ def _kind(name: str, datatype: str, values: Sequence[Scalar]) -> Kind:
     return kind
 
 
-ClassName: TypeAlias = str | int
-Activation: TypeAlias = Literal["none", "softmax", "sigmoid"]
-
-_LONGEST_LITERAL = 1_000_000
-_SLACK = 1e-4
-"""Probabilities that a server rounds may pass 1 by this much."""
-
-
-class Wanted(NamedTuple):
-    """The classes whose probabilities are read.
-
-    Attributes:
-        columns: A class per column: its index, or its name as the model gives it.
-        classes: Names of all classes of the model, in order, when known.
-    """
-
-    columns: tuple[ClassName, ...]
-    classes: tuple[str, ...] = ()
-
-    def position(self, column: ClassName, n: int | None) -> int:
-        """The index of a class among the `n` classes of the model.
-
-        Raises:
-            PermanentError: When it has none.
-        """
-        if n is not None and self.classes and len(self.classes) != n:
-            raise PermanentError(
-                f"classes= names {len(self.classes)} classes, but the model gave {n} values for each text."
-            )
-        known = len(self.classes) or n
-        if isinstance(column, str):
-            if column not in self.classes:
-                raise PermanentError(
-                    f"The model answers by the index of a class, so it is not known which one {column!r} is. "
-                    f"Give the names of all classes in order, with classes=[…], or the index in labels=."
-                )
-            column = self.classes.index(column)
-        if known is not None and not 0 <= column < known:
-            raise PermanentError(
-                f"Class {column} was asked for, but the model has {known} classes, 0 to {known - 1}."
-            )
-        return column
-
-    def names(self, column: ClassName) -> tuple[ClassName, ...]:
-        """What the model may call a class: its index or its name."""
-        if isinstance(column, int):
-            named = self.classes[column : column + 1] if column >= 0 else ()
-            return (column, str(column), f"LABEL_{column}", *named)
-        at = (self.classes.index(column),) if column in self.classes else ()
-        return (column, *at, *(str(i) for i in at), *(f"LABEL_{i}" for i in at))
-
-
-def read_probabilities(
-    tensor: Tensor, n: int, wanted: Wanted, *, activation: Activation = "none"
-) -> NDArray[np.float32]:
-    """Probabilities of the wanted classes for `n` texts.
-
-    Understood are: a class index per text; a probability per text (of class 1); a matrix of probabilities
-    or of 0 and 1, a column per class; a name per text; a mapping of classes to probabilities per text, as
-    JSON or as KServe writes it (`"{0: 0.1, 1: 0.9}"`); a `{"label", "score"}` pair or a list of them.
-
-    Args:
-        tensor: The model's output.
-        n: How many texts were sent.
-        wanted: The classes to read.
-        activation: Applied to the numbers of a matrix that holds raw scores.
-
-    Returns:
-        Shape `(n, len(wanted.columns))`.
-
-    Raises:
-        PermanentError: When the output is none of these, or could be read in two ways.
-    """
-    import numpy as np
-
-    rows = tensor.rows(n)
-    width = len(rows[0]) if rows else 0
-    if tensor.kind == "text":
-        if width != 1:
-            raise PermanentError(
-                f"Output {tensor.name!r} has {width} strings for each text; one is expected: the name of a "
-                f"class, or the probabilities of all."
-            )
-        found = [_from_text(str(value), wanted) for (value,) in rows]
-    elif tensor.kind == "integer":
-        found = [_from_integers(row, wanted, tensor.name) for row in rows]
-    else:
-        matrix = _activated(np.array(rows, np.float64), activation, tensor.name)
-        found = [_from_numbers(row.tolist(), wanted) for row in matrix]
-    return np.array(found, np.float32).reshape(n, len(wanted.columns))
-
-
-def read_literal(text: str) -> object:
-    """The JSON or Python literal in a string; the string itself when there is none. No code is run.
-
-    Raises:
-        PermanentError: When it is far too long.
-    """
-    stripped = text.strip()
-    if not stripped.startswith(("{", "[")):
-        return text
-    if len(stripped) > _LONGEST_LITERAL:
-        raise PermanentError(f"The server sent a string of {len(stripped):,} characters for one text.")
-    try:
-        content: object = json.loads(stripped)
-    except ValueError:
-        try:
-            content = ast.literal_eval(stripped)
-        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-            return text
-    return content
-
-
-def _from_numbers(row: Sequence[float], wanted: Wanted) -> list[float]:
+def _from_numbers(row: Sequence[float], selection: ClassSelection) -> list[float]:
     if len(row) == 1:  # one probability, that of the class 1
-        return [row[0] if wanted.position(column, 2) == 1 else 1.0 - row[0] for column in wanted.columns]
-    return [row[wanted.position(column, len(row))] for column in wanted.columns]
+        return [
+            row[0] if selection.position(column, 2) == 1 else 1.0 - row[0] for column in selection.columns
+        ]
+    return [row[selection.position(column, len(row))] for column in selection.columns]
 
 
-def _from_integers(row: Sequence[Scalar], wanted: Wanted, name: str) -> list[float]:
+def _from_integers(row: Sequence[Scalar], selection: ClassSelection, name: str) -> list[float]:
     values = [int(value) for value in row]
     if len(values) == 1:
-        if wanted.classes and not 0 <= values[0] < len(wanted.classes):
+        if selection.classes and not 0 <= values[0] < len(selection.classes):
             raise PermanentError(
-                f"Output {name!r} has the class {values[0]}, but classes= names {len(wanted.classes)}, 0 to "
-                f"{len(wanted.classes) - 1}. Give the names of all classes, in their order."
+                f"Output {name!r} has the class {values[0]}, but classes= names {len(selection.classes)}, 0 "
+                f"to {len(selection.classes) - 1}. Give the names of all classes, in their order."
             )
-        return [float(values[0] == wanted.position(column, None)) for column in wanted.columns]
+        return [float(values[0] == selection.position(column, None)) for column in selection.columns]
     if any(value not in (0, 1) for value in values):
         raise PermanentError(
             f"Output {name!r} has {len(values)} integers for each text that are not all 0 or 1, such as "
             f"{values[:8]}. Expected is one class index per text, or a 0 or 1 for each class."
         )
-    return [float(values[wanted.position(column, len(values))]) for column in wanted.columns]
+    return [float(values[selection.position(column, len(values))]) for column in selection.columns]
 
 
-def _from_text(text: str, wanted: Wanted) -> list[float]:
-    content = read_literal(text)
+def _from_text(text: str, selection: ClassSelection) -> list[float]:
+    content = _read_literal(text)
     if isinstance(content, str):
         if content.strip().startswith(("{", "[")):
             raise PermanentError(f"The server sent {content[:120]!r}, which is neither JSON nor a literal.")
-        return [float(_is_class(content, column, wanted)) for column in wanted.columns]
+        return [float(_is_class(content, column, selection)) for column in selection.columns]
     pairs = content if isinstance(content, list) else [content]
     labelled = [pair for pair in pairs if isinstance(pair, Mapping) and set(pair) >= {"label", "score"}]
     if pairs and len(labelled) == len(pairs):
@@ -332,11 +386,13 @@ def _from_text(text: str, wanted: Wanted) -> list[float]:
     else:
         raise PermanentError(f"The server sent {text[:120]!r} where a class was expected.")
     probabilities = {key: _probability(value, text) for key, value in scores.items()}
-    return [_of_class(column, probabilities, wanted, whole) for column in wanted.columns]
+    return [_of_class(column, probabilities, selection, whole) for column in selection.columns]
 
 
-def _of_class(column: ClassName, probabilities: Mapping[object, float], wanted: Wanted, whole: bool) -> float:
-    found = [probabilities[name] for name in wanted.names(column) if name in probabilities]
+def _of_class(
+    column: ClassName, probabilities: Mapping[object, float], selection: ClassSelection, whole: bool
+) -> float:
+    found = [probabilities[name] for name in selection.names(column) if name in probabilities]
     if found:
         return found[0]
     if whole:
@@ -347,12 +403,12 @@ def _of_class(column: ClassName, probabilities: Mapping[object, float], wanted: 
     return 0.0  # only the likeliest class was given, and it is another one
 
 
-def _is_class(label: str, column: ClassName, wanted: Wanted) -> bool:
-    if wanted.classes and label not in wanted.classes:
+def _is_class(label: str, column: ClassName, selection: ClassSelection) -> bool:
+    if selection.classes and label not in selection.classes:
         raise PermanentError(
-            f"The model gave the class {label!r}, which is not in classes={list(wanted.classes)!r}."
+            f"The model gave the class {label!r}, which is not in classes={list(selection.classes)!r}."
         )
-    names = wanted.names(column)
+    names = selection.names(column)
     if label in names:
         return True
     near = [name for name in names if str(name).strip().casefold() == label.strip().casefold()]
@@ -366,7 +422,7 @@ def _is_class(label: str, column: ClassName, wanted: Wanted) -> bool:
 def _probability(value: object, text: str) -> float:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not -_SLACK <= float(value) <= 1 + _SLACK:  # type: ignore[arg-type]
-        raise PermanentError(f"The server sent {text[:120]!r}, where {value!r} is no probability.")
+        raise PermanentError(f"The server sent {text[:120]!r}, where {value!r} is not a probability.")
     return min(1.0, max(0.0, float(value)))  # type: ignore[arg-type]
 
 
@@ -388,80 +444,12 @@ def _activated(matrix: NDArray[np.float64], activation: Activation, name: str) -
     if low < -_SLACK or high > 1 + _SLACK:
         outside = low if low < -_SLACK else high
         raise PermanentError(
-            f"Output {name!r} holds {outside:g}, which is no probability. If these are raw scores, say "
+            f"Output {name!r} holds {outside:g}, which is not a probability. If these are raw scores, say "
             f"activation='softmax' (one class per text) or 'sigmoid' (several); if they are the numbers of "
             f"classes, have the model give integers, or ask for another output."
         )
     clipped: NDArray[np.float64] = np.clip(matrix, 0.0, 1.0)
     return clipped
-
-
-Offsets: TypeAlias = Callable[[str], Sequence[tuple[int, int]]]
-"""Gives, for a text, the first and the last position (exclusive) of each of its tokens."""
-
-
-class Span(NamedTuple):
-    """A labelled passage.
-
-    Attributes:
-        label: What the classifier calls it, without the prefixes `B-` and `I-`.
-        start: Position of its first character in the document.
-        end: Position after its last character.
-        text: The passage, as it stands in the document.
-        score: The classifier's probability, `None` when it gives none.
-    """
-
-    label: str
-    start: int
-    end: int
-    text: str
-    score: float | None
-
-
-class _Piece(NamedTuple):
-    label: str
-    begins: bool
-    start: int
-    end: int
-    score: float | None
-
-
-def read_spans(
-    tensor: Tensor,
-    texts: Sequence[str],
-    *,
-    classes: Sequence[str] = (),
-    offsets: Offsets | None = None,
-    outside: str = "O",
-) -> list[list[Span]]:
-    """The labelled spans of each text, in their order.
-
-    Understood are: a list of entities per text as JSON or as a Python literal, each with `entity` or
-    `entity_group`, `score`, `start` and `end` (or a `word`, which is then looked for); and a class index
-    or name per token, with `offsets` that say where the tokens stand. Neighbouring tokens of one label are
-    joined, except at a `B-` prefix.
-
-    Args:
-        tensor: The model's output.
-        texts: What was sent.
-        classes: Names of the classes, in order, for outputs that are indices.
-        offsets: Where the tokens of a text stand, for outputs that have one class per token.
-        outside: The label of tokens that belong to nothing.
-
-    Raises:
-        PermanentError: When the output is something else or does not fit the texts.
-    """
-    rows = tensor.rows(len(texts))
-    spans = []
-    for row, text in zip(rows, texts, strict=True):
-        content = read_literal(str(row[0])) if tensor.kind == "text" and len(row) == 1 else None
-        if isinstance(content, list) and all(isinstance(entity, Mapping) for entity in content):
-            pieces = _entities(content, text)
-        else:
-            labels = content if isinstance(content, list) else row
-            pieces = _tokens(labels, text, classes, offsets, tensor.name)
-        spans.append(_joined([piece for piece in pieces if piece.label != outside], text))
-    return spans
 
 
 def _entities(entities: Sequence[Mapping[str, object]], text: str) -> list[_Piece]:
@@ -481,15 +469,8 @@ def _entities(entities: Sequence[Mapping[str, object]], text: str) -> list[_Piec
         score = entity.get("score")
         label, begins = _without_prefix(str(named))
         is_joined = "entity_group" in entity  # the server has joined its tokens already
-        pieces.append(
-            _Piece(
-                label,
-                begins or is_joined,
-                start,
-                end,
-                float(score) if isinstance(score, (int, float)) else None,
-            )
-        )
+        probability = float(score) if isinstance(score, (int, float)) else None
+        pieces.append(_Piece(label, begins or is_joined, start, end, probability))
     return pieces
 
 
@@ -531,9 +512,9 @@ def _without_prefix(label: str) -> tuple[str, bool]:
     return label, False
 
 
-def _joined(pieces: Sequence[_Piece], text: str) -> list[Span]:
+def _joined(pieces: Sequence[_Piece], text: str) -> list[LabelledSpan]:
     """Spans from pieces: neighbours of one label are one span, unless the later one begins another."""
-    spans: list[Span] = []
+    spans: list[LabelledSpan] = []
     counts: list[int] = []
     for piece in sorted(pieces, key=lambda piece: (piece.start, piece.end)):
         last = spans[-1] if spans else None
@@ -544,10 +525,10 @@ def _joined(pieces: Sequence[_Piece], text: str) -> list[Span]:
                 score = (last.score * counts[-1] + piece.score) / (counts[-1] + 1)
             counts[-1] += 1
             end = max(last.end, piece.end)
-            spans[-1] = Span(last.label, last.start, end, text[last.start : end], score)
+            spans[-1] = LabelledSpan(last.label, last.start, end, text[last.start : end], score)
         else:
             spans.append(
-                Span(piece.label, piece.start, piece.end, text[piece.start : piece.end], piece.score)
+                LabelledSpan(piece.label, piece.start, piece.end, text[piece.start : piece.end], piece.score)
             )
             counts.append(1)
     return spans

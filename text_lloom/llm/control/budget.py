@@ -1,4 +1,4 @@
-"""Budgets in US dollars or tokens that are kept, up to what cannot be known before a reply is there."""
+"""Budgets in US dollars or tokens, enforced as far as costs are known in advance."""
 
 from __future__ import annotations
 
@@ -18,14 +18,10 @@ __all__ = ["Budget", "Reservation", "TokenBudget"]
 _ROUNDING = 1e-12
 _REMEMBERED = 200
 _UNKNOWN = 100.0
-"""How many times its estimate a request may cost when none of its kind has been settled."""
+"""How many times its estimate a request may cost before any of its kind has ended."""
 _MARGIN = 2.0
-"""How many times the dearest so far the requests in flight may cost each, should replies grow."""
-_TOGETHER = "batch"
-
-
-def _is_amount(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and float(value) >= 0
+"""How many times as much as the dearest so far each request in flight may cost."""
+_BATCH = "batch"
 
 
 class Reservation(NamedTuple):
@@ -33,57 +29,33 @@ class Reservation(NamedTuple):
 
     Attributes:
         amount: The estimate, in the budget's unit.
-        wary: What it would be with a long reply.
+        if_long: The estimate for a long reply.
         kind: Attempts of one kind are off their estimates alike.
         is_bound: The amount is the most that the attempt can cost.
     """
 
     amount: float
-    wary: float
+    if_long: float
     kind: Hashable
     is_bound: bool
-
-
-@dataclass(slots=True)
-class _Kind:
-    """What is known of the attempts of one kind: how many times their estimate they cost."""
-
-    is_bound: bool
-    held: float = 0.0
-    wary: float = 0.0
-    settled: int = 0
-    factors: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
-    seen: float = 1.0
-
-    def worst(self, amount: float, wary: float) -> float:
-        """What is in flight, and an attempt more, may cost."""
-        if self.is_bound:
-            return self.seen * (self.held + amount)
-        factor = max(_MARGIN * self.seen if self.settled else 1.0, _UNKNOWN / (1 + self.settled))
-        return max(factor * (self.held + amount), self.wary + wary)
-
-    def learn(self, factor: float) -> None:
-        self.settled += 1
-        self.factors.append(factor)
-        self.seen = max(1.0, factor) if factor >= self.seen else max(1.0, *self.factors)
 
 
 class Budget:
     """Money that requests may cost in all.
 
-    Before each attempt its cost is set aside, after it what it really cost is booked. How long a reply
-    will be is not known before, unless `max_tokens` bounds it. So an attempt joins those in flight only if
-    there is room for all of them even if each has a long reply, and if each costs twice as much as the
-    dearest of the last 200 of its kind did, compared with its estimate (a hundred times the estimate at
-    first, less with each that is settled); otherwise it waits for one of them to end. Alone, it goes ahead
-    if what the dearest cost fits. So the budget is passed only by replies that are longer than all that,
-    and then by those few that are in flight.
+    `take` sets the cost of an attempt aside before it starts, `give_back` books what it really cost. The
+    length of a reply is not known before, unless `max_tokens` bounds it. So an attempt joins those in flight
+    only if all of them fit in two cases: each has a long reply, or each costs twice as many times its
+    estimate as the dearest of the last 200 of its kind (a hundred times at first, less with each that has
+    ended). Otherwise it waits for one of them to end. Alone, it starts if it fits at the factor of the
+    dearest. So only replies that are longer than all that can pass the budget, and only by the few attempts
+    that are in flight.
 
     Must be used on one event loop.
 
     Args:
         usd: The budget in US dollars.
-        spent: What has been spent of it already.
+        spent: US dollars that are spent already.
 
     Attributes:
         usd: The budget; may be changed while it is in use.
@@ -101,10 +73,10 @@ class Budget:
 
     @classmethod
     def checked(cls, usd: float) -> float:
-        """The amount as a number.
+        """The amount as a float.
 
         Raises:
-            InputError: When it is none, or below 0.
+            InputError: When it is not a number, or is below 0.
         """
         if not _is_amount(usd):
             raise InputError(f"budget={usd!r} must be a number of US dollars, 0 or more.")
@@ -113,36 +85,36 @@ class Budget:
     @property
     def remaining(self) -> float:
         """US dollars that are neither spent nor set aside."""
-        return self.usd - self.spent - sum(kind.held * kind.seen for kind in self._kinds.values())
+        return self.usd - self.spent - sum(kind.held * kind.dearest for kind in self._kinds.values())
 
     async def take(
-        self, amount: float, *, wary: float = 0.0, kind: Hashable = None, is_bound: bool = False
+        self, amount: float, *, if_long: float = 0.0, kind: Hashable = None, is_bound: bool = False
     ) -> Reservation:
         """Set the cost of the next attempt aside, after waiting for others to end if need be.
 
         Args:
             amount: Its estimated cost, or the most that it can cost.
-            wary: What it would cost with a long reply.
+            if_long: What it would cost with a long reply.
             kind: Attempts of one kind are off their estimates alike, such as those of one step and model.
-            is_bound: Whether it cannot cost more.
+            is_bound: Whether it cannot cost more than `amount`.
 
         Raises:
             BudgetReached: When it would pass the budget; nothing is set aside then.
         """
         known = self._kinds.setdefault((kind, is_bound), _Kind(is_bound))
         waited = False
-        while amount > 0 and self._in_flight and not self._has_room(known, amount, wary):
+        while amount > 0 and self._in_flight and not self._has_room(known, amount, if_long):
             await self._turn(first=waited)
             waited = True
         try:
-            self._check(amount * known.seen)
+            self._check(amount * known.dearest)
             self._in_flight += 1
             known.held += amount
-            known.wary += wary
+            known.held_if_long += if_long
         finally:
             if waited:
                 self._wake()
-        return Reservation(amount, wary, kind, is_bound)
+        return Reservation(amount, if_long, kind, is_bound)
 
     def give_back(self, taken: Reservation, spent: float) -> None:
         """Book what an attempt really cost in place of what `take` set aside for it."""
@@ -151,18 +123,18 @@ class Budget:
         self._wake()
 
     def reserve(self, usd: float) -> None:
-        """Set aside what requests will cost that nobody waits for, such as those of a batch.
+        """Set aside what the requests of a batch will cost.
 
         Raises:
             BudgetReached: When it would pass the budget; nothing is set aside then.
         """
-        known = self._kinds.setdefault((_TOGETHER, True), _Kind(is_bound=True))
-        self._check(usd * known.seen)
+        known = self._kinds.setdefault((_BATCH, True), _Kind(is_bound=True))
+        self._check(usd * known.dearest)
         known.held += usd
 
     def settle(self, reserved: float, spent: float) -> None:
-        """Book what such requests really cost in place of what `reserve` set aside for them."""
-        self._book(Reservation(reserved, 0.0, _TOGETHER, is_bound=True), spent)
+        """Book what the requests of a batch really cost in place of what `reserve` set aside."""
+        self._book(Reservation(reserved, 0.0, _BATCH, is_bound=True), spent)
 
     async def _turn(self, *, first: bool) -> None:
         """Wait until an attempt has ended, in order of arrival."""
@@ -185,10 +157,10 @@ class Budget:
                 turn.set_result(None)
                 return
 
-    def _has_room(self, known: _Kind, amount: float, wary: float) -> bool:
-        """Whether another attempt fits beside those in flight, if they turn out dear."""
+    def _has_room(self, known: _Kind, amount: float, if_long: float) -> bool:
+        """Whether another attempt fits beside those in flight at the worst."""
         others = sum(kind.worst(0.0, 0.0) for kind in self._kinds.values() if kind is not known)
-        return self.spent + others + known.worst(amount, wary) <= self.usd + _ROUNDING
+        return self.spent + others + known.worst(amount, if_long) <= self.usd + _ROUNDING
 
     def _check(self, likely: float) -> None:
         if likely > 0 and likely > self.remaining + _ROUNDING:
@@ -201,7 +173,7 @@ class Budget:
     def _book(self, taken: Reservation, spent: float) -> None:
         known = self._kinds.setdefault((taken.kind, taken.is_bound), _Kind(taken.is_bound))
         known.held = max(0.0, known.held - taken.amount)
-        known.wary = max(0.0, known.wary - taken.wary)
+        known.held_if_long = max(0.0, known.held_if_long - taken.if_long)
         self.spent += spent
         if spent and taken.amount:
             known.learn(spent / taken.amount)
@@ -212,12 +184,7 @@ class Budget:
 
 
 class TokenBudget(Budget):
-    """Tokens that requests may take in all; the only budget for models whose price is unknown.
-
-    Args:
-        tokens: The budget in tokens, of prompts and replies together.
-        spent: What has been spent of it already.
-    """
+    """Tokens of prompts and replies that requests may take in all; works without a known price, too."""
 
     _name = "token budget"
 
@@ -234,3 +201,39 @@ class TokenBudget(Budget):
 
     def shown(self, amount: float) -> str:
         return f"{amount:,.0f} tokens"
+
+
+@dataclass(slots=True)
+class _Kind:
+    """What is known of the attempts of one kind.
+
+    Attributes:
+        held: What is set aside for those in flight.
+        held_if_long: The same for long replies.
+        settled: How many have ended.
+        factors: How many times their estimate the latest ones cost.
+        dearest: The largest of these factors, at least 1.
+    """
+
+    is_bound: bool
+    held: float = 0.0
+    held_if_long: float = 0.0
+    settled: int = 0
+    factors: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    dearest: float = 1.0
+
+    def worst(self, amount: float, if_long: float) -> float:
+        """What those in flight and one more attempt may cost."""
+        if self.is_bound:
+            return self.dearest * (self.held + amount)
+        factor = max(_MARGIN * self.dearest if self.settled else 1.0, _UNKNOWN / (1 + self.settled))
+        return max(factor * (self.held + amount), self.held_if_long + if_long)
+
+    def learn(self, factor: float) -> None:
+        self.settled += 1
+        self.factors.append(factor)
+        self.dearest = max(1.0, factor) if factor >= self.dearest else max(1.0, *self.factors)
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and float(value) >= 0

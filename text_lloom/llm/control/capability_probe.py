@@ -1,4 +1,9 @@
-"""What a server does not take: learned from its refusals, once, by the request that goes ahead."""
+"""What a service cannot do, learned once from its refusals.
+
+`CapabilityProbe` sends the first request of a kind alone, so that a refusal costs one request and not many.
+`refuses_form`, `refuses_many` and `refused_parameter` read what a refusal is about, and `SchemaSupport` keeps
+which ways of asking for a schema are left.
+"""
 
 from __future__ import annotations
 
@@ -9,124 +14,22 @@ from typing import Final, TypeVar
 
 from text_lloom.errors import FormRefused
 
-__all__ = ["CapabilityProbe", "Ways", "refused_parameter", "refuses_form", "refuses_many"]
+__all__ = ["CapabilityProbe", "SchemaSupport", "refused_parameter", "refuses_form", "refuses_many"]
 
 T = TypeVar("T")
 
 _LONGEST_PROBE = 0.25
-
-
-class CapabilityProbe:
-    """Sends the first request of a kind ahead.
-
-    What a server refuses (a schema, a parameter) is known from its first refusal, which comes at once. If
-    all requests of a step were sent by then, each would be refused and sent again.
-
-    Args:
-        patience: Seconds that the others wait at most. A real answer may take longer than a refusal.
-    """
-
-    def __init__(self, *, patience: float = _LONGEST_PROBE) -> None:
-        self._patience = patience
-        self._back: set[Hashable] = set()
-        self._first: dict[Hashable, asyncio.Event] = {}
-        self._out: set[Hashable] = set()
-
-    async def wait(self, kind: Hashable) -> None:
-        """Wait until the first request of a kind is back, or be the first; before a start is asked for.
-
-        Args:
-            kind: What may be refused for all requests of the kind.
-        """
-        place = _place(kind)
-        while kind not in self._back:
-            first = self._first.get(place)
-            if first is None:
-                self._first[place] = asyncio.Event()
-                return
-            try:
-                async with asyncio.timeout(self._patience):
-                    await first.wait()
-            except TimeoutError:
-                self._back.add(kind)
-
-    async def ahead(self, kind: Hashable, call: Callable[[], Awaitable[T]]) -> T:
-        """Make a call, after the first call of its kind has come back.
-
-        When the service refuses the form of the first, the next one is the first again.
-
-        Args:
-            kind: What may be refused for all requests of the kind.
-            call: Makes the call.
-        """
-        place = _place(kind)
-        if kind not in self._back and place in self._out:
-            await self.wait(kind)
-        if kind in self._back:
-            return await call()
-        first = self._first.setdefault(place, asyncio.Event())
-        self._out.add(place)
-        is_back = True
-        try:
-            return await call()
-        except FormRefused:
-            is_back = False
-            raise
-        finally:
-            if is_back:
-                self._back.add(kind)
-            self._out.discard(place)
-            self._first.pop(place, None)
-            first.set()
-
-
-def _place(kind: Hashable) -> Hashable:
-    """A kind on this event loop."""
-    return (id(asyncio.get_running_loop()), kind)
-
-
-_FORM_SIGNS = (
-    "response_format",
-    "text.format",
-    "json_schema",
-    "json_object",
-    "json schema",
-    "json mode",
-    "structured output",
-    "structured_output",
-    "output_config",
-    "output_format",
-    "response_schema",
-    "responsejsonschema",
-    "response_json_schema",
-    "response_mime_type",
-    "responsemimetype",
-    "tool_choice",
-    "tool use",
-    "tools:",
-    "function calling",
+_FORM: Final = re.compile(
+    r"response_format|text\.format|json_schema|json_object|json (?:schema|mode)|structured[ _]output|"
+    r"output_config|output_format|response_schema|responsejsonschema|response_json_schema|"
+    r"response_?mime_?type|tool_choice|tool use|tools:|function calling"
 )
-_REFUSED_SIGNS = (
-    "unsupported",
-    "not support",
-    "unrecognized",
-    "unknown",
-    "unexpected",
-    "extra",
-    "not permitted",
-    "not allowed",
-    "not available",
-    "deprecated",
-    "forbidden",
+_REFUSED: Final = re.compile(
+    "unsupported|not support|unrecognized|unknown|unexpected|extra|not permitted|not allowed|not available|"
+    "deprecated|forbidden"
 )
-_SCHEMA_SIGNS = (
-    "invalid schema",
-    "invalid json schema",
-    "invalid_json_schema",
-    "schema is invalid",
-    "schema is too",
-    "too many states",
-    "in context=",
+_SCHEMA: Final = re.compile(
+    "invalid (?:json )?schema|invalid_json_schema|schema is (?:invalid|too)|too many states|in context="
 )
 _MANY: Final = re.compile(
     r"(?<![\w.])(?P<quote>['\"`])n(?P=quote)|(?<![\w.'])n (?:must|should|has to|is not|cannot|= ?\d|[<>])|"
@@ -135,70 +38,121 @@ _MANY: Final = re.compile(
 _MOST_SCHEMAS: Final = 256
 
 
-class Ways:
-    """In which way a form is asked for, the strictest first, as far as a service has not refused it.
+class CapabilityProbe:
+    """Sends the first request of a kind ahead of the others.
 
-    A schema that a service cannot take is asked for in the next way; other schemas are not affected.
+    A kind is what a service may refuse for all requests alike, such as a schema or a parameter. A refusal
+    comes at once; a real answer may take longer, so the others wait for at most `longest_wait` seconds.
+    """
+
+    def __init__(self, *, longest_wait: float = _LONGEST_PROBE) -> None:
+        self._longest_wait = longest_wait
+        self._known: set[Hashable] = set()
+        self._first: dict[Hashable, asyncio.Event] = {}
+        self._in_flight: set[Hashable] = set()
+
+    async def wait(self, kind: Hashable) -> None:
+        """Wait until the first request of a kind is back, or be the first; call it before a start."""
+        place = _on_this_loop(kind)
+        while kind not in self._known:
+            first = self._first.get(place)
+            if first is None:
+                self._first[place] = asyncio.Event()
+                return
+            try:
+                async with asyncio.timeout(self._longest_wait):
+                    await first.wait()
+            except TimeoutError:
+                self._known.add(kind)
+
+    async def ahead(self, kind: Hashable, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call once the first call of its kind is back.
+
+        When the service refuses the form of the first, the next one is the first again.
+        """
+        place = _on_this_loop(kind)
+        if kind not in self._known and place in self._in_flight:
+            await self.wait(kind)
+        if kind in self._known:
+            return await call()
+        first = self._first.setdefault(place, asyncio.Event())
+        self._in_flight.add(place)
+        is_known = True
+        try:
+            return await call()
+        except FormRefused:
+            is_known = False
+            raise
+        finally:
+            if is_known:
+                self._known.add(kind)
+            self._in_flight.discard(place)
+            self._first.pop(place, None)
+            first.set()
+
+
+class SchemaSupport:
+    """How many of the ways to ask for a schema, from the strictest on, a service has refused.
+
+    A schema that the service cannot take is asked for in the next way; other schemas are not affected.
 
     Args:
-        count: How many ways there are, the last being in words alone.
+        ways: How many ways there are; the last one asks in words alone.
 
     Attributes:
         refused: How many ways were refused for every schema.
     """
 
-    def __init__(self, count: int) -> None:
-        self._last = count - 1
+    def __init__(self, ways: int) -> None:
+        self._last = ways - 1
         self._schemas: dict[int, tuple[Mapping[str, object], int]] = {}
         self.refused = 0
 
-    def of(self, schema: Mapping[str, object] | None) -> int:
-        """How many ways were refused for a schema, 0 for none; the same object is the same schema."""
+    def refused_for(self, schema: Mapping[str, object] | None) -> int:
+        """How many ways were refused for a schema; the same object is the same schema."""
         known = self._schemas.get(id(schema))
         return self.refused if known is None or known[0] is not schema else max(self.refused, known[1])
 
     def refuse(self, message: str, schema: Mapping[str, object] | None, way: int) -> bool:
-        """Note that a way was refused; gives whether there is another one.
-
-        Args:
-            message: What the service said.
-            schema: What was asked for; an empty one stands for all.
-            way: The way in which it was asked for.
-        """
+        """Note that the service refused a way with a message; returns whether another way is left."""
         following = min(way + 1, self._last)
-        if schema and any(sign in message.lower() for sign in _SCHEMA_SIGNS):
+        if schema and _SCHEMA.search(message.lower()):
             if len(self._schemas) >= _MOST_SCHEMAS:
                 self._schemas.clear()
-            self._schemas[id(schema)] = (schema, max(self.of(schema), following))
+            self._schemas[id(schema)] = (schema, max(self.refused_for(schema), following))
         else:
             self.refused = max(self.refused, following)
         return way < self._last
 
 
 def refuses_form(message: str) -> bool:
-    """Whether a service says that it cannot keep replies in the wanted form."""
+    """Whether a message says that the service cannot give replies in the requested form."""
     lowered = message.lower()
-    return any(sign in lowered for sign in (*_FORM_SIGNS, *_SCHEMA_SIGNS))
+    return (_FORM.search(lowered) or _SCHEMA.search(lowered)) is not None
 
 
 def refuses_many(message: str, *, named: str | None = None) -> bool:
-    """Whether a service says that it gives one reply to a request only; `named` is the parameter it named."""
+    """Whether a message says that a request gets one reply only; `named` is the parameter that it names."""
     return named == "n" or _MANY.search(message.lower()) is not None
 
 
 def refused_parameter(message: str, sent: Iterable[str], *, named: str | None = None) -> str | None:
-    """The parameter that a service says it does not take, `None` if it says something else.
+    """The parameter that a message refuses, `None` if it says something else.
 
     Args:
-        message: What it said.
-        sent: Names of the parameters that were sent, as the service calls them.
-        named: The parameter that it named by itself.
+        message: What the service said.
+        sent: The parameters that were sent, by the names of the service.
+        named: The parameter that the reply names in a field of its own.
     """
     lowered = message.lower()
-    if not any(sign in lowered for sign in _REFUSED_SIGNS):
+    if _REFUSED.search(lowered) is None:
         return None
     known = list(sent)
     if named is not None and named.partition(".")[0] in known:
         return named.partition(".")[0]
     found = [name for name in known if re.search(rf"(?<![\w.]){re.escape(name.lower())}(?!\w)", lowered)]
     return max(found, key=len, default=None)
+
+
+def _on_this_loop(kind: Hashable) -> Hashable:
+    return (id(asyncio.get_running_loop()), kind)

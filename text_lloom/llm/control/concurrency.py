@@ -4,10 +4,10 @@ Without a limit from the user the number adapts: it doubles while all slots are 
 until the first sign of overload; from then on it grows by one per round. A sign of overload cuts it by
 a fifth, once per episode. (Additive increase, multiplicative decrease: Chiu & Jain 1989.)
 
-When a model that has answered before answers nobody any more, it is down: one request at a time looks
-whether it is back, in turn one that failed and a new one, which may fare better. When it is back, the number
-doubles again from a small one. If it is soon down once more, it doubles up to half of what it was only.
-(Slow start: Jacobson 1988.)
+A model that has answered before and answers no request any more is down. Then one request at a time is sent
+to see whether it is back: in turn one that failed and a new one, which may succeed. When the model is back,
+the number doubles again from a small one. If it soon goes down once more, the number doubles only up to half
+of what it was. (Slow start: Jacobson 1988.)
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _FULL = 0.8
 _LEAST_AWAY = 8
 _AGAIN = 120.0
 _DOWN_FAILURES, _DOWN_REQUESTS, _DOWN_ROUNDS = 8, 4, 4
-"""A model is down after so many failures in a row, of so many requests; if it asks to slow down, only when
-nothing came through in so many rounds."""
+"""A model is down after this many failures in a row of this many requests; if it asks to slow down, only when
+this many rounds failed."""
 
 
 class AdaptiveConcurrency:
-    """Admits a bounded number of holders, first come, first served.
+    """Gives a bounded number of slots to requests, first come, first served.
 
-    A holder whose attempt failed for the moment leaves and comes back. Those who come back go first, and
-    while as many are away as may be in flight, nobody new is admitted. Must be used on one event loop.
+    A request whose attempt failed gives its slot up and comes back. Requests that come back go first, and
+    while as many are away as may be in flight, no new one gets a slot. Must be used on one event loop.
 
     Args:
-        concurrency: A fixed number of holders, or `None` to adapt.
+        concurrency: A fixed number of slots, or `None` to adapt.
         ceiling: The largest number when adapting; 256 when not given.
     """
 
@@ -63,30 +63,26 @@ class AdaptiveConcurrency:
 
     @property
     def in_flight(self) -> int:
-        """Holders at this moment."""
+        """Requests that hold a slot."""
         return self._in_flight
 
     @property
     def is_down(self) -> bool:
-        """Whether the model answers nobody at the moment."""
+        """Whether the model answers no request at the moment."""
         return self._down_since is not None
 
     @property
-    def has_new(self) -> bool:
-        """Whether somebody waits who was never admitted."""
+    def has_newcomers(self) -> bool:
+        """Whether a request waits for its first slot."""
         return any(not turn.done() for turn in self._new)
 
     @property
-    def trouble(self) -> float:
-        """Seconds since calls began to fail and none went through any more; 0 when the last one did."""
+    def failing_for(self) -> float:
+        """Seconds since calls began to fail, with no success since; 0 when the last call succeeded."""
         return asyncio.get_running_loop().time() - self._failing_since if self._failures else 0.0
 
     async def enter(self, *, again: bool = False) -> None:
-        """Wait for a place.
-
-        Args:
-            again: Whether the holder was away; see `failed`.
-        """
+        """Wait for a slot; `again` when the request was away."""
         if self._has_room(again=again) and not self._returning and (again or not self._new):
             self._in_flight += 1
         else:
@@ -99,10 +95,10 @@ class AdaptiveConcurrency:
                     self.leave()
                 raise
         if again:
-            self.returned()
+            self.end_backoff()
 
     def leave(self) -> None:
-        """Give the place up."""
+        """Give the slot up."""
         self._in_flight -= 1
         self._admit()
 
@@ -113,20 +109,16 @@ class AdaptiveConcurrency:
         self.leave()
 
     def begin_backoff(self) -> None:
-        """A holder is about to leave and wants to come back: `enter(again=True)`, or else `returned`."""
+        """A request is about to leave; it comes back by `enter(again=True)`, or gives up by `end_backoff`."""
         self._away += 1
 
-    def returned(self) -> None:
-        """Somebody who was away is back, or does not come back any more."""
+    def end_backoff(self) -> None:
+        """A request that was away is back, or has given up."""
         self._away -= 1
         self._admit()
 
     def succeeded(self, began: float | None = None) -> None:
-        """A call went through: grow, if the slots are really in use.
-
-        Args:
-            began: When it began, in loop time.
-        """
+        """A call that began at that loop time went through: grow, if the slots are really in use."""
         now = asyncio.get_running_loop().time()
         self.replied(now if began is None else began)
         if not self._adapts or now < self._cool_until or self._in_flight < _FULL * self.limit:
@@ -140,7 +132,7 @@ class AdaptiveConcurrency:
         self._admit()
 
     def replied(self, began: float) -> None:
-        """The model replied, whatever it said, to a call that began then."""
+        """The model replied, whatever it said, to a call that began at that loop time."""
         self._has_replied = True
         self._failures = 0
         self._failing.clear()
@@ -150,11 +142,11 @@ class AdaptiveConcurrency:
             self._down_since = None
             self._admit()
 
-    def failed(self, who: int, began: float, *, limited: bool = False) -> int:
-        """A call failed for a reason that may be the model's.
+    def failed(self, request: int, began: float, *, limited: bool = False) -> int:
+        """A call failed, perhaps by the fault of the model.
 
         Args:
-            who: Identifies the request.
+            request: Identifies the request.
             began: When the call began, in loop time.
             limited: Whether the provider asked to slow down.
 
@@ -166,7 +158,7 @@ class AdaptiveConcurrency:
         if not self._failures:
             self._failing_since = now
         self._failures += 1
-        self._failing.add(who)
+        self._failing.add(request)
         is_first = began >= self._round_began
         if is_first:
             self._round_began = now
@@ -178,12 +170,12 @@ class AdaptiveConcurrency:
             and len(self._failing) >= _DOWN_REQUESTS
             and (self._rounds >= _DOWN_ROUNDS or not limited)
         ):
-            self.close()
+            self.mark_down()
             is_first = True
         return self._rounds if is_first else 0
 
-    def close(self) -> None:
-        """Admit one at a time from now on, until a call goes through that began later."""
+    def mark_down(self) -> None:
+        """Send one request at a time from now on, until a call goes through that begins later."""
         if self._down_since is not None:
             return
         self._down_since = self._round_began = asyncio.get_running_loop().time()
@@ -198,7 +190,7 @@ class AdaptiveConcurrency:
         self._newcomers_turn = True
 
     def cap(self, most: int) -> None:
-        """Never admit more than that from now on."""
+        """Have at most that many slots from now on."""
         self.ceiling = min(self.ceiling, most)
         self.limit = min(self.limit, most)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import Protocol
 
 from text_lloom.errors import PaidCallRefused
-from text_lloom.llm.model import EmbedModel, Model
+from text_lloom.llm.control.prices import Price
 
 __all__ = ["allow_paid_calls", "check_allowed"]
 
@@ -13,14 +14,25 @@ _VARIABLE = "LLOOM_REFUSE_PAID_CALLS"
 _refused = False
 
 
+class _Priced(Protocol):
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def cost(self) -> Price | None: ...
+
+    @property
+    def is_free(self) -> bool: ...
+
+
 def allow_paid_calls(allowed: bool) -> bool:
-    """Allow or refuse calls to models that are not known to be free; gives the setting before."""
+    """Allow or refuse calls to models that are not known to be free; returns the previous setting."""
     global _refused
     before, _refused = not _refused, not allowed
     return before
 
 
-def check_allowed(model: Model | EmbedModel) -> None:
+def check_allowed(model: _Priced) -> None:
     """Refuse a call to a model that is not known to be free, if paid calls are refused.
 
     Raises:

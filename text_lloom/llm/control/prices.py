@@ -15,7 +15,7 @@ __all__ = ["Price", "dollars", "known_context_window", "known_price", "nearest_m
 _PROBE_TOKENS = 1000
 _ROUNDING = 1e-9
 _FOUR_DIGITS = 0.001
-"""US dollars below which four digits say too little."""
+"""US dollars below which four digits are too few."""
 
 
 class Price(NamedTuple):
@@ -30,7 +30,7 @@ class Price(NamedTuple):
 
 
 def dollars(usd: float) -> str:
-    """An amount for people: whole cents as such, others with the digits that tell them from nothing."""
+    """An amount as text: whole cents with two digits, others with four or six."""
     if abs(round(usd, 2) - usd) < _ROUNDING:
         return f"${usd:,.2f}"
     return f"${usd:,.4f}" if usd >= _FOUR_DIGITS else f"${usd:,.6f}"
@@ -40,8 +40,7 @@ def parse_cost(cost: object) -> Price | None:
     """A price from what a user may write.
 
     Args:
-        cost: `(input, output)` in USD per token as a tuple or list, one number for both directions, a
-            `Price`, or `None` for unknown.
+        cost: `(input, output)` in USD per token, one number for both, or `None` for unknown.
 
     Raises:
         InputError: For anything else, or for negative prices.

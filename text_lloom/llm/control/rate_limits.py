@@ -1,8 +1,8 @@
-"""Rate limits: what a user may write, and the limiter that keeps them exactly.
+"""Rate limits: what a user may write, and the limiter that enforces them.
 
-A window limit `(n, seconds)` means: never more than `n` starts in any window of that many seconds,
-and no other waiting. A slot is held from the moment it is granted until the caller has resumed; only
-then is it stamped, so that a busy event loop cannot bunch starts.
+A window limit `(n, seconds)` means: never more than `n` starts in any window of that many seconds, and no
+other waiting. A granted start is counted from the moment at which the caller resumes, so that a busy event
+loop cannot bunch starts.
 """
 
 from __future__ import annotations
@@ -18,8 +18,19 @@ from typing import Literal, NamedTuple, TypeAlias
 from text_lloom.errors import InputError
 from text_lloom.llm.options import finite_number, whole_number
 
-__all__ = ["Limiter", "RateLimit", "RateLimitSpec", "RateStatus", "Slot", "Window", "parse_rate_limit"]
+__all__ = [
+    "Limiter",
+    "RateLimit",
+    "RateLimitSpec",
+    "RateStatus",
+    "Slot",
+    "Unit",
+    "Window",
+    "check_fits",
+    "parse_rate_limit",
+]
 
+Unit: TypeAlias = Literal["requests", "tokens"]
 RateLimitSpec: TypeAlias = object
 """`(n, seconds)`, `"300/10 seconds; 5000 per hour"`, items of the `limits` package, a list of these, or a
 mapping with the keys `requests`, `tokens`, `concurrency` and `ceiling`."""
@@ -34,7 +45,7 @@ class Window(NamedTuple):
 
     amount: int
     seconds: float
-    unit: Literal["requests", "tokens"]
+    unit: Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +53,7 @@ class RateLimit:
     """All limits of a model.
 
     Attributes:
-        windows: Every window limit; all are kept.
+        windows: The window limits, all of which hold.
         concurrency: A fixed number of requests in flight; `None` adapts to the provider.
         ceiling: The largest number of requests in flight when adapting.
     """
@@ -58,8 +69,8 @@ class RateStatus(NamedTuple):
     Attributes:
         window: The limit.
         used: Requests or tokens in the current window.
-        remaining: What is left of it.
-        seconds_until_free: Seconds until something becomes free, 0 when something is.
+        remaining: Requests or tokens that are left.
+        seconds_until_free: 0 when something is free now.
         waiting: Requests that wait for this limiter.
     """
 
@@ -70,113 +81,21 @@ class RateStatus(NamedTuple):
     waiting: int
 
 
-def parse_rate_limit(spec: RateLimitSpec) -> RateLimit:
-    """A rate limit from what a user may write; see `RateLimitSpec`.
-
-    Raises:
-        InputError: When it cannot be read, or an amount or a time is not positive.
-    """
-    if spec is None:
-        return RateLimit()
-    if isinstance(spec, RateLimit):
-        return spec
-    if isinstance(spec, Mapping):
-        unknown = [key for key in spec if key not in _KEYS]
-        if unknown:
-            raise InputError(f"rate_limit: unknown key {unknown[0]!r}; known are {', '.join(_KEYS)}.")
-        windows = _windows(spec.get("requests"), "requests") + _windows(spec.get("tokens"), "tokens")
-        bounds = {
-            name: None if spec.get(name) is None else whole_number(spec.get(name), what=name)
-            for name in ("concurrency", "ceiling")
-        }
-        return RateLimit(tuple(windows), bounds["concurrency"], bounds["ceiling"])
-    return RateLimit(tuple(_windows(spec, "requests")))
-
-
-def _windows(spec: object, unit: Literal["requests", "tokens"]) -> list[Window]:
-    if spec is None:
-        return []
-    if isinstance(spec, str):
-        return _parse_text(spec, unit)
-    amount, expiry = getattr(spec, "amount", None), getattr(spec, "get_expiry", None)
-    if amount is not None and callable(expiry):
-        return [_window(amount, expiry(), unit, spec)]
-    if isinstance(spec, Sequence) and not isinstance(spec, bytes):
-        if len(spec) == 2 and all(isinstance(part, Real) for part in spec):
-            return [_window(spec[0], spec[1], unit, spec)]
-        if spec:
-            return [window for part in spec for window in _windows(part, unit)]
-    raise InputError(
-        f"rate_limit={spec!r}: expected (requests, seconds) such as (300, 10), or text such as "
-        f"'300/10 seconds' or '100 per minute; 5000 per hour'."
-    )
-
-
-def _parse_text(text: str, unit: Literal["requests", "tokens"]) -> list[Window]:
-    from limits import parse_many
-
-    try:
-        items = [] if _ZERO.search(text) else parse_many(text)
-    except ValueError:
-        items = []
-    if not items:
-        raise InputError(
-            f"rate_limit={text!r} cannot be read. Write for example '300/10 seconds', '100 per minute', or "
-            f"several joined by ';', with numbers of at least 1. Units are second, minute, hour, day, month "
-            f"and year."
-        )
-    return [_window(item.amount, item.get_expiry(), unit, text) for item in items]
-
-
-def _window(amount: object, seconds: object, unit: Literal["requests", "tokens"], spec: object) -> Window:
-    number, period = finite_number(amount), finite_number(seconds)
-    if number is None or period is None or number < 1 or period <= 0:
-        raise InputError(f"rate_limit={spec!r}: the amount must be at least 1 and the time positive.")
-    return Window(int(number), period, unit)
-
-
-@dataclass(slots=True)
-class _Usage:
-    """What is in one window: its entries in order of expiry, and their sum."""
-
-    window: Window
-    entries: deque[list[float]] = field(default_factory=deque)
-    total: float = 0.0
-
-    def holds(self, entry: list[float]) -> bool:
-        """Whether an entry has not expired yet."""
-        return bool(self.entries) and self.entries[0][0] <= entry[0]
-
-    def expire(self, now: float) -> None:
-        while self.entries and self.entries[0][0] <= now:
-            self.total -= self.entries.popleft()[1]
-
-
-@dataclass(slots=True)
-class _Waiter:
-    tokens: int
-    granted: asyncio.Future[None]
-
-
 class Slot:
-    """A granted start.
-
-    `sent` moves it to the moment at which the request really left, `settle` replaces the reserved tokens
-    by those really used.
-    """
+    """A granted start."""
 
     __slots__ = ("_entries", "_limiter")
 
-    def __init__(self, limiter: Limiter, entries: list[tuple[_Usage, list[float]]]) -> None:
+    def __init__(self, limiter: Limiter, entries: list[tuple[_WindowUsage, list[float]]]) -> None:
         self._limiter = limiter
         self._entries = entries
 
     def sent(self) -> None:
-        """The request leaves now: connecting took its time since the start was granted."""
-        self._entries = [(usage, self._limiter.moved(usage, entry)) for usage, entry in self._entries]
+        """Count the start from now on, since the request leaves only now that a connection is open."""
+        self._entries = [(usage, self._limiter.restart(usage, entry)) for usage, entry in self._entries]
 
     def settle(self, tokens: int) -> None:
-        """Put the tokens that the reply reports in place of those that were reserved."""
+        """Replace the reserved tokens by those that the reply reports."""
         settled = False
         for usage, entry in self._entries:
             if usage.window.unit == "tokens" and usage.holds(entry):
@@ -184,7 +103,7 @@ class Slot:
                 entry[1] = tokens
                 settled = True
         if settled:
-            self._limiter.look_again()
+            self._limiter.grant_waiting()
 
 
 class Limiter:
@@ -193,13 +112,13 @@ class Limiter:
     Must be used on one event loop.
 
     Args:
-        windows: The limits to keep.
-        margin: Seconds by which a window is taken longer than stated, because requests take differently
-            long to arrive; 1.5 % of the window, at most 50 ms, when not given.
+        windows: The limits to enforce.
+        margin: Seconds added to each window, because some requests take longer to arrive than others; 1.5 %
+            of the window, at most 50 ms, when not given.
     """
 
     def __init__(self, windows: Sequence[Window], *, margin: float | None = None) -> None:
-        self._usages = [_Usage(window) for window in windows]
+        self._usages = [_WindowUsage(window) for window in windows]
         self._margin = margin
         self._waiters: deque[_Waiter] = deque()
         self._held: list[float] = [0.0] * len(self._usages)
@@ -207,21 +126,12 @@ class Limiter:
         self._timer: asyncio.TimerHandle | None = None
 
     async def acquire(self, tokens: int = 0) -> Slot:
-        """Wait for a start.
-
-        Args:
-            tokens: Tokens to reserve in token windows.
+        """Wait for a start, and reserve tokens in the token windows.
 
         Raises:
             InputError: When the request is larger than a token limit, and so could never start.
         """
-        for usage in self._usages:
-            if usage.window.unit == "tokens" and tokens > usage.window.amount:
-                raise InputError(
-                    f"A request of about {tokens:,} tokens can never start under the limit of "
-                    f"{usage.window.amount:,} tokens per {usage.window.seconds:g} s. Raise the token limit "
-                    f"or shorten the documents."
-                )
+        check_fits(tokens, [usage.window for usage in self._usages])
         loop = asyncio.get_running_loop()
         waiter = _Waiter(tokens, loop.create_future())
         self._waiters.append(waiter)
@@ -238,12 +148,12 @@ class Limiter:
         return self._stamp(waiter)
 
     def pause(self, seconds: float) -> None:
-        """Start nothing for that long, whoever waits."""
+        """Grant no start for that long."""
         loop = asyncio.get_running_loop()
         self._paused_until = max(self._paused_until, loop.time() + seconds)
 
-    def look_again(self) -> None:
-        """Start whoever has room by now."""
+    def grant_waiting(self) -> None:
+        """Grant starts to the requests that fit by now."""
         if self._waiters:
             self._grant()
 
@@ -279,7 +189,7 @@ class Limiter:
         )
 
     def _schedule(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
-        """Look again when the head of the queue may have room; never earlier than that."""
+        """Have `_grant` called when the first waiter may fit, and not earlier."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -300,8 +210,8 @@ class Limiter:
         for i, usage in enumerate(self._usages):
             self._held[i] -= _weight(usage, waiter)
 
-    def moved(self, usage: _Usage, entry: list[float]) -> list[float]:
-        """An entry that starts now, in place of one that started earlier."""
+    def restart(self, usage: _WindowUsage, entry: list[float]) -> list[float]:
+        """Replace an entry by one that starts now."""
         if not usage.holds(entry):
             usage.total += entry[1]
         later = [self._expiry(usage, asyncio.get_running_loop().time()), entry[1]]
@@ -309,7 +219,7 @@ class Limiter:
         usage.entries.append(later)
         return later
 
-    def _expiry(self, usage: _Usage, now: float) -> float:
+    def _expiry(self, usage: _WindowUsage, now: float) -> float:
         seconds = usage.window.seconds
         margin = min(_MARGIN_SHARE * seconds, _LONGEST_MARGIN) if self._margin is None else self._margin
         return now + seconds + margin
@@ -328,5 +238,108 @@ class Limiter:
         return Slot(self, stamped)
 
 
-def _weight(usage: _Usage, waiter: _Waiter) -> int:
+def parse_rate_limit(spec: RateLimitSpec) -> RateLimit:
+    """A rate limit from what a user may write; see `RateLimitSpec`.
+
+    Raises:
+        InputError: When it cannot be read, or an amount or a time is not positive.
+    """
+    if spec is None:
+        return RateLimit()
+    if isinstance(spec, RateLimit):
+        return spec
+    if isinstance(spec, Mapping):
+        unknown = [key for key in spec if key not in _KEYS]
+        if unknown:
+            raise InputError(f"rate_limit: unknown key {unknown[0]!r}; known are {', '.join(_KEYS)}.")
+        windows = _windows(spec.get("requests"), "requests") + _windows(spec.get("tokens"), "tokens")
+        bounds = {
+            name: None if spec.get(name) is None else whole_number(spec.get(name), what=name)
+            for name in ("concurrency", "ceiling")
+        }
+        return RateLimit(tuple(windows), bounds["concurrency"], bounds["ceiling"])
+    return RateLimit(tuple(_windows(spec, "requests")))
+
+
+def check_fits(tokens: int, windows: Sequence[Window]) -> None:
+    """Refuse a request that is larger than a token limit, and so could never start.
+
+    Raises:
+        InputError: Names the limit.
+    """
+    for window in windows:
+        if window.unit == "tokens" and tokens > window.amount:
+            raise InputError(
+                f"A request of about {tokens:,} tokens can never start under the limit of "
+                f"{window.amount:,} tokens per {window.seconds:g} s. Raise the token limit "
+                f"or shorten the documents."
+            )
+
+
+@dataclass(slots=True)
+class _WindowUsage:
+    """What is in one window: pairs of expiry and weight in order of expiry, and the sum of the weights."""
+
+    window: Window
+    entries: deque[list[float]] = field(default_factory=deque)
+    total: float = 0.0
+
+    def holds(self, entry: list[float]) -> bool:
+        """Whether an entry has not expired yet."""
+        return bool(self.entries) and self.entries[0][0] <= entry[0]
+
+    def expire(self, now: float) -> None:
+        while self.entries and self.entries[0][0] <= now:
+            self.total -= self.entries.popleft()[1]
+
+
+@dataclass(slots=True)
+class _Waiter:
+    tokens: int
+    granted: asyncio.Future[None]
+
+
+def _weight(usage: _WindowUsage, waiter: _Waiter) -> int:
     return 1 if usage.window.unit == "requests" else waiter.tokens
+
+
+def _windows(spec: object, unit: Unit) -> list[Window]:
+    if spec is None:
+        return []
+    if isinstance(spec, str):
+        return _parse_text(spec, unit)
+    amount, expiry = getattr(spec, "amount", None), getattr(spec, "get_expiry", None)
+    if amount is not None and callable(expiry):
+        return [_window(amount, expiry(), unit, spec)]
+    if isinstance(spec, Sequence) and not isinstance(spec, bytes):
+        if len(spec) == 2 and all(isinstance(part, Real) for part in spec):
+            return [_window(spec[0], spec[1], unit, spec)]
+        if spec:
+            return [window for part in spec for window in _windows(part, unit)]
+    raise InputError(
+        f"rate_limit={spec!r}: expected (requests, seconds) such as (300, 10), or text such as "
+        f"'300/10 seconds' or '100 per minute; 5000 per hour'."
+    )
+
+
+def _parse_text(text: str, unit: Unit) -> list[Window]:
+    from limits import parse_many
+
+    try:
+        items = [] if _ZERO.search(text) else parse_many(text)
+    except ValueError:
+        items = []
+    if not items:
+        raise InputError(
+            f"rate_limit={text!r} cannot be read. Write for example '300/10 seconds', '100 per minute', or "
+            f"several joined by ';', with numbers of at least 1. Units are second, minute, hour, day, month "
+            f"and year."
+        )
+    return [_window(item.amount, item.get_expiry(), unit, text) for item in items]
+
+
+def _window(amount: object, seconds: object, unit: Unit, spec: object) -> Window:
+    number, period = finite_number(amount), finite_number(seconds)
+    if number is None or period is None or number < 1 or period <= 0:
+        raise InputError(f"rate_limit={spec!r}: the amount must be at least 1 and the time positive.")
+    return Window(int(number), period, unit)

@@ -1,4 +1,4 @@
-"""Rate limits that several processes and machines keep together, through Redis: the limiter itself."""
+"""Rate limits that several processes and machines share through Redis."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from text_lloom.errors import InputError, LloomError, ModelUnavailable
-from text_lloom.llm.control.rate_limits import RateStatus, Window
-from text_lloom.llm.control.redis_script import Book, Queue, Start, Waiter, length_of
-from text_lloom.llm.control.redis_sync import Line, Service
+from text_lloom.llm.control.rate_limits import RateStatus, Unit, Window, check_fits
+from text_lloom.llm.control.redis_script import seconds_counted
+from text_lloom.llm.control.redis_sync import RedisSync, Start, Waiter
 from text_lloom.llm.options import finite_number, whole_number
 
 __all__ = ["SharedLimiter", "SharedSlot", "shared_limiter"]
@@ -24,9 +24,6 @@ _STALE_TRIES = 3
 
 class SharedSlot:
     """A granted start.
-
-    `sent` moves it to the moment at which the request really left, `settle` replaces the reserved tokens
-    by those really used.
 
     Attributes:
         server_time: Seconds since 1970 on the Redis server at the grant; `None` when it was away.
@@ -41,11 +38,11 @@ class SharedSlot:
         self.server_time = server_time
 
     def sent(self) -> None:
-        """The request leaves now: connecting took its time since the start was granted."""
-        self._limiter.moved(self._name, self._tokens)
+        """Count the start from now on, since the request leaves only now that a connection is open."""
+        self._limiter.restart(self._name, self._tokens)
 
     def settle(self, tokens: int) -> None:
-        """Put the tokens that the reply reports in place of those reserved. Sent within 50 ms."""
+        """Replace the reserved tokens by those that the reply reports; Redis knows within 50 ms."""
         self._tokens = max(0, int(tokens))
         self._limiter.settle(self._name, self._tokens)
 
@@ -53,29 +50,28 @@ class SharedSlot:
 class SharedLimiter:
     """Grants starts within all windows at once, over all processes that use the same Redis and key.
 
-    Never more than `n` starts (or tokens) fall in any window over all processes. Starts are granted first
-    come, first served within a process; between processes whoever asks first when something is free.
+    Never more than `n` starts (or tokens) fall in any window over all processes. Within a process, starts are
+    granted first come, first served; between processes, to the one that asks first when something is free.
 
-    A start is entered with the server's time. The caller resumes later, by the way back and by what its
-    event loop does meanwhile; a window is therefore taken `margin` longer than stated, and a caller that
-    resumes later than that has its entry moved to the time at which it really resumed. One that resumes
-    later than half of the shortest window gives its start back and asks again.
+    A start is entered with the server's time. The caller resumes later, by the way back and by what its event
+    loop does meanwhile; a window is therefore taken `margin` longer than stated, and a caller that resumes
+    later than that has its entry moved to the time at which it really resumed. One that resumes later than
+    half of the shortest window gives its start back and asks again.
 
-    When Redis does not answer within 1 to 2 seconds: with `on_outage="local"` a warning says so once,
-    and this process keeps the limits by itself, each divided by `share`, counting what it started before;
-    every 3 seconds it looks whether Redis is back, and then enters there what it started meanwhile. So
-    `share` processes keep the limit even without Redis; with more of them, or with `share` left at 1,
-    they may together pass it until Redis is back. With `on_outage="fail"` requests end with an error.
+    When Redis does not answer within 1 to 2 seconds, `on_outage="local"` warns once, and this process
+    enforces the limits by itself, each divided by `share`, counting what it started before. Every 3 seconds
+    it looks whether Redis is back, and then enters there what it started meanwhile. So `share` processes stay
+    within the limit even without Redis; more of them, or a `share` left at 1, may together pass it until
+    Redis is back. With `on_outage="fail"` requests end with an error.
 
     Must be used on one event loop, to which its connection is bound.
 
     Args:
-        windows: The limits to keep.
+        windows: The limits to enforce.
         url: Where Redis is, such as `redis://host:6379/0`, `rediss://...` or `unix://...`. Without it, the
             environment variable `LLOOM_REDIS_URL`.
         key: What shares the limit. Only its SHA-256 is stored.
-        margin: Seconds by which a window is taken longer than stated; 20 ms and a hundredth of the window
-            when not given.
+        margin: Seconds added to each window; 20 ms and a hundredth of the window when not given.
         on_outage: What to do while Redis is away.
         share: How many processes divide the limits among them while Redis is away.
 
@@ -101,54 +97,44 @@ class SharedLimiter:
         address = url or os.environ.get(_URL)
         if not address:
             raise InputError(f"A shared limit needs url=, or the environment variable {_URL}.")
-        amounts: dict[tuple[Literal["requests", "tokens"], float], int] = {}
+        amounts: dict[tuple[Unit, float], int] = {}
         for window in windows:
             kind = (window.unit, float(window.seconds))
             amounts[kind] = min(window.amount, amounts.get(kind, window.amount))
         self.windows = tuple(Window(amount, length, unit) for (unit, length), amount in amounts.items())
-        share = whole_number(share, what="share")
         self._on_outage = on_outage
-        self._book = Book(self.windows, margin)
-        self._queue = Queue()
-        self._line = Line(address, key=key, book=self._book, reply_seconds=_REPLY_SECONDS)
-        self._service = Service(
-            self._book,
-            self._queue,
-            self._line,
+        self._sync = RedisSync(
+            address,
+            key=key,
+            windows=self.windows,
+            margin=margin,
             on_outage=on_outage,
-            share=share,
+            share=whole_number(share, what="share"),
+            reply_seconds=_REPLY_SECONDS,
             retry_seconds=_RETRY_SECONDS,
         )
-        self._allowed_delay = min((length_of(w, margin) - w.seconds for w in self.windows), default=0.0)
-        self._stale = max(self._book.shortest / 2, self._allowed_delay)
+        self._log, self._queue = self._sync.log, self._sync.queue
+        self._allowed_delay = min((seconds_counted(w, margin) - w.seconds for w in self.windows), default=0.0)
+        self._stale = max(self._log.shortest / 2, self._allowed_delay)
         self._closing = False
 
     async def acquire(self, tokens: int = 0) -> SharedSlot:
-        """Wait for a start.
-
-        Args:
-            tokens: Tokens to reserve in token windows.
+        """Wait for a start, and reserve tokens in the token windows.
 
         Raises:
             InputError: When the request is larger than a token limit, and so could never start.
             ModelUnavailable: When Redis refuses the user, or is away and `on_outage="fail"`.
         """
-        for window in self.windows:
-            if window.unit == "tokens" and tokens > window.amount:
-                raise InputError(
-                    f"A request of about {tokens:,} tokens can never start under the limit of "
-                    f"{window.amount:,} tokens per {window.seconds:g} s. Raise the token limit "
-                    f"or shorten the documents."
-                )
+        check_fits(tokens, self.windows)
         if self._closing:
             raise LloomError("This rate limiter was closed.")
-        loop = asyncio.get_running_loop()
-        if self._service.outage and self._on_outage == "fail" and self._service.probing is not None:
-            raise ModelUnavailable(self._service.outage)
+        loop, sync = asyncio.get_running_loop(), self._sync
+        if sync.outage and self._on_outage == "fail" and sync.is_looking:
+            raise ModelUnavailable(sync.outage)
         waiter = self._queue.newcomer(tokens)
         for tries_left in reversed(range(_STALE_TRIES)):
             if self._queue.enter(waiter):
-                self._service.call_in(0.0)
+                sync.call_in(0.0)
             try:
                 server_time = await waiter.granted
             except asyncio.CancelledError:
@@ -156,49 +142,49 @@ class SharedLimiter:
                 raise
             if loop.time() - waiter.asked_at <= self._stale or not tries_left:
                 break
-            self._service.give_back(waiter.name)
+            sync.give_back(waiter.name)
             waiter.granted = loop.create_future()
-        self.moved(waiter.name, waiter.tokens)
-        if self._service.warning is not None:
-            warning, self._service.warning = self._service.warning, None
+        self.restart(waiter.name, waiter.tokens)
+        if sync.warning is not None:
+            warning, sync.warning = sync.warning, None
             warnings.warn(warning, UserWarning, stacklevel=2)
         return SharedSlot(self, waiter.name, waiter.tokens, server_time)
 
     def pause(self, seconds: float) -> None:
-        """Start nothing for that long, in any process."""
+        """Grant no start for that long, in any process."""
         until = asyncio.get_running_loop().time() + seconds
-        if seconds > 0 and until > self._book.paused_until:
-            self._book.paused_until, self._book.pause_is_news = until, True
-            self._service.call_in(self._service.gap)
+        if seconds > 0 and until > self._log.paused_until:
+            self._log.paused_until, self._log.pause_is_news = until, True
+            self._sync.call_in(self._sync.gap)
 
-    def moved(self, name: str, tokens: int) -> None:
+    def restart(self, name: str, tokens: int) -> None:
         """Count a start from now on. See `SharedSlot.sent`."""
-        start = self._book.starts.setdefault(name, Start(-math.inf, tokens, -math.inf))
+        start = self._log.starts.setdefault(name, Start(-math.inf, tokens, -math.inf))
         start.at = asyncio.get_running_loop().time()
-        if start.at - start.told > self._allowed_delay:
-            self._book.changed.add(name)
-            self._service.call_in(self._service.news_delay)
+        if start.at - start.known_since > self._allowed_delay:
+            self._log.changed.add(name)
+            self._sync.call_in(self._sync.news_delay)
 
     def settle(self, name: str, tokens: int) -> None:
         """Correct the tokens of a start. See `SharedSlot.settle`."""
-        start = self._book.starts.get(name)
-        if start is None or not self._book.weighed or start.tokens == tokens:
+        start = self._log.starts.get(name)
+        if start is None or not self._log.counts_tokens or start.tokens == tokens:
             return
         start.tokens = tokens
-        self._book.changed.add(name)
-        self._service.call_in(self._service.news_delay)
+        self._log.changed.add(name)
+        self._sync.call_in(self._sync.news_delay)
 
     async def status(self) -> list[RateStatus]:
         """The state of every window over all processes; of this process alone while Redis is away."""
         now = asyncio.get_running_loop().time()
-        paused = self._book.paused_until - now
-        self._book.prune(now)
-        states = self._book.states(now)
-        if not self._service.outage:
+        paused = self._log.paused_until - now
+        self._log.prune(now)
+        states = self._log.states(now)
+        if not self._sync.outage:
             from redis.exceptions import RedisError
 
             try:
-                reply = await self._line.look()
+                reply = await self._sync.look()
             except (RedisError, OSError):
                 pass
             else:
@@ -211,17 +197,17 @@ class SharedLimiter:
         return found
 
     async def aclose(self) -> None:
-        """Send what is not sent yet and close the connection. Whoever waits gets an error."""
+        """Send what is not sent yet and close the connection. Waiting callers get an error."""
         self._closing = True
         self._queue.fail_all(LloomError("This rate limiter was closed."))
-        await self._service.aclose()
+        await self._sync.aclose()
 
     def _leave(self, waiter: Waiter) -> None:
         """A caller was cancelled: before it was granted a start, or between the grant and its resuming."""
         if waiter.granted.done() and not waiter.granted.cancelled() and waiter.granted.exception() is None:
-            self._service.give_back(waiter.name)
+            self._sync.give_back(waiter.name)
         elif waiter in self._queue and self._queue.leave(waiter):
-            self._service.call_in(self._service.gap)
+            self._sync.call_in(self._sync.gap)
 
 
 def shared_limiter(windows: Sequence[Window], *, key: object, url: str | None = None) -> SharedLimiter | None:
@@ -231,7 +217,7 @@ def shared_limiter(windows: Sequence[Window], *, key: object, url: str | None = 
     are the arguments `on_outage` and `share` of `SharedLimiter`.
 
     Args:
-        windows: The limits to keep.
+        windows: The limits to enforce.
         key: What shares the limit; its `repr` must be alike in all processes.
         url: Where Redis is, in place of `LLOOM_REDIS_URL`.
 

@@ -1,91 +1,84 @@
-"""Which errors are worth another try, and when."""
+"""Retries: what an exception means, whether to try again, and when.
+
+`as_model_error` turns whatever an SDK or a call function raises into an error of this package. Its class says
+whether another try makes sense. A `RetryPolicy` says how often and how long to try. A `RetryState` applies
+the policy to one request: `on_error` tells the limiter and the concurrency of the model what the request met,
+`wait_after` gives the wait before the next try or raises the error.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Protocol
 
 from text_lloom.errors import (
     AnswerRefused,
     AuthenticationFailed,
     BadAnswer,
     ContextOverflow,
+    FormRefused,
     InputError,
     LloomError,
     ModelError,
     ModelNotFound,
     ModelSetupError,
+    ModelUnavailable,
     PermanentError,
     RateLimited,
     TransientError,
 )
+from text_lloom.llm.control.concurrency import AdaptiveConcurrency
 from text_lloom.llm.control.prices import nearest_model
+from text_lloom.llm.control.rate_limits import Limiter
+from text_lloom.llm.control.redis_limiter import SharedLimiter
 from text_lloom.llm.runtime.http import HttpError, NoJson
 
-__all__ = ["FATAL", "FATAL_IN_A_ROW", "RetryPolicy", "as_model_error"]
+__all__ = ["FATAL", "FATAL_IN_A_ROW", "RetryPolicy", "RetryState", "as_model_error"]
 
 FATAL = (AuthenticationFailed, ModelNotFound, ModelSetupError)
 """Errors that every further request to the same model would meet."""
 FATAL_IN_A_ROW = 5
-"""So many of them are believed of a model that has answered before; fewer are the fault of a request."""
+"""A model that has answered before is given up after this many of them in a row; fewer may be the fault of
+single requests."""
 
 _MISTAKES = (NameError, ImportError, SyntaxError, TypeError, AttributeError, NotImplementedError)
-_OVERFLOW_SIGNS = (
-    "context_length",
-    "context length",
-    "maximum context",
-    "context window",
-    "context size",
-    "too many tokens",
-    "too many input tokens",
-    "prompt is too long",
-    "input is too long",
-    "prompt too long",
-    "input too long",
-    "request too large",
-    "maximum number of tokens",
-    "maximum number of input tokens",
-    "maximum input length",
-    "maximum prompt length",
-    "maximum sequence length",
-    "max_model_len",
-    "max_input_tokens",
-    "must be reduced in order to run",
+_OVERFLOW = re.compile(
+    "context[_ ]length|maximum context|context window|context size|too many (?:input )?tokens|"
+    "(?:prompt|input) (?:is )?too long|request too large|maximum number of (?:input )?tokens|"
+    "maximum (?:input|prompt|sequence) length|max_model_len|max_input_tokens|must be reduced in order to run"
 )
-_REFUSAL_SIGNS = (
-    "content_filter",
-    "content filter",
-    "content_policy",
-    "content policy",
-    "content management policy",
-    "responsibleai",
-    "safety",
-    "blocked",
+_REFUSAL = re.compile(
+    "content[_ ]filter|content[_ ]policy|content management policy|responsibleai|safety|blocked"
 )
-_BROKEN_REPLY_SIGNS = ("json_validate_failed", "failed to generate json")
-_QUOTA_SIGNS = ("insufficient_quota", "billing", "exceeded your current quota", "credit balance")
-_CREDIT_SIGNS = ("insufficient_quota", "credit balance is too low", "credit_balance_too_low")
-_KEY_SIGNS = ("api key not valid", "api_key_invalid", "invalid api key", "incorrect api key")
+_BROKEN_REPLY = re.compile("json_validate_failed|failed to generate json")
+_QUOTA = re.compile("insufficient_quota|billing|exceeded your current quota|credit balance")
+_CREDIT = re.compile("insufficient_quota|credit balance is too low|credit_balance_too_low")
+_KEY = re.compile("api key not valid|api_key_invalid|invalid api key|incorrect api key")
+_NETWORK = re.compile("connect|timeout|network|protocolerror|readerror|disconnected|payload")
 _WAIT = re.compile(
     r"(?:(?:retry|try again) (?:in|after) |retrydelay['\"]: ?['\"])"
     r"(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)(ms|s))?",
     re.IGNORECASE,
 )
-_NETWORK_SIGNS = ("connect", "timeout", "network", "protocolerror", "readerror", "disconnected", "payload")
 _SAYS_NOTHING = ("Connection error.", "Request timed out.")
-"""What packages say of a connection that failed; the reason is in the error behind it."""
+"""Messages of SDKs about a failed connection; the reason is in the error that caused it."""
 _MESSAGE_LIMIT = 300
 _SHARED_PART = 1 / 3
+"""A wait that holds up all requests is at most this part of the longest: one request that tries is cheap."""
 _MOST_DOUBLINGS = 64
 _LONGEST_WAIT = 366 * 86_400.0
-"""A wait that holds up everybody is at most this part of the longest: one request that looks is cheap."""
+_LIMITED_JITTER = 0.1
+_FAR_OFF = 1e9
+"""Seconds that can be added to any time of these years."""
 _BY_NAME: Mapping[str, type[ModelError]] = {
     "MissingApiKeyError": ModelSetupError,
     "UnsupportedParameterError": PermanentError,
@@ -106,10 +99,10 @@ class RetryPolicy:
             (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
         longest: Longest backoff in seconds.
         deadline: Seconds from the start of the first try after which no further one is started; also the
-            longest that a step waits for a model that has answered before and answers nobody any more.
+            longest that a step waits for a model that has answered before and has gone down.
 
     Raises:
-        InputError: When a number is none, or below 0.
+        InputError: When a value is not a number, or is below 0.
     """
 
     attempts: int = 6
@@ -130,7 +123,7 @@ class RetryPolicy:
                 raise InputError(f"{name}={seconds!r} must be a number of seconds, 0 or more.")
 
     def shared_wait(self, rounds: int, rng: random.Random) -> float:
-        """Seconds for which nobody starts, when so many rounds in a row have failed for everybody."""
+        """Seconds for which no request starts, after that many failed rounds in a row."""
         most = min(self.longest * _SHARED_PART, self.base * 2.0 ** min(rounds - 1, _MOST_DOUBLINGS))
         return rng.uniform(most / 2, most)
 
@@ -139,13 +132,119 @@ class RetryPolicy:
         return rng.uniform(0.0, min(self.longest, self.base * 2.0 ** min(failed - 1, _MOST_DOUBLINGS)))
 
 
+class _Step(Protocol):
+    """What the requests of a step share: how many got an answer, and why nothing more is sent."""
+
+    answered: int
+    ended: LloomError | None
+
+
+class RetryState:
+    """What one request has met so far, and whether it is worth another try.
+
+    Args:
+        label: Name of the model.
+        policy: How often and how long to try.
+        jitter: Draws the waits, so that no two requests wait alike.
+        step: What the request shares with the others of its step.
+
+    Attributes:
+        is_away: The request has given its slot up after a failure, and wants to come back.
+    """
+
+    def __init__(self, label: str, policy: RetryPolicy, jitter: random.Random, step: _Step) -> None:
+        self._label, self._step = label, step
+        self._policy, self._jitter = policy, jitter
+        self._transient = self._limited = self._last_tries = 0
+        self._deadline: float | None = None
+        self.is_away = False
+
+    def begins(self, now: float) -> None:
+        """An attempt starts at that loop time; the first one sets the deadline of the request."""
+        if self._deadline is None:
+            self._deadline = now + self._policy.deadline
+
+    def wait_after(self, error: ModelError, concurrency: AdaptiveConcurrency) -> float:
+        """Seconds that this request alone waits before the next try.
+
+        While the model is down, tries do not count, since the request is not to blame. They count again
+        once no request waits for its first try: then nothing else can show whose fault it is.
+
+        Raises:
+            ModelUnavailable: When no request of the step should wait any longer.
+            ModelError: The error itself, when the request has been tried often or long enough.
+        """
+        policy, rng, now = self._policy, self._jitter, asyncio.get_running_loop().time()
+        deadline = now if self._deadline is None else self._deadline
+        label = self._label
+        wait = (error.retry_after or 0.0) if isinstance(error, RateLimited) else 0.0
+        if self._step.ended is not None:
+            raise self._step.ended
+        lost = concurrency.failing_for if self._step.answered else 0.0
+        if wait and wait + lost > policy.deadline:
+            concurrency.mark_down()
+            raise ModelUnavailable(
+                f"Model {label!r} takes no requests for the next {_in_words(wait)}. What was answered is "
+                f"kept; go on after {_clock(wait)} by calling again. It said: {error}"
+            ) from None
+        if concurrency.is_down and self._step.answered:
+            if lost > policy.deadline:
+                raise ModelUnavailable(
+                    f"Model {label!r} has answered nothing for {_in_words(lost)}. What was answered is kept; "
+                    f"call again to go on. The last error: {error}"
+                ) from None
+            self._last_tries += not concurrency.has_newcomers
+            if self._last_tries >= policy.attempts:
+                raise error
+            return 0.0
+        if isinstance(error, RateLimited):
+            self._limited += 1
+            if self._limited > policy.rate_limited or now + wait > deadline:
+                raise error
+            return rng.uniform(0, _LIMITED_JITTER) if wait else policy.backoff(self._limited, rng)
+        self._transient += 1
+        if self._transient >= policy.attempts or now > deadline:
+            raise error
+        return policy.backoff(self._transient, rng)
+
+    def on_error(
+        self,
+        error: LloomError,
+        began: float,
+        limiter: Limiter | SharedLimiter,
+        concurrency: AdaptiveConcurrency,
+    ) -> None:
+        """Tell the limiter and the concurrency of the model about an error, while the slot is still held."""
+        if not isinstance(error, ModelError) or isinstance(error, FATAL):
+            return
+        if isinstance(error, PermanentError):
+            concurrency.replied(began)
+            return
+        self.is_away = True
+        concurrency.begin_backoff()
+        if isinstance(error, (BadAnswer, FormRefused)):
+            concurrency.replied(began)
+            return
+        policy, limited = self._policy, isinstance(error, RateLimited)
+        rounds = concurrency.failed(id(self), began, limited=limited)
+        wait = error.retry_after if isinstance(error, RateLimited) else None
+        if wait is not None and wait > policy.deadline:
+            return
+        if limited:
+            concurrency.overloaded(wait)
+        if wait is None and rounds and (limited or concurrency.is_down):
+            wait = policy.shared_wait(rounds, self._jitter)
+        if wait:
+            limiter.pause(wait)
+
+
 def as_model_error(
     error: Exception, *, model: str, timeout: float, redact: Callable[[str], str] = str
 ) -> ModelError:
-    """The error of this package that says what an SDK's or a user's exception means.
+    """The error of this package for an exception of an SDK or of a call function.
 
-    Status codes and `Retry-After` are read from whatever attributes the exception has, so that errors of
-    the usual SDKs are understood inside users' call functions, too. `redact` takes keys out of messages.
+    Status codes and `Retry-After` are read from the attributes that the usual SDKs give their exceptions.
+    `redact` takes keys out of messages.
     """
     if isinstance(error, ModelError):
         return error
@@ -168,16 +267,16 @@ def as_model_error(
     if isinstance(error, _MISTAKES):
         return PermanentError(f"The call function of model {model!r} raised {text}.")
     name = f"{type(error).__module__}.{type(error).__name__}".lower()
-    if isinstance(error, OSError) or any(sign in name for sign in _NETWORK_SIGNS):
+    if isinstance(error, OSError) or _NETWORK.search(name):
         return TransientError(f"Model {model!r} could not be reached: {text}.")
-    if any(sign in text.lower() for sign in _REFUSAL_SIGNS):
+    if _REFUSAL.search(text.lower()):
         return AnswerRefused(f"Model {model!r} declined to answer: {text}.")
     return TransientError(f"The call to model {model!r} failed: {text}.")
 
 
 def _from_status(status: int, error: Exception, text: str, model: str) -> ModelError:
     lowered = text.lower()
-    if status in (401, 403) or (status == 400 and any(sign in lowered for sign in _KEY_SIGNS)):
+    if status in (401, 403) or (status == 400 and _KEY.search(lowered)):
         return AuthenticationFailed(
             f"The key for model {model!r} was refused ({status}): {text}. Check the API key and its rights."
         )
@@ -185,34 +284,30 @@ def _from_status(status: int, error: Exception, text: str, model: str) -> ModelE
         nearest = nearest_model(model)
         advice = "Check the name." if nearest is None else f"Did you mean {nearest!r}?"
         return ModelNotFound(f"The provider knows no model {model!r} ({status}): {text}. {advice}")
-    if status == 402 or (status == 400 and any(sign in lowered for sign in _CREDIT_SIGNS)):
+    if status == 402 or (status == 400 and _CREDIT.search(lowered)):
         return AuthenticationFailed(f"The account of model {model!r} has no credit left: {text}.")
     if status == 429:
-        if _names(error, lowered, _CREDIT_SIGNS):  # some gateways add a Retry-After to this, too
+        if _CREDIT.search(
+            f"{getattr(error, 'code', None)} {lowered}"
+        ):  # some gateways add a Retry-After to this, too
             return AuthenticationFailed(f"The account of model {model!r} has no quota left: {text}.")
         if "request too large" in lowered:
             return ContextOverflow(f"The prompt is too long for the limits of model {model!r}: {text}.")
         wait = _retry_after(error)
-        if wait is None and any(sign in lowered for sign in _QUOTA_SIGNS):
+        if wait is None and _QUOTA.search(lowered):
             return AuthenticationFailed(f"The account of model {model!r} has no quota left: {text}.")
         return RateLimited(f"Model {model!r} is rate limited: {text}.", retry_after=wait)
     if (status in (408, 425) or status >= 500) and (wait := _retry_after(error)) is not None:
         return RateLimited(f"Model {model!r} is overloaded ({status}): {text}.", retry_after=wait)
     if status in (408, 409, 425) or status >= 500:
         return TransientError(f"Model {model!r} had a server error ({status}): {text}.")
-    if any(sign in lowered for sign in _BROKEN_REPLY_SIGNS):
+    if _BROKEN_REPLY.search(lowered):
         return BadAnswer(f"The reply of model {model!r} was no JSON: {text}.")
-    if status == 413 or any(sign in lowered for sign in _OVERFLOW_SIGNS):
+    if status == 413 or _OVERFLOW.search(lowered):
         return ContextOverflow(f"The prompt is too long for model {model!r}: {text}.")
-    if any(sign in lowered for sign in _REFUSAL_SIGNS):
+    if _REFUSAL.search(lowered):
         return AnswerRefused(f"Model {model!r} declined to answer: {text}.")
     return PermanentError(f"Model {model!r} refused the request ({status}): {text}.")
-
-
-def _names(error: Exception, text: str, signs: tuple[str, ...]) -> bool:
-    """Whether an error names one of these codes."""
-    code = getattr(error, "code", None)
-    return (isinstance(code, str) and code in signs) or any(sign in text for sign in signs)
 
 
 def _status(error: Exception) -> int | None:
@@ -244,7 +339,7 @@ def _message(error: BaseException, redact: Callable[[str], str]) -> str:
 def _retry_after(error: Exception) -> float | None:
     """Seconds that the provider asks to wait, from the headers or else from the message.
 
-    More than a year is no wait that anybody means, such as a point in time where seconds belong.
+    A wait of more than a year is ignored: it is a point in time where seconds belong.
     """
     wait = _wait_in_headers(error)
     wait = _wait_in_message(str(error)) if wait is None else wait
@@ -287,6 +382,20 @@ def _wait_in_headers(error: Exception) -> float | None:
     except ValueError:
         return None
     now = time.time()
-    with suppress(ValueError, TypeError):  # by the clock that the date was read off; ours may be wrong
+    with suppress(ValueError, TypeError):  # the clock of the server; ours may be wrong
         now = parsedate_to_datetime(said).timestamp()
     return until - now
+
+
+def _in_words(seconds: float) -> str:
+    """A duration in words."""
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def _clock(seconds: float) -> str:
+    """The time of day in that many seconds, with the date if it is another day."""
+    now = time.time()
+    today, then = datetime.fromtimestamp(now), datetime.fromtimestamp(now + min(seconds, _FAR_OFF))
+    return f"{then:%H:%M}" if then.date() == today.date() else f"{then:%H:%M on %d %B}"

@@ -1,10 +1,10 @@
 """Counting tokens without a network.
 
-With `tiktoken`'s vocabulary in its cache, counts are exact for OpenAI models. Otherwise they are an
-estimate: pieces of words, of numbers and of punctuation are counted, each about as long as a token.
-Against OpenAI's o200k vocabulary the totals of English corpora, code and JSON come out within 3 %, single
-short texts within 8 % on average (`docs/measurements.md`); other scripts are over-estimated by about 20 %.
-Billing never uses these counts, only what the provider reports.
+With `tiktoken`'s vocabulary in its cache, counts are exact for OpenAI models. Otherwise they are an estimate:
+pieces of words, numbers and punctuation are counted, each about as long as a token. Against OpenAI's o200k
+vocabulary, the totals of English corpora, code and JSON are within 3 %, and single short texts within 8 % on
+average (`docs/measurements.md`); other scripts are over-estimated by about 20 %. Billing uses only the counts
+that the provider reports.
 """
 
 from __future__ import annotations
@@ -90,14 +90,14 @@ def _vocabulary_name(model: str) -> str:
 
 
 def _cached_vocabulary(name: str) -> Path | None:
-    """The file of a vocabulary in tiktoken's cache; asking tiktoken itself might download it."""
+    """The file of a vocabulary in tiktoken's cache; tiktoken itself might download it."""
     folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
     return None if folder == "" else _vocabulary_in(folder, name)
 
 
 @lru_cache(maxsize=16)
 def _vocabulary_in(folder: str | None, name: str) -> Path | None:
-    """The file of a vocabulary in a folder, looked for once in a process."""
+    """The file of a vocabulary in a folder; looked up once per process."""
     file_name = hashlib.sha1(_VOCABULARIES[name].encode(), usedforsecurity=False).hexdigest()
     try:
         root = Path(folder) if folder else Path(tempfile.gettempdir()) / "data-gym-cache"
@@ -108,7 +108,7 @@ def _vocabulary_in(folder: str | None, name: str) -> Path | None:
 
 
 def _is_intact(path: Path, name: str) -> bool:
-    """Whether tiktoken will take the file; it downloads a damaged one again."""
+    """Whether tiktoken will use the file; it downloads a damaged one again."""
     return hashlib.sha256(path.read_bytes()).hexdigest() == _SHA256[name]
 
 

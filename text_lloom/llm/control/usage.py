@@ -1,4 +1,4 @@
-"""What was asked of models and what it cost: one row per attempt, and sums across sessions."""
+"""Usage: the ledger with one row per attempt, its sums, and trackers of what this process spends."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ __all__ = [
     "Ledger",
     "Outcome",
     "Totals",
-    "record",
-    "tell",
     "total",
     "track_costs",
     "with_lost",
 ]
 
+T = TypeVar("T")
+
 Outcome = Literal[
     "answer", "cached", "bad answer", "rate limited", "transient error", "permanent error", "cancelled"
 ]
+Reporter: TypeAlias = "Callable[[CostTracker], object]"
 
 _DTYPES = {
     "step": "str",
@@ -56,10 +57,9 @@ class Attempt:
         in_tokens: Tokens of the prompt.
         out_tokens: Tokens of the reply.
         usd: Cost in US dollars, `None` when the price is unknown.
-        outcome: How it ended. `cached` costs nothing; one that was `cancelled` or got no reply in time may
-            have, which is not known.
-        estimated: The tokens are our estimate, because the provider reported none; for one without a
-            reply, of what it may have taken.
+        outcome: How it ended. A `cached` one costs nothing; whether one that was `cancelled` or timed out
+            costs anything is not known.
+        estimated: The tokens are our estimate, because the provider reported none.
     """
 
     step: str
@@ -115,9 +115,9 @@ class Ledger:
         """Record an attempt."""
         with self._lock:
             self._attempts.append(attempt)
-        record(attempt)
+        _record(attempt)
         for listener in self._listeners:
-            tell(listener, attempt)
+            _notify(listener, attempt)
 
     def listen(self, listener: Callable[[Attempt], None]) -> None:
         """Have `listener` called with every further attempt."""
@@ -147,62 +147,15 @@ class Ledger:
         return pd.DataFrame(columns).astype(_DTYPES)
 
 
-def total(attempts: Iterable[Attempt]) -> Totals:
-    """Sums over attempts."""
-    requests = answers = in_tokens = out_tokens = unpriced = cached = 0
-    usd = 0.0
-    for attempt in attempts:
-        if attempt.outcome == "cached":
-            cached += 1
-            answers += 1
-            continue
-        requests += 1
-        answers += attempt.outcome == "answer"
-        in_tokens += attempt.in_tokens
-        out_tokens += attempt.out_tokens
-        usd += attempt.usd or 0.0
-        unpriced += attempt.usd is None
-    return Totals(requests, answers, in_tokens, out_tokens, usd, unpriced, cached)
-
-
-def with_lost(attempts: Iterable[Attempt]) -> list[Attempt]:
-    """The attempts, with tokens for those whose reply got lost: what others of their step and model took.
-
-    They may have been billed, so a budget counts them.
-    """
-    attempts = list(attempts)
-    taken: dict[tuple[str, str], list[int]] = {}
-    for attempt in attempts:
-        if attempt.outcome in ("answer", "bad answer"):
-            for about in ((attempt.step, attempt.model), ("", attempt.model)):
-                sums = taken.setdefault(about, [0, 0, 0])
-                sums[:] = sums[0] + 1, sums[1] + attempt.in_tokens, sums[2] + attempt.out_tokens
-    return [_as_taken(attempt, taken) if attempt.is_lost else attempt for attempt in attempts]
-
-
-def _as_taken(lost: Attempt, taken: Mapping[tuple[str, str], Sequence[int]]) -> Attempt:
-    n, in_tokens, out_tokens = taken.get((lost.step, lost.model)) or taken.get(("", lost.model)) or (1, 0, 0)
-    return replace(lost, in_tokens=-(-in_tokens // n), out_tokens=-(-out_tokens // n))
-
-
-T = TypeVar("T")
-Reporter: TypeAlias = "Callable[[CostTracker], object]"
-
-
 class CostTracker:
     """Adds up attempts, and reports each time a further amount has been spent.
+
+    Its attributes `usd`, `requests`, `unpriced`, `in_tokens`, `out_tokens` and `cached` are sums as in
+    `Totals`.
 
     Args:
         report_every: US dollars between two reports; `None` for none.
         on_report: Called with the tracker; prints a line when not given.
-
-    Attributes:
-        usd: US dollars so far, as far as prices are known.
-        requests: Attempts that reached a model.
-        unpriced: Requests whose price is unknown.
-        in_tokens: Tokens of prompts.
-        out_tokens: Tokens of replies.
-        cached: Answers that came from the cache and cost nothing.
     """
 
     def __init__(self, *, report_every: float | None = None, on_report: Reporter | None = None) -> None:
@@ -237,35 +190,43 @@ class CostTracker:
             if due:
                 self._reported = self.usd
         for listener in self._listeners:
-            tell(listener, attempt)
+            _notify(listener, attempt)
         if due:
             for reporter in self._reporters:
-                tell(reporter, self)
+                _notify(reporter, self)
 
 
-def tell(listener: Callable[[T], object], about: T) -> None:
-    """Call a listener; one that fails must not cost the answer that it is told of."""
-    try:
-        listener(about)
-    except Exception as error:
-        # A filter that turns warnings into errors must not end the step, either.
-        with suppress(UserWarning):
-            warnings.warn(
-                f"A function that listens to costs failed with {type(error).__name__}: {error}. The "
-                f"work goes on.",
-                UserWarning,
-                stacklevel=2,
-            )
+def total(attempts: Iterable[Attempt]) -> Totals:
+    """Sums over attempts."""
+    requests = answers = in_tokens = out_tokens = unpriced = cached = 0
+    usd = 0.0
+    for attempt in attempts:
+        if attempt.outcome == "cached":
+            cached += 1
+            answers += 1
+            continue
+        requests += 1
+        answers += attempt.outcome == "answer"
+        in_tokens += attempt.in_tokens
+        out_tokens += attempt.out_tokens
+        usd += attempt.usd or 0.0
+        unpriced += attempt.usd is None
+    return Totals(requests, answers, in_tokens, out_tokens, usd, unpriced, cached)
 
 
-def _print_report(tracker: CostTracker) -> None:
-    print(f"Spent so far: {tracker!r}")
+def with_lost(attempts: Iterable[Attempt]) -> list[Attempt]:
+    """The attempts, where one whose reply was lost has the mean tokens of its step and model.
 
-
-GLOBAL_COSTS = CostTracker()
-"""Everything that this process has spent; set `report_every` to be told."""
-
-_active: ContextVar[tuple[CostTracker, ...]] = ContextVar("lloom_cost_trackers", default=())
+    It may have been billed, so a budget counts it.
+    """
+    attempts = list(attempts)
+    taken: dict[tuple[str, str], list[int]] = {}
+    for attempt in attempts:
+        if attempt.outcome in ("answer", "bad answer"):
+            for about in ((attempt.step, attempt.model), ("", attempt.model)):
+                sums = taken.setdefault(about, [0, 0, 0])
+                sums[:] = sums[0] + 1, sums[1] + attempt.in_tokens, sums[2] + attempt.out_tokens
+    return [_as_taken(attempt, taken) if attempt.is_lost else attempt for attempt in attempts]
 
 
 @contextmanager
@@ -289,8 +250,37 @@ def track_costs(
         _active.reset(token)
 
 
-def record(attempt: Attempt) -> None:
+def _as_taken(lost: Attempt, taken: Mapping[tuple[str, str], Sequence[int]]) -> Attempt:
+    n, in_tokens, out_tokens = taken.get((lost.step, lost.model)) or taken.get(("", lost.model)) or (1, 0, 0)
+    return replace(lost, in_tokens=-(-in_tokens // n), out_tokens=-(-out_tokens // n))
+
+
+def _notify(listener: Callable[[T], object], about: T) -> None:
+    """Call a listener; its failure must not lose an answer."""
+    try:
+        listener(about)
+    except Exception as error:
+        # A filter that turns warnings into errors must not end the step, either.
+        with suppress(UserWarning):
+            warnings.warn(
+                f"A function that listens to costs failed with {type(error).__name__}: {error}. The "
+                f"work goes on.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+
+def _record(attempt: Attempt) -> None:
     """Count an attempt in the process' tracker and in those of the current context."""
     GLOBAL_COSTS.add(attempt)
     for tracker in _active.get():
         tracker.add(attempt)
+
+
+def _print_report(tracker: CostTracker) -> None:
+    print(f"Spent so far: {tracker!r}")
+
+
+GLOBAL_COSTS = CostTracker()
+"""Everything that this process has spent; set `report_every` to get reports."""
+_active: ContextVar[tuple[CostTracker, ...]] = ContextVar("lloom_cost_trackers", default=())

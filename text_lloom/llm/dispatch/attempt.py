@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 from text_lloom.errors import (
     AnswerRefused,
@@ -21,20 +22,28 @@ from text_lloom.errors import (
 from text_lloom.llm.completion import Completion, checked
 from text_lloom.llm.control.budget import Budget, Reservation, TokenBudget
 from text_lloom.llm.control.concurrency import AdaptiveConcurrency
-from text_lloom.llm.control.paid_call_guard import check_allowed
 from text_lloom.llm.control.rate_limits import Limiter, Slot
-from text_lloom.llm.control.redis_limiter import SharedLimiter, SharedSlot
-from text_lloom.llm.control.retry import FATAL, as_model_error
-from text_lloom.llm.control.retry_state import RetryState
+from text_lloom.llm.control.redis_limiter import SharedLimiter, SharedSlot, shared_limiter
+from text_lloom.llm.control.retry import FATAL, RetryState, as_model_error
 from text_lloom.llm.control.usage import Attempt, Outcome
 from text_lloom.llm.dispatch.request_builder import complaint
 from text_lloom.llm.dispatch.step_state import Run, StepState
-from text_lloom.llm.model import EmbedModel, Model, limiter_of
 from text_lloom.llm.runtime.blocking import TimeLimit, time_limit
+from text_lloom.llm.runtime.event_loop import close_with
 from text_lloom.llm.runtime.http import SendTracker, send_tracker
 
-__all__ = ["Account", "Booked", "Held", "Request", "give_back", "with_retries"]
+if TYPE_CHECKING:
+    from text_lloom.llm.dispatch.dispatcher import Work
+    from text_lloom.llm.model import EmbedModel, Model
 
+__all__ = ["Request", "limiter_of"]
+
+A = TypeVar("A")
+
+_MOST_FORMS = 16
+"""Forms of a request that a server may refuse, one after the other."""
+_MOST_IN_FLIGHT = 1024
+"""Requests in flight under a rate limit that says nothing about concurrency."""
 _LONG_REPLY = 1000
 """Tokens that a reply may have when nothing bounds it, as far as a budget is concerned."""
 
@@ -66,9 +75,6 @@ class Account:
         model: Who is asked.
         step: The step that asks.
         run: Ledger and budgets.
-        count: Estimates the tokens of the prompt; called only when that matters.
-        out_tokens: Expected tokens of the reply.
-        most_tokens: The most that the reply can have, if that is known.
 
     Attributes:
         expected: Expected tokens of the reply.
@@ -78,24 +84,23 @@ class Account:
         out_tokens: Tokens of their replies.
     """
 
-    def __init__(
-        self,
-        model: Model | EmbedModel,
-        step: str,
-        run: Run,
-        *,
-        count: Callable[[], int],
-        out_tokens: int,
-        most_tokens: int | None = None,
-    ) -> None:
+    def __init__(self, model: Model | EmbedModel, step: str, run: Run) -> None:
         self._model, self._step, self._run = model, step, run
-        self.expect(count, out_tokens, most_tokens)
+        self._count: Callable[[], int] = int
+        self._most_tokens: int | None = None
+        self.expected = 0
         self.usd = 0.0
         self.in_tokens = self.out_tokens = 0
         self.unpriced = False
 
     def expect(self, count: Callable[[], int], out_tokens: int, most_tokens: int | None) -> None:
-        """Take the request for one of another size, from now on."""
+        """Say how large the request is, until the next time.
+
+        Args:
+            count: Estimates the tokens of the prompt; called only when that matters.
+            out_tokens: Expected tokens of the reply.
+            most_tokens: The most that the reply can have, if that is known.
+        """
         self._count, self.expected, self._most_tokens = count, out_tokens, most_tokens
 
     @property
@@ -124,7 +129,7 @@ class Account:
         try:
             for budget, (amount, most) in ((self._run.budget, usd), (self._run.token_budget, tokens)):
                 if budget is not None:
-                    taken = await budget.take(amount, wary=most, kind=kind, is_bound=is_bound)
+                    taken = await budget.take(amount, if_long=most, kind=kind, is_bound=is_bound)
                     held.append(Held(budget, taken))
         except BaseException:
             give_back(held, Booked(0.0, 0))
@@ -200,11 +205,6 @@ class Account:
         calibration.replies += 1
 
 
-R = TypeVar("R")
-
-_MOST_FORMS = 16
-
-
 class Request:
     """One request: its attempts until it is answered or given up.
 
@@ -212,69 +212,40 @@ class Request:
         model: Who is asked.
         step: The step that asks.
         run: Ledger, budget and so on.
-        count: Estimates the tokens of the prompt; called only when that matters.
-        out_tokens: Expected tokens of the reply.
-        most_tokens: The most that the reply can have, if that is known.
-        begun: Set when the first attempt starts.
-        course: What it shares with the other requests of its step.
+        state: What it shares with the other requests of its step.
 
     Attributes:
-        account: What they cost.
+        account: What the attempts cost.
         attempts: How many there were.
+        begun: Set when the next attempt starts, if given.
         is_out: Whether an attempt is on its way.
         seconds: How long the last one took.
         reply: The reply to the last one.
     """
 
-    def __init__(
-        self,
-        model: Model | EmbedModel,
-        step: str,
-        run: Run,
-        *,
-        count: Callable[[], int],
-        out_tokens: int,
-        most_tokens: int | None = None,
-        begun: asyncio.Event | None = None,
-        course: StepState | None = None,
-    ) -> None:
-        self.model, self.step, self.run = model, step, run
-        self.account = Account(model, step, run, count=count, out_tokens=out_tokens, most_tokens=most_tokens)
-        self.begun = begun
-        self.course = StepState() if course is None else course
+    def __init__(self, model: Model | EmbedModel, step: str, run: Run, state: StepState) -> None:
+        self.model, self.run, self.state = model, run, state
+        self.account = Account(model, step, run)
+        self.begun: asyncio.Event | None = None
         self.attempts = 0
         self.is_out = False
         self.seconds = 0.0
         self.reply: Completion | None = None
-        self._patience = RetryState(model.label, run, self.course)
+        self._retry = RetryState(model.label, run.policy, run.jitter, state)
 
-    async def answer(
-        self,
-        call: Callable[[tuple[str, str] | None], Awaitable[Completion]],
-        read: Callable[[Completion], R],
-        *,
-        ready: Callable[[], Awaitable[None]] | None = None,
-    ) -> R:
-        """Call until there is an answer that can be read.
-
-        Args:
-            call: Makes an attempt; gets the last reply and what was wrong with it, if it was re-asked.
-            read: Turns a completion into the answer, or raises `BadAnswer`.
-            ready: Waited for before each attempt, when nothing is held yet.
-        """
-        check_allowed(self.model)
-        limiter, gate = limiter_of(self.model)
+    async def answer(self, work: Work[A]) -> A:
+        """Make attempts until there is an answer that can be read."""
+        self.account.expect(work.count_tokens, work.out_tokens, work.most_tokens)
+        limiter, concurrency = limiter_of(self.model)
         bad = forms = 0
         problem: tuple[str, str] | None = None
-        task = asyncio.current_task()
         try:
             while True:
-                self.course.waiting.add(task)
                 self.reply = None
-                if ready is not None:
-                    await ready()
+                if (turn := work.ready()) is not None:
+                    await turn
                 try:
-                    return await self._attempt(call, read, problem, limiter, gate)
+                    return await self._attempt(work, problem, limiter, concurrency)
                 except BadAnswer as error:
                     bad += 1
                     if bad > self.run.policy.re_asks:
@@ -287,66 +258,61 @@ class Request:
                 except (PermanentError, *FATAL):
                     raise
                 except ModelError as error:
-                    wait = self._patience.wait_after(error, gate)
-                    self.course.waiting.add(task)
-                    await asyncio.sleep(wait)
-                if self.course.ended is not None:
-                    raise self.course.ended
+                    await asyncio.sleep(self._retry.wait_after(error, concurrency))
+                if self.state.ended is not None:
+                    raise self.state.ended
         finally:
-            self.course.waiting.discard(task)
-            if self._patience.is_away:
-                gate.returned()
+            if self._retry.is_away:
+                concurrency.end_backoff()
 
     async def _attempt(
         self,
-        call: Callable[[tuple[str, str] | None], Awaitable[Completion]],
-        read: Callable[[Completion], R],
+        work: Work[A],
         problem: tuple[str, str] | None,
         limiter: Limiter | SharedLimiter,
-        gate: AdaptiveConcurrency,
-    ) -> R:
-        model, account, patience = self.model, self.account, self._patience
+        concurrency: AdaptiveConcurrency,
+    ) -> A:
+        model, account, retry = self.model, self.account, self._retry
         in_tokens = account.sent_tokens(problem) if account.needs_tokens else 0
-        await gate.enter(again=patience.is_away)
-        patience.is_away = False
+        await concurrency.enter(again=retry.is_away)
+        retry.is_away = False
         try:
             held = await account.set_aside(in_tokens)
             booked = Booked(0.0, 0)
             try:
-                if self.course.ended is not None:
-                    raise self.course.ended
+                if self.state.ended is not None:
+                    raise self.state.ended
                 asked_for = time.perf_counter()
                 slot = await self._start(limiter, in_tokens + account.expected, problem)
                 self.run.waited += time.perf_counter() - asked_for
                 started = asyncio.get_running_loop().time()
-                patience.begins(started)
+                retry.begins(started)
                 self.attempts += 1
-                self.course.sent += 1
+                self.state.sent += 1
                 self.is_out = True
-                self.course.waiting.discard(asyncio.current_task())
                 if self.begun is not None:
                     self.begun.set()
                 at, began = time.time(), time.perf_counter()
                 outcome: Outcome = "transient error"
                 is_lost = False
-                departure = SendTracker(slot.sent)
-                send_tracker.set(departure)
+                tracker = SendTracker(slot.sent)
+                send_tracker.set(tracker)
                 try:
                     async with asyncio.timeout(model.timeout) as timer:
                         time_limit.set(TimeLimit(timer, model.timeout))
-                        self.reply = checked(await call(problem))
+                        self.reply = checked(await work.send(problem))
                     outcome = "bad answer"
-                    answer = read(self.reply)
+                    answer = work.read(self.reply)
                     outcome = "answer"
-                    self.course.answered += 1
-                    gate.succeeded(started)
+                    self.state.answered += 1
+                    concurrency.succeeded(started)
                     return answer
                 except LloomError as error:
                     outcome = _outcome(error, outcome)
-                    is_lost = isinstance(error, TransientError) and departure.is_lost_by(
+                    is_lost = isinstance(error, TransientError) and tracker.is_lost_by(
                         error.__context__ or error
                     )
-                    patience.on_error(error, started, limiter, gate)
+                    retry.on_error(error, started, limiter, concurrency)
                     if (
                         self.reply is None
                         and isinstance(error, AnswerRefused)
@@ -355,21 +321,21 @@ class Request:
                         self.reply = checked(Completion("", error.in_tokens, error.out_tokens, usd=error.usd))
                     raise
                 except asyncio.CancelledError:
-                    is_lost = departure.may_have_left
+                    is_lost = tracker.may_have_sent
                     task = asyncio.current_task()
                     if task is None or task.cancelling():
                         outcome = "cancelled"
                         raise
                     cancelled = TransientError(f"Model {model.label!r} cancelled its own call.")
-                    patience.on_error(cancelled, started, limiter, gate)
+                    retry.on_error(cancelled, started, limiter, concurrency)
                     raise cancelled from None
                 except Exception as error:
-                    is_lost = departure.is_lost_by(error)
+                    is_lost = tracker.is_lost_by(error)
                     found = as_model_error(
                         error, model=model.label, timeout=model.timeout, redact=model.redact
                     )
                     outcome = _outcome(found, outcome)
-                    patience.on_error(found, started, limiter, gate)
+                    retry.on_error(found, started, limiter, concurrency)
                     raise found from None
                 finally:
                     self.is_out = False
@@ -387,7 +353,7 @@ class Request:
             finally:
                 give_back(held, booked)
         finally:
-            gate.leave()
+            concurrency.leave()
 
     async def _start(
         self, limiter: Limiter | SharedLimiter, tokens: int, problem: tuple[str, str] | None
@@ -407,42 +373,10 @@ class Request:
                 f"wait_timeout={self.model.wait_timeout:g} seconds."
             ) from None
         except InputError as error:
-            if not self.course.sent:
+            if not self.state.sent:
                 raise
             why = "" if problem is None else f"The answer could not be used ({problem[1]}), to ask again: "
             raise PermanentError(f"{why}{error}") from None
-
-
-async def with_retries(
-    model: EmbedModel,
-    step: str,
-    run: Run,
-    *,
-    tokens: int,
-    call: Callable[[], Awaitable[tuple[R, int | None]]],
-    course: StepState | None = None,
-) -> R:
-    """One request to an embedding model, with its limits, retries and ledger row.
-
-    Args:
-        model: Who is asked.
-        step: The step that asks.
-        run: Ledger, budget and so on.
-        tokens: Estimated tokens of the request.
-        call: Makes an attempt, and gives the result and the tokens that the provider reported.
-        course: What it shares with the other requests of its step.
-    """
-    results: list[R] = []
-
-    async def attempt(_: tuple[str, str] | None) -> Completion:
-        result, reported = await call()
-        results.append(result)
-        return Completion("", reported, 0)
-
-    await Request(model, step, run, count=lambda: tokens, out_tokens=0, course=course).answer(
-        attempt, lambda completion: completion
-    )
-    return results[-1]
 
 
 def _outcome(error: LloomError, otherwise: Outcome) -> Outcome:
@@ -453,3 +387,34 @@ def _outcome(error: LloomError, otherwise: Outcome) -> Outcome:
     if isinstance(error, (PermanentError, FormRefused, *FATAL)):
         return "permanent error"
     return otherwise
+
+
+_limiters: WeakKeyDictionary[
+    asyncio.AbstractEventLoop, dict[object, tuple[Limiter | SharedLimiter, AdaptiveConcurrency]]
+]
+_limiters = WeakKeyDictionary()
+
+
+def limiter_of(model: Model | EmbedModel) -> tuple[Limiter | SharedLimiter, AdaptiveConcurrency]:
+    """The limiter and the concurrency that all requests to a model share on this event loop.
+
+    Other processes share the limiter, too, when the model's `redis_url` or `LLOOM_REDIS_URL` names a
+    Redis.
+    """
+    known = _limiters.setdefault(asyncio.get_running_loop(), {})
+    key = model.limiter_key
+    if key not in known:
+        in_flight = model.limit.concurrency
+        if in_flight is None and model.limit.windows:
+            in_flight = _MOST_IN_FLIGHT
+        shared = shared_limiter(model.limit.windows, key=key[:3], url=model.redis_url)
+        if shared is not None:
+            close_with(shared, shared.aclose)
+        known[key] = (
+            shared or Limiter(model.limit.windows),
+            AdaptiveConcurrency(in_flight, ceiling=model.limit.ceiling),
+        )
+    limiter, concurrency = known[key]
+    if (threads := model.blocking_threads) is not None:  # a granted start must find a thread at once
+        concurrency.cap(threads)
+    return limiter, concurrency

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from text_lloom.llm.messages import NO_PARAMS, Message, ModelRequest, with_system
-from text_lloom.llm.model import Model
 from text_lloom.tasks import Task, Template
+
+if TYPE_CHECKING:
+    from text_lloom.llm.model import Model
 
 __all__ = [
     "NO_SETTINGS",
@@ -18,12 +18,10 @@ __all__ = [
     "build_request",
     "build_task_request",
     "complaint",
-    "request_key",
     "with_feedback",
 ]
 
 _LONGEST_SHOWN = 2000
-_MOST_SCHEMAS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def build_task_request(
 
 def with_feedback(request: ModelRequest, problem: tuple[str, str]) -> ModelRequest:
     """The request again, with the reply that could not be used and the reason."""
-    return request.asked_again(complaint(problem, regex=request.regex))
+    return request.with_added_text(complaint(problem, regex=request.regex))
 
 
 def complaint(problem: tuple[str, str], *, regex: str | None = None) -> str:
@@ -84,41 +82,3 @@ def complaint(problem: tuple[str, str], *, regex: str | None = None) -> str:
         f"\n\nYour earlier answer could not be used.\n<earlier_answer>\n{shown}\n</earlier_answer>\n"
         f"What is wrong with it: {reason}\nAnswer again, {form}."
     )
-
-
-def request_key(model: Model, request: ModelRequest, *, sample: int = 0) -> str:
-    """What identifies a request: service, model, parameters, messages and wanted form.
-
-    Args:
-        model: Who is asked.
-        request: What is asked.
-        sample: Tells several replies to one request apart.
-    """
-    content = [
-        model.provider_key,
-        model.name,
-        model.parameters,
-        request.params,
-        request.messages,
-        request.regex,
-        sample,
-    ]
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=repr)
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
-    if request.schema is not None:
-        digest.update(_schema_bytes(request.schema))
-    return digest.hexdigest()
-
-
-_schemas: dict[int, tuple[Mapping[str, object], bytes]] = {}
-
-
-def _schema_bytes(schema: Mapping[str, object]) -> bytes:
-    """A schema as JSON; tasks of a kind share one schema object, so it is made once."""
-    if len(_schemas) > _MOST_SCHEMAS:
-        _schemas.clear()
-    known = _schemas.get(id(schema))
-    if known is None or known[0] is not schema:
-        text = json.dumps(schema, sort_keys=True, ensure_ascii=False)
-        known = _schemas[id(schema)] = (schema, text.encode())
-    return known[1]

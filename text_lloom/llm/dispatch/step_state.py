@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from text_lloom.errors import InputError, LloomError
 from text_lloom.llm.completion import Completion
@@ -20,38 +19,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Failure", "Progress", "ReplyStore", "Run", "StepState", "VectorStore", "first_error"]
+__all__ = ["Failure", "Progress", "ReplyStore", "Run", "StepState", "VectorStore"]
 
 
 @dataclass(slots=True)
 class StepState:
-    """How the requests of one step get on together.
+    """What the requests of one step know of each other.
 
     Attributes:
         sent: How many attempts there were.
         answered: How many of them gave an answer.
         ended: Why nothing more is sent; attempts that are out may end.
-        waiting: The tasks of its requests that have no attempt out.
     """
 
     sent: int = 0
     answered: int = 0
     ended: LloomError | None = None
-    waiting: set[asyncio.Task[Any] | None] = field(default_factory=set)
-
-    def stop(self, error: LloomError) -> None:
-        """Send nothing more; what is out is being paid for, so it may end."""
-        if self.ended is None:
-            self.ended = error
-            for task in self.waiting:
-                if task is not None:
-                    task.cancel()
-
-
-def first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error to raise of several that ended a step together."""
-    found = errors.exceptions[0]
-    return first_error(found) if isinstance(found, BaseExceptionGroup) else found
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from text_lloom.llm.control.tokens import is_exact
-from text_lloom.llm.model import EmbedModel, Model
-from text_lloom.llm.on_device.base import OnDeviceEmbedModel
 from text_lloom.quotes import encodable
 from text_lloom.tasks import Task
+
+if TYPE_CHECKING:
+    from text_lloom.llm.model import EmbedModel, Model
 
 __all__ = ["Fitted", "cut_texts", "fit_task", "halved"]
 
@@ -19,6 +20,8 @@ A = TypeVar("A")
 _ESTIMATE_SAFETY = 1.25
 _ANSWER_SAFETY = 1.5
 _SMALLEST = 200
+_SHOWN = 60
+_SHRINK = 0.95
 
 
 class Fitted(NamedTuple, Generic[A]):
@@ -57,10 +60,6 @@ def halved(task: Task[A]) -> Task[A] | None:
     return task.with_texts([text[: longest // 2] for text in task.texts])
 
 
-_SHOWN = 60
-_SHRINK = 0.95
-
-
 def cut_texts(model: EmbedModel, texts: Sequence[str], step: str) -> list[str]:
     """The texts, cut at the end where they are longer than the model takes; warns if any were.
 
@@ -72,7 +71,7 @@ def cut_texts(model: EmbedModel, texts: Sequence[str], step: str) -> list[str]:
         texts: What is to be embedded.
         step: The step that asks, for the warning.
     """
-    window = model.window if isinstance(model, OnDeviceEmbedModel) else model.context_window
+    window = model.window
     sendable = [encodable(text) for text in texts]
     if window is None:
         return sendable

@@ -1,8 +1,8 @@
 """Constrained decoding: which tokens may come next so that a reply follows a schema or a pattern to its end.
 
 The automata are those of outlines-core, the engine of Outlines 1.x (Willard & Louf 2023,
-https://arxiv.org/abs/2307.09702). What is added here: as the tokens of a reply run out, the shortest way to
-a valid end is taken, so that a reply is always whole.
+https://arxiv.org/abs/2307.09702). In addition, as the tokens of a reply run out, the shortest way to a valid
+end is taken, so that a reply is always whole.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Constraint", "ConstraintMaker", "Constraints"]
+__all__ = ["Constraint", "ConstraintMaker", "ConstraintState"]
 
 _KEPT = 32
 _MOST_LISTED = 1000
@@ -33,19 +33,10 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _OPTIONAL_SPACE = "[ ]?"
 
 
-class _Steps(NamedTuple):
-    """The tokens that may come in a state, and how many more would have to follow each to an end."""
-
-    tokens: NDArray[np.int32]
-    lengths: NDArray[np.uint16]
-
-
 class ConstraintMaker:
     """Makes constraints for one tokenizer; equal ones are made once.
 
-    Args:
-        tokenizer: Of transformers.
-        vocabulary_size: Length of the model's logits.
+    `vocabulary_size` is the length of the model's logits.
 
     Raises:
         ModelSetupError: When the tokenizer has no token that ends a text.
@@ -73,7 +64,7 @@ class ConstraintMaker:
         """The constraint that a reply is JSON of a schema, with every property that it has.
 
         Raises:
-            InputError: When the schema has parts that no automaton can hold.
+            InputError: When the schema has parts that no automaton can represent.
         """
         from outlines_core.json_schema import build_regex_from_schema
 
@@ -111,13 +102,7 @@ class ConstraintMaker:
 
 
 class Constraint:
-    """An automaton over tokens, and how far each of its states is from an end.
-
-    Args:
-        index: Of outlines-core.
-        pattern: The regular expression behind it.
-        maker: Who made it.
-    """
+    """An automaton over tokens (the `index` of outlines-core), and how far its states are from an end."""
 
     def __init__(self, index: Any, pattern: str, maker: ConstraintMaker) -> None:
         self.index = index
@@ -131,23 +116,17 @@ class Constraint:
         """Tokens of the shortest reply."""
         return self._distances.get(self.index.get_initial_state(), _FAR)
 
-    def walk(self) -> Constraints:
-        """A walk through the automaton, for one reply."""
-        return Constraints(self)
-
     def allowed(self, state: int, left: int) -> NDArray[np.bool_]:
         """Which tokens may come next so that an end can be reached, shape `(vocabulary,)`.
 
-        Args:
-            state: Of the automaton.
-            left: How many tokens may still come, this one included.
+        `left` is how many tokens may still come, this one included.
         """
         import numpy as np
 
         steps = self._steps_from(state)
         mask = np.zeros(self._size, np.bool_)
         if len(steps.tokens):
-            # If there is no way to an end any more, on to the nearest one.
+            # When no end can be reached any more, go to the nearest one.
             mask[steps.tokens[steps.lengths < max(left, int(steps.lengths.min()) + 1)]] = True
         return mask
 
@@ -167,7 +146,7 @@ class Constraint:
         return found
 
 
-class Constraints:
+class ConstraintState:
     """The state of one reply under a constraint.
 
     Attributes:
@@ -185,11 +164,7 @@ class Constraints:
         return bool(self._constraint.index.is_final_state(self._state))
 
     def allowed(self, left: int) -> NDArray[np.bool_]:
-        """Which tokens may come next, shape `(vocabulary,)`.
-
-        Args:
-            left: How many tokens may still come, this one included.
-        """
+        """Which tokens may come next, shape `(vocabulary,)`; see `Constraint.allowed`."""
         return self._constraint.allowed(self._state, left)
 
     def advance(self, token: int) -> None:
@@ -202,6 +177,13 @@ class Constraints:
             self.finished = True
         else:
             self._state = following
+
+
+class _Steps(NamedTuple):
+    """The tokens that may come in a state, and how many more would have to follow each to an end."""
+
+    tokens: NDArray[np.int32]
+    lengths: NDArray[np.uint16]
 
 
 def _whole(node: Any) -> Any:

@@ -24,6 +24,10 @@ __all__ = [
     "TransformersEmbedModel",
 ]
 
+_UNLIMITED = 10**9
+"""Tokenizers without a longest text state a number beyond this."""
+_FEWEST_DIMENSIONS = 16
+
 
 class Model2VecEmbedModel(OnDeviceEmbedModel):
     """A static model of model2vec, such as `minishlab/potion-base-8M`; free, and needs no torch.
@@ -140,16 +144,6 @@ class SentenceTransformerEmbedModel(OnDeviceEmbedModel):
         return np.asarray(vectors, np.float32)
 
 
-_UNLIMITED = 10**9
-"""Tokenizers without a longest text state a number beyond this."""
-
-
-class _Loaded(NamedTuple):
-    model: Any
-    tokenizer: Any
-    device: str
-
-
 class TransformersEmbedModel(OnDeviceEmbedModel):
     """Mean-pooled hidden states of an encoder or a language model of transformers; free.
 
@@ -249,23 +243,20 @@ class TransformersEmbedModel(OnDeviceEmbedModel):
         return np.asarray(mean.cpu().numpy(), np.float32)
 
 
-_SMALLEST = 16
-
-
 class SparseEmbedModel(Embedder):
     """Words and pairs of words, hashed into a fixed number of columns and weighted by TF-IDF.
 
-    Words are inflection-free, function words are left out. Rows have length 1 (or 0, for texts without a
-    content word). Rare words weigh more: rare among `background`, or among the texts of a call when no
-    background is given. Vectors depend on that collection, so they are computed anew and never kept.
+    Words lose their inflection, and function words are left out. Rows have length 1 (or 0, for texts without
+    a content word). Rare words weigh more: rare among `background`, or among the texts of a call when no
+    background is given. Vectors depend on these texts, so they are computed anew and never cached.
 
     Args:
-        dimensions: Columns. Distinct words share a column at random; more columns mean fewer such cases.
+        dimensions: Columns. Words share a column at random; the more columns, the fewer do.
         background: Texts from which the word weights come.
     """
 
     def __init__(self, dimensions: int = 1024, *, background: Sequence[str] = ()) -> None:
-        dimensions = whole_number(dimensions, what="dimensions", least=_SMALLEST)
+        dimensions = whole_number(dimensions, what="dimensions", least=_FEWEST_DIMENSIONS)
         if isinstance(background, str):
             raise InputError("background must be a list of texts, but is one string.")
         self.name = f"sparse-{dimensions}"
@@ -315,8 +306,14 @@ class SparseEmbedModel(Embedder):
         return f"SparseEmbedModel({self.dimensions})"
 
 
+class _Loaded(NamedTuple):
+    model: Any
+    tokenizer: Any
+    device: str
+
+
 def _features(text: str) -> list[str]:
-    """Content words of a text, and neighbouring pairs of them."""
+    """The content words of a text, and pairs of neighbours."""
     from text_lloom.local.words import tokenize
 
     tokens = [token for token in tokenize(text) if token.content]

@@ -1,4 +1,8 @@
-"""How tokens are chosen: generation parameters as users give them, checked and made ready."""
+"""Generating the replies of a batch with transformers.
+
+`sampling_of` and `stops_of` read generation parameters. `generate_rows` has transformers compute the scores
+of the next tokens; each row chooses its token from them, by its own sampling, constraint and stop strings.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from text_lloom.errors import InputError
-from text_lloom.llm.on_device.constrained import Constraint, Constraints
+from text_lloom.llm.on_device.constrained import Constraint, ConstraintState
 from text_lloom.llm.options import finite_number, whole_number
 
-__all__ = ["Generated", "PromptRow", "Sampling", "generate_rows", "sampling_of", "stops_of"]
+__all__ = ["BatchRow", "Generated", "Sampling", "generate_rows", "sampling_of", "stops_of"]
 
 _RANGES: Final = (
     ("temperature", 0.0, 100.0),
@@ -22,6 +26,9 @@ _RANGES: Final = (
     ("repetition_penalty", 0.01, 100.0),
     ("seed", 0.0, 2.0**63),
 )
+_PLAIN: Final[dict[str, Any]] = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+_TAIL = 16
+"""How many tokens before the last are decoded to look for a stop string."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +52,45 @@ class Sampling:
     seed: int = 0
 
 
+@dataclass(slots=True)
+class BatchRow:
+    """One reply to generate.
+
+    Attributes:
+        tokens: The prompt.
+        max_tokens: The longest reply.
+        sampling: How tokens are chosen.
+        constraint: What the reply must follow, if anything.
+        stop: Strings before which the reply ends.
+        on_text: Called with each further piece of the reply.
+        is_abandoned: Whether nobody waits for the reply any more.
+    """
+
+    tokens: list[int]
+    max_tokens: int
+    sampling: Sampling
+    constraint: Constraint | None = None
+    stop: tuple[str, ...] = ()
+    on_text: Callable[[str], object] | None = None
+    is_abandoned: Callable[[], bool] = field(default=lambda: False)
+
+
+class Generated(NamedTuple):
+    """A reply.
+
+    Attributes:
+        text: Without special tokens and stop strings.
+        tokens: How many were generated, the one that ends the text included.
+        finish_reason: `"stop"`, or `"length"` when the tokens ran out.
+    """
+
+    text: str
+    tokens: int
+    finish_reason: str
+
+
 def sampling_of(params: Mapping[str, object]) -> Callable[[int], Sampling]:
-    """How the n-th reply to a request is sampled.
+    """A function that gives how the n-th reply to a request is sampled.
 
     Raises:
         InputError: When a parameter's value cannot be used.
@@ -83,7 +127,7 @@ def stops_of(value: object) -> tuple[str, ...]:
     """The strings before which a reply ends.
 
     Raises:
-        InputError: When they are no texts.
+        InputError: When they are not texts.
     """
     if value is None:
         return ()
@@ -93,57 +137,11 @@ def stops_of(value: object) -> tuple[str, ...]:
     raise InputError(f"stop={value!r} must be a text or a list of texts, none of them empty.")
 
 
-_PLAIN: Final[dict[str, Any]] = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
-_TAIL = 16
-"""How many tokens before the last are decoded to look for a stop string."""
-
-
-@dataclass(slots=True)
-class PromptRow:
-    """One reply to generate.
-
-    Attributes:
-        tokens: The prompt.
-        max_tokens: The longest reply.
-        sampling: How tokens are chosen.
-        constraint: What the reply must follow, if anything.
-        stop: Strings before which the reply ends.
-        on_text: Called with each further piece of the reply.
-        is_abandoned: Whether nobody waits for the reply any more.
-    """
-
-    tokens: list[int]
-    max_tokens: int
-    sampling: Sampling
-    constraint: Constraint | None = None
-    stop: tuple[str, ...] = ()
-    on_text: Callable[[str], object] | None = None
-    is_abandoned: Callable[[], bool] = field(default=lambda: False)
-
-
-class Generated(NamedTuple):
-    """A reply.
-
-    Attributes:
-        text: Without special tokens and stop strings.
-        tokens: How many were generated, the one that ends the text included.
-        finish_reason: `"stop"`, or `"length"` when the tokens ran out.
-    """
-
-    text: str
-    tokens: int
-    finish_reason: str
-
-
-def generate_rows(model: Any, tokenizer: Any, rows: Sequence[PromptRow]) -> list[Generated]:
+def generate_rows(model: Any, tokenizer: Any, rows: Sequence[BatchRow]) -> list[Generated]:
     """The replies to a batch of prompts, padded on the left.
 
-    What is drawn for a row depends on its own seed alone, not on the other rows of the batch.
-
-    Args:
-        model: A causal language model of transformers.
-        tokenizer: Its tokenizer, with a token for padding.
-        rows: What to generate.
+    What is drawn for a row depends on its own seed alone, not on the other rows of the batch. The tokenizer
+    needs a token for padding.
     """
     import torch
 
@@ -152,7 +150,7 @@ def generate_rows(model: Any, tokenizer: Any, rows: Sequence[PromptRow]) -> list
     ids = torch.tensor([[padding] * (width - len(row.tokens)) + row.tokens for row in rows])
     mask = torch.tensor([[0] * (width - len(row.tokens)) + [1] * len(row.tokens) for row in rows])
     ends = _ends(model, tokenizer)
-    states = [_State(row, tokenizer, ends, width) for row in rows]
+    states = [_RowState(row, tokenizer, ends, width) for row in rows]
     processor, criterion = _hooks(states)
     with torch.inference_mode():
         model.generate(
@@ -165,12 +163,12 @@ def generate_rows(model: Any, tokenizer: Any, rows: Sequence[PromptRow]) -> list
     return [state.generated() for state in states]
 
 
-class _State:
+class _RowState:
     """What has been generated of one reply."""
 
-    def __init__(self, row: PromptRow, tokenizer: Any, ends: frozenset[int], width: int) -> None:
+    def __init__(self, row: BatchRow, tokenizer: Any, ends: frozenset[int], width: int) -> None:
         self.row, self.tokenizer, self.ends, self.width = row, tokenizer, ends, width
-        self.walk: Constraints | None = None if row.constraint is None else row.constraint.walk()
+        self.walk = None if row.constraint is None else ConstraintState(row.constraint)
         self.tokens: list[int] = []
         self.reason: str | None = None
         self._penalties = _penalties(row.sampling)
@@ -180,7 +178,7 @@ class _State:
         self._held = max(map(len, row.stop), default=1) - 1
 
     def scores(self, ids: Any, scores: Any) -> Any:
-        """The scores of the next token, shape `(1, vocabulary)`, such that the largest is the choice."""
+        """Scores of the next token, shape `(1, vocabulary)`, of which transformers takes the largest."""
         import torch
 
         if self.reason is not None:
@@ -202,7 +200,7 @@ class _State:
         return scores - torch.log(-torch.log(uniform)).to(scores.device)
 
     def take(self, token: int) -> bool:
-        """Note the token that was chosen; gives whether the reply is over."""
+        """Note the token that was chosen; returns whether the reply is over."""
         if self.reason is not None:
             return True
         self.tokens.append(token)
@@ -220,8 +218,7 @@ class _State:
         return self.reason is not None
 
     def generated(self) -> Generated:
-        text = self._text()
-        return Generated(text, len(self.tokens), self.reason or "length")
+        return Generated(self._text(), len(self.tokens), self.reason or "length")
 
     def _text(self) -> str:
         written = self.tokens[:-1] if self.tokens and self.tokens[-1] in self.ends else self.tokens
@@ -237,7 +234,7 @@ class _State:
         return any(stop in tail for stop in self.row.stop)
 
     def _send(self) -> None:
-        """Hand on what is new and certain: no half characters, nothing that may turn out to be a stop."""
+        """Send the new text that is certain: no half characters, nothing that may become a stop string."""
         if self.row.on_text is None:
             return
         text = self._text()
@@ -251,13 +248,11 @@ class _State:
 
 
 class _Hooks(NamedTuple):
-    """What transformers calls before and after each token."""
-
-    choosing: Any
-    ending: Any
+    processor: Any
+    criterion: Any
 
 
-def _hooks(states: Sequence[_State]) -> _Hooks:
+def _hooks(states: Sequence[_RowState]) -> _Hooks:
     """What transformers calls before and after each token."""
     import torch
     from transformers import LogitsProcessor, StoppingCriteria
@@ -277,7 +272,7 @@ def _hooks(states: Sequence[_State]) -> _Hooks:
 
 
 def _penalties(sampling: Sampling) -> list[Any]:
-    """What changes scores before a constraint is applied."""
+    """Processors of the scores before a constraint is applied."""
     import transformers.generation as hf
 
     penalty = sampling.repetition_penalty
@@ -287,7 +282,7 @@ def _penalties(sampling: Sampling) -> list[Any]:
 
 
 def _cuts(sampling: Sampling) -> list[Any]:
-    """What shapes scores before one is drawn."""
+    """Processors of the scores before a token is drawn."""
     import transformers.generation as hf
 
     found: list[Any] = []
@@ -303,14 +298,14 @@ def _cuts(sampling: Sampling) -> list[Any]:
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Tokens that end a reply: those of the tokenizer and of the model's own generation settings."""
+    """Tokens that end a reply, by the tokenizer and by the model's own generation settings."""
     listed = model.generation_config.eos_token_id
     known = listed if isinstance(listed, list) else [listed]
     return frozenset(int(token) for token in (*known, tokenizer.eos_token_id) if token is not None)
 
 
 def _greedy(model: Any, padding: int, longest: int) -> Any:
-    """The model's generation settings without any choosing: rows choose for themselves."""
+    """The model's generation settings without sampling: rows choose for themselves."""
     config = copy.deepcopy(model.generation_config)
     config.do_sample = False
     config.num_beams = 1

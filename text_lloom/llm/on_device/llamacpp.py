@@ -1,19 +1,22 @@
-"""Language models in GGUF files, by llama.cpp in this process."""
+"""Language models in GGUF files, run by llama.cpp in this process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Unpack
+from typing import Any, Final, Unpack
 
 from text_lloom.errors import ContextOverflow, InputError, PermanentError
-from text_lloom.llm.completion import Completion
-from text_lloom.llm.messages import ModelRequest
-from text_lloom.llm.model import Model
-from text_lloom.llm.on_device.base import LONG_TIMEOUT, OnDeviceOptions, loading
-from text_lloom.llm.on_device.local_files import check_packages, fingerprint
-from text_lloom.llm.on_device.transformers import Gatherer, Job, QueuedRequest
+from text_lloom.llm.completion import Completion, Reply
+from text_lloom.llm.on_device.base import (
+    LONG_TIMEOUT,
+    Batcher,
+    Job,
+    OnDeviceModel,
+    OnDeviceOptions,
+    load_weights,
+)
+from text_lloom.llm.on_device.local_files import check_packages
 from text_lloom.llm.options import expand_options, generation_params
 
 __all__ = ["LlamaCppModel"]
@@ -23,14 +26,15 @@ _NAMES: Final = {
     "repetition_penalty": "repeat_penalty",
 }
 """Our names of generation parameters, and those of llama-cpp-python."""
-_LONGEST_REPLY: Final = 1024
-_OVERFLOW: Final = "exceed context window"
+
+_OVERFLOW = "exceed context window"
+_LONGEST_REPLY = 1024
 
 
-class LlamaCppModel(Model):
+class LlamaCppModel(OnDeviceModel):
     """A language model in a GGUF file, run by llama-cpp-python on this machine; free.
 
-    One request is worked on at a time. A JSON schema is held by a grammar; a pattern (`regex=`) is checked
+    One request is worked on at a time. A grammar enforces a JSON schema; a pattern (`regex=`) is checked
     after the reply, since grammars of llama.cpp are not regular expressions.
 
     Args:
@@ -50,9 +54,6 @@ class LlamaCppModel(Model):
         InputError: When there is no such file.
     """
 
-    streams = True
-    stays_on_loop = True
-    loads_on_thread = True
     generation_params = frozenset(_NAMES)
 
     @expand_options(OnDeviceOptions, cost=0, concurrency=2, timeout=LONG_TIMEOUT)
@@ -78,39 +79,19 @@ class LlamaCppModel(Model):
         self.adapter = None if adapter is None else str(Path(adapter).expanduser())
         self.model_kwargs = dict(model_kwargs or {})
         self.system_prompt = system_prompt
-        self._gatherer: Gatherer[QueuedRequest, Completion] = Gatherer(self._answer, batch_size=1)
+        self._batcher = Batcher(self._answer, batch_size=1)
 
-    @property
-    def provider_key(self) -> str:
-        return "llama.cpp:"
+    def _settings(self) -> dict[str, object]:
+        return {"chat_format": self.chat_format, "model": self.model_kwargs}
 
-    @property
-    def parameters(self) -> Mapping[str, object]:
-        return self._identity
+    def _token_ids(self, text: str) -> Sequence[int]:
+        ids: list[int] = self.client.tokenize(text.encode("utf-8", "replace"), add_bos=False)
+        return ids
 
-    @cached_property
-    def _identity(self) -> dict[str, object]:
-        """What tells these weights and the way they are used from others, when they were first used."""
-        return {
-            "weights": fingerprint(self.name),
-            "adapter": None if self.adapter is None else [self.adapter, fingerprint(self.adapter)],
-            "chat_format": self.chat_format,
-            "model": self.model_kwargs,
-        }
-
-    def count_tokens(self, text: str) -> int:
-        """Tokens of a text: exact once the model is loaded, an estimate before."""
-        if not self._is_set_up:
-            return super().count_tokens(text)
-        return len(self.client.tokenize(text.encode("utf-8", "replace"), add_bos=False))
-
-    async def complete(self, request: ModelRequest) -> Completion:
-        return await self._gatherer.ask(QueuedRequest.of(request))
-
-    # On the worker thread
+    # What follows runs on the worker thread.
 
     def _set_up(self) -> Any:
-        client = loading(self._load, self.label)
+        client = load_weights(self._load, self.label)
         if self.context_window is None:
             self.context_window = int(client.n_ctx())
         return client
@@ -129,7 +110,7 @@ class LlamaCppModel(Model):
             **self.model_kwargs,
         )
 
-    def _answer(self, jobs: Sequence[Job[QueuedRequest, Completion]]) -> list[Completion | Exception]:
+    def _answer(self, jobs: Sequence[Job]) -> list[Completion | Exception]:
         [job] = jobs
         try:
             return [self._complete(job)]
@@ -138,8 +119,8 @@ class LlamaCppModel(Model):
                 return [ContextOverflow(f"The prompt is too long for model {self.label!r}: {error}.")]
             return [PermanentError(f"Model {self.label!r} refused the request: {error}.")]
 
-    def _complete(self, job: Job[QueuedRequest, Completion]) -> Completion:
-        request, on_text = job.request
+    def _complete(self, job: Job) -> Completion:
+        request, on_text = job.request, job.on_text
         asked: dict[str, Any] = {"temperature": 0.0, "max_tokens": _LONGEST_REPLY}
         asked |= {_NAMES[name]: value for name, value in request.params.items() if value is not None}
         if request.schema is not None:
@@ -156,11 +137,6 @@ class LlamaCppModel(Model):
         )
 
 
-class _ReplyText(NamedTuple):
-    text: str
-    finish_reason: str | None
-
-
 def _read_whole(reply: Any) -> Completion:
     choice, usage = reply["choices"][0], reply.get("usage") or {}
     return Completion(
@@ -171,9 +147,7 @@ def _read_whole(reply: Any) -> Completion:
     )
 
 
-def _read_pieces(
-    chunks: Iterator[Any], on_text: Callable[[str], object], job: Job[QueuedRequest, Completion]
-) -> _ReplyText:
+def _read_pieces(chunks: Iterator[Any], on_text: Callable[[str], object], job: Job) -> Reply:
     text, reason = "", None
     for chunk in chunks:
         choice = chunk["choices"][0]
@@ -184,4 +158,4 @@ def _read_pieces(
             on_text(piece)
         if job.abandoned:
             break
-    return _ReplyText(text, reason)
+    return Reply(text, reason)

@@ -1,4 +1,4 @@
-"""Model weights that lie on this machine: is the package there, which device, what tells versions apart."""
+"""Files of models on this machine: are the packages there, which device, what tells versions apart."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def check_packages(*packages: str, extra: str, purpose: str) -> None:
 
     Args:
         *packages: Names as they are installed by pip.
-        extra: The extra of this package that installs them.
-        purpose: What needs them, as the first words of the message.
+        extra: The extra of text_lloom that installs them.
+        purpose: What needs them; the first words of the message.
 
     Raises:
         MissingPackage: Names the first missing package and what to run.
@@ -32,9 +32,9 @@ def check_packages(*packages: str, extra: str, purpose: str) -> None:
 
 
 def fingerprint(source: str) -> str:
-    """What tells the weights in a folder or file from others that may come to lie there; `""` for a hub id.
+    """A hash of the files of a model, which changes when they do; `""` for an id on the hub.
 
-    Names, sizes and times of the files are compared, not their bytes, so that large models load at once.
+    It covers names, sizes and times of the files, not their bytes, so that large models load at once.
     """
     path = Path(source).expanduser()
     if not path.exists():
@@ -47,20 +47,20 @@ def fingerprint(source: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def pick_device(wanted: str) -> str:
-    """The device to run on: the one that is named, or for `"auto"` a GPU if there is one and else the CPU.
+def pick_device(name: str) -> str:
+    """The device to run on: the one that is named; for `"auto"` a GPU if there is one, else the CPU.
 
     Raises:
         InputError: When the named device is unknown or not on this machine.
     """
     import torch
 
-    kind = wanted.partition(":")[0]
+    kind = name.partition(":")[0]
     if kind not in _DEVICES:
-        raise InputError(f"device={wanted!r} is unknown; use 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'.")
+        raise InputError(f"device={name!r} is unknown; use 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'.")
     has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if kind == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if has[name])
+        return next(found for found in ("cuda", "mps", "cpu") if has[found])
     if not has[kind]:
-        raise InputError(f"device={wanted!r} was asked for, but this machine has none. Use device='auto'.")
-    return wanted
+        raise InputError(f"device={name!r} was asked for, but this machine has none. Use device='auto'.")
+    return name

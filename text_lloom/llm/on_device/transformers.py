@@ -1,141 +1,40 @@
-"""Requests in flight are answered together: a queue in front of a model that works in batches."""
+"""Language models of transformers in this process, whose requests are generated in batches."""
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final, Generic, NamedTuple, TypeVar, Unpack
+from typing import Any, Final, NamedTuple, Unpack
 
 from text_lloom.errors import ContextOverflow, InputError, ModelSetupError
 from text_lloom.llm.completion import Completion
 from text_lloom.llm.messages import Message, ModelRequest
-from text_lloom.llm.model import Model
-from text_lloom.llm.on_device.base import LONG_TIMEOUT, OnDeviceOptions, loading
+from text_lloom.llm.on_device.base import (
+    LONG_TIMEOUT,
+    Batcher,
+    Job,
+    OnDeviceModel,
+    OnDeviceOptions,
+    load_weights,
+)
 from text_lloom.llm.on_device.constrained import Constraint, ConstraintMaker
-from text_lloom.llm.on_device.generation import Generated, PromptRow, generate_rows, sampling_of, stops_of
-from text_lloom.llm.on_device.local_files import check_packages, fingerprint, pick_device
+from text_lloom.llm.on_device.generation import BatchRow, Generated, generate_rows, sampling_of, stops_of
+from text_lloom.llm.on_device.local_files import check_packages, pick_device
 from text_lloom.llm.options import expand_options, whole_number
 
-__all__ = ["Gatherer", "Job", "QueuedRequest", "TransformersModel"]
+__all__ = ["TransformersModel"]
 
-Q = TypeVar("Q")
-R = TypeVar("R")
-
-_LONGEST_REPLY: Final = 1024
-_SPARE: Final = 3
-"""How many times as long as the shortest one a reply in a wanted form may be, at least."""
-_SHORTEST_ROOM: Final = 16
-"""A prompt that leaves less room than this for a reply is too long."""
-_BITS: Final = (None, 4, 8)
+_BITS = (None, 4, 8)
 _PARAMS: Final = frozenset(
     ("max_tokens", "min_p", "repetition_penalty", "seed", "stop", "temperature", "top_k", "top_p")
 )
 _ROLES: Final = {"system": "System", "user": "User", "assistant": "Assistant"}
-_LINGER_SECONDS: Final = 0.01
-"""How long the first request of a batch waits for others that are being sent just now."""
-
-
-@dataclass(slots=True)
-class Job(Generic[Q, R]):
-    """A request that waits for its batch, or is in it.
-
-    Attributes:
-        request: What is asked.
-        abandoned: Nobody waits for the answer any more, so work on it may stop.
-    """
-
-    request: Q
-    future: Future[R] = field(default_factory=Future)
-    abandoned: bool = False
-
-
-class Gatherer(Generic[Q, R]):
-    """Gathers requests into batches, and has one worker thread at a time answer them, batch after batch.
-
-    Args:
-        answer: Called on the worker thread with the jobs of a batch; gives their answers in order, an
-            exception for a job that has none.
-        batch_size: The largest number of jobs in a batch.
-    """
-
-    def __init__(
-        self, answer: Callable[[Sequence[Job[Q, R]]], Sequence[R | Exception]], *, batch_size: int
-    ) -> None:
-        self._answer = answer
-        self._batch_size = batch_size
-        self._waiting: deque[Job[Q, R]] = deque()
-        self._lock = threading.Lock()
-        self._is_draining = False
-
-    async def ask(self, request: Q) -> R:
-        """The answer to a request, from the batch into which it comes.
-
-        Cancelling drops a request that still waits, and marks one that is being answered as abandoned.
-        """
-        job: Job[Q, R] = Job(request)
-        with self._lock:
-            self._waiting.append(job)
-            starts = not self._is_draining
-            self._is_draining = True
-        if starts:
-            # A daemon, so that a process that ends does not wait for a long reply.
-            threading.Thread(target=self._drain, name="lloom-batch", daemon=True).start()
-        try:
-            return await asyncio.wrap_future(job.future)
-        except asyncio.CancelledError:
-            job.abandoned = True
-            raise
-
-    def _drain(self) -> None:
-        """Answer batches until none waits."""
-        time.sleep(_LINGER_SECONDS)
-        while batch := self._next_batch():
-            try:
-                answers = self._answer(batch)
-            except Exception as error:
-                answers = [error] * len(batch)
-            for job, answer in zip(batch, answers, strict=True):
-                if isinstance(answer, Exception):
-                    job.future.set_exception(answer)
-                else:
-                    job.future.set_result(answer)
-            # Those who got an answer send their next request now: it should come into the next batch.
-            if len(self._waiting) < self._batch_size:
-                time.sleep(_LINGER_SECONDS)
-
-    def _next_batch(self) -> list[Job[Q, R]]:
-        batch: list[Job[Q, R]] = []
-        with self._lock:
-            while self._waiting and len(batch) < self._batch_size:
-                job = self._waiting.popleft()
-                if job.future.set_running_or_notify_cancel():
-                    batch.append(job)
-            if not batch:
-                self._is_draining = False
-        return batch
-
-
-class QueuedRequest(NamedTuple):
-    """A request that waits for its batch, and how the worker thread hands on pieces of the reply."""
-
-    request: ModelRequest
-    on_text: Callable[[str], object] | None
-
-    @classmethod
-    def of(cls, request: ModelRequest) -> QueuedRequest:
-        """A request as it goes into the queue, from the event loop that waits for the reply."""
-        on_chunk = request.on_chunk
-        if on_chunk is None:
-            return cls(request, None)
-        loop = asyncio.get_running_loop()
-        return cls(request, lambda piece: loop.call_soon_threadsafe(on_chunk, piece))
+_LONGEST_REPLY = 1024
+_SPARE = 3
+"""A reply in a requested form may be at least this many times as long as the shortest one."""
+_SHORTEST_ROOM = 16
+"""A prompt that leaves fewer tokens than this for a reply is too long."""
 
 
 class _Loaded(NamedTuple):
@@ -144,7 +43,7 @@ class _Loaded(NamedTuple):
     window: int | None
 
 
-class TransformersModel(Model):
+class TransformersModel(OnDeviceModel):
     """A causal language model on this machine; free.
 
     Requests in flight are generated together, in batches of up to `batch_size`. With a schema or a pattern,
@@ -170,7 +69,7 @@ class TransformersModel(Model):
         revision: Of a model on the hub.
         system_prompt: The system message, if any.
         **options: Generation parameters: `temperature` (0 when not given), `top_p`, `top_k`, `min_p`,
-            `max_tokens` (when not given, 1024, or more if the wanted form needs it), `stop`, `seed`,
+            `max_tokens` (when not given, 1024, or more if the requested form needs it), `stop`, `seed`,
             `repetition_penalty`; and limits, see `ModelOptions`. `concurrency` is two batches when not
             given, so that one waits while one is worked on.
 
@@ -183,10 +82,7 @@ class TransformersModel(Model):
     """
 
     many_generations = True
-    streams = True
-    stays_on_loop = True
     constrains = True
-    loads_on_thread = True
     generation_params = _PARAMS
 
     @expand_options(OnDeviceOptions, cost=0, timeout=LONG_TIMEOUT)
@@ -222,22 +118,10 @@ class TransformersModel(Model):
         self.system_prompt = system_prompt
         self.batch_size = batch
         sampling_of(self.params)  # refuses faulty values now
-        self._gatherer: Gatherer[QueuedRequest, Completion] = Gatherer(self._answer, batch_size=batch)
+        self._batcher = Batcher(self._answer, batch_size=batch)
 
-    @property
-    def provider_key(self) -> str:
-        return "transformers:"
-
-    @property
-    def parameters(self) -> Mapping[str, object]:
-        return self._identity
-
-    @cached_property
-    def _identity(self) -> dict[str, object]:
-        """What tells these weights and the way they are used from others, when they were first used."""
+    def _settings(self) -> dict[str, object]:
         return {
-            "weights": fingerprint(self.name),
-            "adapter": None if self.adapter is None else [self.adapter, fingerprint(self.adapter)],
             "bits": self.bits,
             "revision": self.revision,
             "model": self.model_kwargs,
@@ -245,19 +129,14 @@ class TransformersModel(Model):
             "template": [self.chat_template, self.template_kwargs],
         }
 
-    def count_tokens(self, text: str) -> int:
-        """Tokens of a text: exact once the model is loaded, an estimate before."""
-        if not self._is_set_up:
-            return super().count_tokens(text)
-        return len(self.client.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    def _token_ids(self, text: str) -> Sequence[int]:
+        ids: list[int] = self.client.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return ids
 
-    async def complete(self, request: ModelRequest) -> Completion:
-        return await self._gatherer.ask(QueuedRequest.of(request))
-
-    # On the worker thread
+    # What follows runs on the worker thread.
 
     def _set_up(self) -> Any:
-        loaded: _Loaded = loading(self._load, self.label)
+        loaded = load_weights(self._load, self.label)
         if self.context_window is None:
             self.context_window = loaded.window
         return loaded
@@ -295,10 +174,9 @@ class TransformersModel(Model):
         size = getattr(head, "out_features", None) or head.weight.shape[0]
         return ConstraintMaker(loaded.tokenizer, int(size))
 
-    def _answer(self, jobs: Sequence[Job[QueuedRequest, Completion]]) -> list[Completion | Exception]:
-        """The completions of a batch of requests, on the gatherer's thread."""
+    def _answer(self, jobs: Sequence[Job]) -> list[Completion | Exception]:
         answers: list[Completion | Exception | None] = [None] * len(jobs)
-        rows: list[PromptRow] = []
+        rows: list[BatchRow] = []
         owner: list[int] = []
         for position, job in enumerate(jobs):
             try:
@@ -315,7 +193,7 @@ class TransformersModel(Model):
                 answers[position] = _completion([generated[n] for n in mine], rows[mine[0]])
         return [answer for answer in answers if answer is not None]
 
-    def _generate(self, rows: Sequence[PromptRow]) -> list[Generated | Exception]:
+    def _generate(self, rows: Sequence[BatchRow]) -> list[Generated | Exception]:
         """The replies of some rows, in smaller parts if they do not fit into memory together."""
         import torch
 
@@ -340,9 +218,9 @@ class TransformersModel(Model):
             at += len(part)
         return found
 
-    def _rows(self, job: Job[QueuedRequest, Completion]) -> list[PromptRow]:
-        """What is to be generated for a request, one row per wanted reply."""
-        request, on_text = job.request
+    def _rows(self, job: Job) -> list[BatchRow]:
+        """What is to be generated for a request, one row per reply."""
+        request = job.request
         tokens = self._tokens(request.messages)
         sampling = sampling_of(request.params)
         constraint = self._constraint(request)
@@ -354,13 +232,13 @@ class TransformersModel(Model):
                 f"{self.label!r}, but only {max_tokens} are allowed. Set max_tokens= higher."
             )
         return [
-            PromptRow(
+            BatchRow(
                 tokens,
                 max_tokens,
                 sampling(n),
                 constraint,
                 stops_of(request.params.get("stop")),
-                on_text if n == 0 else None,
+                job.on_text if n == 0 else None,
                 lambda: job.abandoned,
             )
             for n in range(request.n)
@@ -395,16 +273,16 @@ class TransformersModel(Model):
         return text
 
     def _room(self, request: ModelRequest, prompt: int, usual: int) -> int:
-        """How many tokens a reply may have; `usual` when nothing is said about it."""
-        wanted = whole_number(request.params.get("max_tokens") or usual, what="max_tokens")
+        """How many tokens a reply may have; `usual` when the request does not say."""
+        limit = whole_number(request.params.get("max_tokens") or usual, what="max_tokens")
         window = self.context_window
         if window is None:
-            return wanted
-        if prompt + min(wanted, _SHORTEST_ROOM) > window:
+            return limit
+        if prompt + min(limit, _SHORTEST_ROOM) > window:
             raise ContextOverflow(
                 f"The prompt has {prompt} tokens, but model {self.label!r} has a context window of {window}."
             )
-        return min(wanted, window - prompt)
+        return min(limit, window - prompt)
 
     def _constraint(self, request: ModelRequest) -> Constraint | None:
         if request.schema is not None:
@@ -412,7 +290,7 @@ class TransformersModel(Model):
         return None if request.regex is None else self._constraints.of_regex(request.regex)
 
 
-def _completion(generated: Sequence[Generated | Exception], row: PromptRow) -> Completion | Exception:
+def _completion(generated: Sequence[Generated | Exception], row: BatchRow) -> Completion | Exception:
     replies = [reply for reply in generated if isinstance(reply, Generated)]
     if len(replies) < len(generated):
         return next(reply for reply in generated if isinstance(reply, Exception))

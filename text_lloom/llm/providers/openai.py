@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import random
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -10,11 +11,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, Unpack
 
 from text_lloom.errors import BadAnswer, FormRefused, InputError, ModelError, PermanentError, UnknownName
+from text_lloom.llm.batches import BatchEndpoint
 from text_lloom.llm.completion import Completion, Embeddings, in_order
-from text_lloom.llm.control.capability_probe import Ways, refused_parameter, refuses_form, refuses_many
-from text_lloom.llm.control.retry import as_model_error
+from text_lloom.llm.control.capability_probe import (
+    SchemaSupport,
+    refused_parameter,
+    refuses_form,
+    refuses_many,
+)
+from text_lloom.llm.control.retry import RetryPolicy, as_model_error
+from text_lloom.llm.dispatch.attempt import limiter_of
 from text_lloom.llm.messages import ModelRequest
-from text_lloom.llm.model import EmbedModel, Model, limiter_of
+from text_lloom.llm.model import EmbedModel, Model
 from text_lloom.llm.options import SYSTEM_PROMPT, EmbedOptions, ModelOptions, expand_options
 from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS
 from text_lloom.llm.providers.servers import Presets, ServerConnection
@@ -143,7 +151,7 @@ class OpenAIModel(Presets, Model):
         if extra_body is not None and not isinstance(extra_body, Mapping):
             raise InputError(f"extra_body={extra_body!r} must be fields and values, such as {{'top_k': 40}}.")
         self.extra_body = dict(extra_body or {})
-        self._ways = Ways(len(ANSWER_FORMATS))
+        self._schemas = SchemaSupport(len(ANSWER_FORMATS))
         self._in_pieces = True
         self._left_out: set[str] = set()
 
@@ -156,6 +164,9 @@ class OpenAIModel(Presets, Model):
     def parameters(self) -> Mapping[str, object]:
         return self.extra_body
 
+    def batch_endpoint(self, *, policy: RetryPolicy, jitter: random.Random) -> BatchEndpoint | None:
+        return BatchEndpoint(self, policy=policy, jitter=jitter) if self.endpoint == "chat" else None
+
     def _set_up(self) -> Any:
         client = self._connection.client(self.timeout)
         close_with(self, client.close)
@@ -164,7 +175,7 @@ class OpenAIModel(Presets, Model):
     async def complete(self, request: ModelRequest) -> Completion:
         if request.n > 1 and not self.many_generations:
             request = replace(request, n=1)
-        known, body = self._ways.of(request.schema), self.request_body(request)
+        known, body = self._schemas.refused_for(request.schema), self.request_body(request)
         try:
             completion = await self._exchange(request, body)
         except Exception as error:
@@ -194,7 +205,7 @@ class OpenAIModel(Presets, Model):
 
     def request_body(self, request: ModelRequest) -> dict[str, Any]:
         """What is sent to ask a request, as a JSON object."""
-        answer_format = ANSWER_FORMATS[self._ways.of(request.schema)]
+        answer_format = ANSWER_FORMATS[self._schemas.refused_for(request.schema)]
         body = self._format.body(self.name, request, answer_format=answer_format, longest=self._longest)
         if request.regex is not None and self._connection.server.patterns:
             body["structured_outputs"] = {"regex": request.regex}
@@ -219,7 +230,7 @@ class OpenAIModel(Presets, Model):
     @property
     def answer_format(self) -> int:
         """How answers are asked for: 0 as a JSON schema, 1 as a JSON object, 2 in words alone."""
-        return self._ways.refused
+        return self._schemas.refused
 
     def _learns(
         self, error: Exception, found: ModelError, request: ModelRequest, body: Mapping[str, Any], known: int
@@ -256,7 +267,7 @@ class OpenAIModel(Presets, Model):
             parameter: The parameter that the server named by itself.
         """
         if schema is not None and refuses_form(message):
-            return self._ways.refuse(message, schema, known)
+            return self._schemas.refuse(message, schema, known)
         body = self.params if sent is None else sent
         if body.get("temperature") == _TEMPERATURE and "temperature" in message.lower():
             self._left_out.add("temperature")  # ours, not the user's: whatever is wrong with it

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from text_lloom.errors import FormRefused, MissingPackage, PermanentError
 from text_lloom.llm.completion import Completion, Embeddings, in_order
-from text_lloom.llm.control.capability_probe import Ways, refused_parameter, refuses_form
+from text_lloom.llm.control.capability_probe import SchemaSupport, refused_parameter, refuses_form
 from text_lloom.llm.control.prices import known_context_window, known_price
 from text_lloom.llm.control.retry import as_model_error
 from text_lloom.llm.messages import ModelRequest
@@ -51,7 +51,7 @@ class SdkModel(Model, ABC):
     def __init__(self, name: str, api_key: str | None, *, system_prompt: str | None, **options: Any) -> None:
         super().__init__(name, api_key=api_key, **options)
         self.system_prompt = system_prompt
-        self._ways = Ways(len(ANSWER_FORMATS))
+        self._schemas = SchemaSupport(len(ANSWER_FORMATS))
         self._left_out: frozenset[str] = frozenset()
 
     @abstractmethod
@@ -60,7 +60,7 @@ class SdkModel(Model, ABC):
 
     def _way(self, request: ModelRequest) -> int:
         """How many ways to ask for the form of a request were refused; 0 asks in the strictest way."""
-        return self._ways.of(request.schema)
+        return self._schemas.refused_for(request.schema)
 
     def _takes(self, name: str) -> bool:
         """Whether a parameter, as the service calls it, has not been refused."""
@@ -95,7 +95,7 @@ class SdkModel(Model, ABC):
         if (way, left_out) != (self._way(request), self._left_out):
             return True  # another request has learned it meanwhile
         shaped = request.schema is not None or request.regex is not None
-        if shaped and refuses_form(message) and self._ways.refuse(message, request.schema, way):
+        if shaped and refuses_form(message) and self._schemas.refuse(message, request.schema, way):
             return True
         wire_names = {self._wire_name(name): name for name in request.params}
         refused = refused_parameter(message, [name for name in wire_names if self._takes(name)])

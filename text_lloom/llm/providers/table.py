@@ -397,7 +397,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     Provider(
         "hybrid", "Several embedding models as one",
         Capabilities(structured="none", tested=("real weights", "in process")),
-        embed="text_lloom.llm.composite:HybridEmbedModel.named", example="st:all-MiniLM-L6-v2+sparse",
+        embed="text_lloom.llm.embed:HybridEmbedModel.named", example="st:all-MiniLM-L6-v2+sparse",
         note="parts joined by +",
     ),
 )

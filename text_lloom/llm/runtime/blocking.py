@@ -1,4 +1,9 @@
-"""Worker threads that a call which never comes back does not use up, and that no exit waits for."""
+"""Calls of functions that block: worker threads for them, and how to tell that a function blocks.
+
+`Workers` makes blocking calls on daemon threads, so that a call which never returns neither uses up a thread
+nor holds up the end of the process. `CallRunner` calls a plain or async function on the event loop or on such
+threads, whichever the function needs.
+"""
 
 from __future__ import annotations
 
@@ -21,56 +26,126 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from text_lloom.errors import ModelSetupError
 
-__all__ = ["CallRunner", "TimeLimit", "Work", "Workers", "time_limit"]
+__all__ = ["CallRunner", "TimeLimit", "Workers", "time_limit"]
 
 T = TypeVar("T")
+A = TypeVar("A")
+R = TypeVar("R")
 
 _MOST_HUNG = 1000
+_BLOCKED_SECONDS = 0.02
 
 
-class Work(Generic[T]):
-    """A call on its way through the workers.
+class TimeLimit(NamedTuple):
+    """The time-out of a call: the timer that ends it, and how long it may take."""
+
+    timer: asyncio.Timeout
+    seconds: float
+
+
+time_limit: ContextVar[TimeLimit | None] = ContextVar("time_limit", default=None)
+"""The time-out of the current call; it stands still while the call waits for a thread."""
+
+
+class CallRunner(Generic[T]):
+    """Calls a plain, an async, or a blocking async function, on the loop or on worker threads.
+
+    A plain function always runs on worker threads; if it returns a coroutine, that is awaited on the loop.
+    A coroutine runs on the loop until one ends without suspending after more than 20 ms; from then on they
+    run on worker threads. Once one has suspended, all stay on the loop, as their client may be bound to it.
 
     Attributes:
-        future: Gets what it returns or raises.
-        is_queued: All workers were busy when it came.
+        threads: The largest number of worker threads, which is the concurrency of blocking calls.
     """
 
-    __slots__ = ("_call", "_on_start", "future", "is_abandoned", "is_queued", "is_running")
+    def __init__(self, function: Callable[..., T | Awaitable[T]], *, threads: int) -> None:
+        self._function = function
+        self.threads = threads
+        self._is_plain = not inspect.iscoroutinefunction(_plain(function))
+        self._coroutines_block = False
+        self._coroutines_suspend = False
+        self._workers: Workers | None = None
+        self._local = threading.local()
 
-    def __init__(self, call: Callable[[], T], on_start: Callable[[], object]) -> None:
-        self._call = call
-        self._on_start = on_start
-        self.future: Future[T] = Future()
-        self.is_queued = self.is_running = self.is_abandoned = False
+    @property
+    def blocking(self) -> bool:
+        """Whether calls run on worker threads."""
+        return self._is_plain or self._coroutines_block
 
-    def do(self) -> None:
-        """Make the call, on this thread."""
-        if self.is_queued:
-            self._on_start()
+    async def __call__(self, *args: object) -> T:
+        """Call the function."""
+        result = await self._on_thread(self._call, args) if self.blocking else self._function(*args)
+        if inspect.iscoroutine(result):
+            if self._coroutines_block:  # another call has shown it meanwhile
+                return await self._on_thread(self._finish, result)
+            return await self._watch(result)
+        return await result if inspect.isawaitable(result) else result
+
+    async def _watch(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop, noticing whether it blocks."""
+        started = time.perf_counter()
         try:
-            result = self._call()
-        except BaseException as error:
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(result)
+            first = work.send(None)
+        except BaseException as ended:
+            is_slow = time.perf_counter() - started > _BLOCKED_SECONDS
+            if is_slow and not self._coroutines_suspend:
+                self._coroutines_block = True
+            if not isinstance(ended, StopIteration):
+                raise
+            result: T = ended.value
+            return result
+        self._coroutines_suspend = True
+        return await _resume(work, first)
+
+    async def _on_thread(self, function: Callable[[A], R], argument: A) -> R:
+        if self._workers is None or not self._workers.is_own:
+            self._workers = Workers(self.threads, "lloom-call")
+            weakref.finalize(self, self._workers.close).atexit = False
+        loop, limit = asyncio.get_running_loop(), time_limit.get()
+
+        def starts() -> None:
+            if limit is not None:
+                loop.call_soon_threadsafe(_restart, limit)
+
+        work = self._workers.submit(functools.partial(function, argument), on_start=starts)
+        if work.is_queued and limit is not None:
+            _set_timer(limit, None)
+        try:
+            return await asyncio.wrap_future(work.future)
+        except asyncio.CancelledError:
+            self._workers.abandon(work)
+            work.future.add_done_callback(_discard)
+            raise
+
+    def _call(self, args: tuple[object, ...]) -> T | Awaitable[T]:
+        try:
+            result = self._function(*args)
+        except StopIteration as error:  # a future cannot carry it to the loop
+            raise RuntimeError(f"the call function raised StopIteration({error})") from error
+        if self._coroutines_block and inspect.isawaitable(result):
+            return self._finish(cast("Awaitable[T]", result))
+        return result
+
+    def _finish(self, work: Awaitable[T]) -> T:
+        """Run a coroutine on the thread's own loop, the same one for all calls on this thread."""
+        loop: _ThreadLoop | None = getattr(self._local, "loop", None)
+        if loop is None:
+            loop = self._local.loop = _ThreadLoop()
+        return loop.run(work)
 
 
 class Workers:
     """A bounded number of daemon threads that make blocking calls.
 
     A call that nobody waits for any more cannot be stopped; its thread no longer counts, and ends with it.
-
-    Args:
-        most: The largest number of threads whose calls somebody waits for.
-        name: Of the threads.
+    `most` is the largest number of threads whose calls somebody waits for.
     """
 
     def __init__(self, most: int, name: str) -> None:
         self._most, self._name = most, name
         self._pid = os.getpid()
         self._numbers = itertools.count()
-        self._works: queue.SimpleQueue[Work[Any] | None] = queue.SimpleQueue()
+        self._works: queue.SimpleQueue[_Call[Any] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = self._idle = self._hung = self._backlog = 0
 
@@ -79,18 +154,16 @@ class Workers:
         """Whether the threads are those of this process; a forked child has none of its parent's."""
         return self._pid == os.getpid()
 
-    def submit(self, call: Callable[[], T], *, on_start: Callable[[], object]) -> Work[T]:
+    def submit(self, call: Callable[[], T], *, on_start: Callable[[], object]) -> _Call[T]:
         """Have a thread make a call, in the current context.
 
-        Args:
-            call: What to call.
-            on_start: Called on the thread if the call had to wait for it.
+        `on_start` is called on the thread if the call had to wait for it.
 
         Raises:
             ModelSetupError: When 1000 calls hang already.
         """
         context = contextvars.copy_context()
-        work: Work[T] = Work(lambda: context.run(call), on_start)
+        work: _Call[T] = _Call(lambda: context.run(call), on_start)
         with self._lock:
             if self._hung >= _MOST_HUNG:
                 raise ModelSetupError(
@@ -107,8 +180,8 @@ class Workers:
             self._works.put(work)
         return work
 
-    def abandon(self, work: Work[Any]) -> None:
-        """Nobody waits for a call any more: let another one have its place."""
+    def abandon(self, work: _Call[Any]) -> None:
+        """Nobody waits for a call any more: free its place for another one."""
         with self._lock:
             if work.future.cancel() or not work.is_running:
                 return
@@ -148,120 +221,32 @@ class Workers:
             del work
 
 
-A = TypeVar("A")
-R = TypeVar("R")
-
-_BLOCKED_SECONDS = 0.02
-
-
-class TimeLimit(NamedTuple):
-    """The time-out of a call.
+class _Call(Generic[T]):
+    """A call on its way through the workers.
 
     Attributes:
-        timer: Ends the call.
-        seconds: How long it may take.
+        future: Gets what it returns or raises.
+        is_queued: All workers were busy when it came.
     """
 
-    timer: asyncio.Timeout
-    seconds: float
+    __slots__ = ("_call", "_on_start", "future", "is_abandoned", "is_queued", "is_running")
 
+    def __init__(self, call: Callable[[], T], on_start: Callable[[], object]) -> None:
+        self._call = call
+        self._on_start = on_start
+        self.future: Future[T] = Future()
+        self.is_queued = self.is_running = self.is_abandoned = False
 
-time_limit: ContextVar[TimeLimit | None] = ContextVar("time_limit", default=None)
-"""The time-out of the current call; it does not run while the call waits for a thread."""
-
-
-class CallRunner(Generic[T]):
-    """Calls a plain, an async, or a blocking async function, on the loop or on worker threads.
-
-    A plain function always runs on worker threads; if it returns a coroutine, that is awaited on the
-    loop. A coroutine runs on the loop until one ends without suspending after more than 20 ms; from then
-    on they run on worker threads. Once one has suspended, all stay on the loop, as their client may be
-    bound to it.
-
-    Args:
-        function: The function to call.
-        threads: The largest number of worker threads, which is the concurrency of blocking calls.
-    """
-
-    def __init__(self, function: Callable[..., T | Awaitable[T]], *, threads: int) -> None:
-        self._function = function
-        self._threads = threads
-        self._is_plain = not inspect.iscoroutinefunction(_plain(function))
-        self._coroutines_block = False
-        self._coroutines_suspend = False
-        self._workers: Workers | None = None
-        self._local = threading.local()
-
-    @property
-    def blocking(self) -> bool:
-        """Whether calls run on worker threads."""
-        return self._is_plain or self._coroutines_block
-
-    @property
-    def threads(self) -> int:
-        """The largest number of worker threads."""
-        return self._threads
-
-    async def __call__(self, *args: object) -> T:
-        """Call the function."""
-        result = await self._on_thread(self._call, args) if self.blocking else self._function(*args)
-        if inspect.iscoroutine(result):
-            if self._coroutines_block:  # found out while this one was on its way
-                return await self._on_thread(self._finish, result)
-            return await self._watch(result)
-        return await result if inspect.isawaitable(result) else result
-
-    async def _watch(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the loop, noticing whether it blocks."""
-        started = time.perf_counter()
+    def do(self) -> None:
+        """Make the call, on this thread."""
+        if self.is_queued:
+            self._on_start()
         try:
-            first = work.send(None)
-        except BaseException as ended:
-            is_slow = time.perf_counter() - started > _BLOCKED_SECONDS
-            if is_slow and not self._coroutines_suspend:
-                self._coroutines_block = True
-            if not isinstance(ended, StopIteration):
-                raise
-            result: T = ended.value
-            return result
-        self._coroutines_suspend = True
-        return await _resume(work, first)
-
-    async def _on_thread(self, function: Callable[[A], R], argument: A) -> R:
-        if self._workers is None or not self._workers.is_own:
-            self._workers = Workers(self._threads, "lloom-call")
-            weakref.finalize(self, self._workers.close).atexit = False
-        loop, limit = asyncio.get_running_loop(), time_limit.get()
-
-        def starts() -> None:
-            if limit is not None:
-                loop.call_soon_threadsafe(_restart, limit)
-
-        work = self._workers.submit(functools.partial(function, argument), on_start=starts)
-        if work.is_queued and limit is not None:
-            _set_timer(limit, None)
-        try:
-            return await asyncio.wrap_future(work.future)
-        except asyncio.CancelledError:
-            self._workers.abandon(work)
-            work.future.add_done_callback(_discard)
-            raise
-
-    def _call(self, args: tuple[object, ...]) -> T | Awaitable[T]:
-        try:
-            result = self._function(*args)
-        except StopIteration as error:  # a future cannot carry it to the loop
-            raise RuntimeError(f"the call function raised StopIteration({error})") from error
-        if self._coroutines_block and inspect.isawaitable(result):
-            return self._finish(cast("Awaitable[T]", result))
-        return result
-
-    def _finish(self, work: Awaitable[T]) -> T:
-        """Run a coroutine on the thread's own loop, the same one for all calls on this thread."""
-        loop: _ThreadLoop | None = getattr(self._local, "loop", None)
-        if loop is None:
-            loop = self._local.loop = _ThreadLoop()
-        return loop.run(work)
+            result = self._call()
+        except BaseException as error:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
 
 
 class _ThreadLoop:
@@ -289,7 +274,7 @@ def _plain(function: Callable[..., object]) -> Callable[..., object]:
 
 
 def _restart(limit: TimeLimit) -> None:
-    """Let the time of a call begin now."""
+    """Start the time of a call now."""
     _set_timer(limit, asyncio.get_running_loop().time() + limit.seconds)
 
 

@@ -1,7 +1,7 @@
-"""Posting JSON over HTTP with as little work per request as can be.
+"""JSON over HTTP, with little work per request.
 
-For tens of thousands of requests the client itself becomes the limit: an SDK's request and response
-models cost 1 to 4 ms of CPU per call, a bare `aiohttp` session about 0.2 ms (`docs/measurements.md`).
+For tens of thousands of requests the client itself becomes the limit: an SDK's request and response models
+cost 1 to 4 ms of CPU per call, a bare `aiohttp` session about 0.2 ms (`docs/measurements.md`).
 """
 
 from __future__ import annotations
@@ -23,44 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpError", "JsonClient", "NoJson", "SendTracker", "send_tracker", "stated_error"]
 
-
-class SendTracker:
-    """Notes when a request leaves.
-
-    Args:
-        moved: Called when it has left.
-
-    Attributes:
-        is_told: Whether who sends it tells when it leaves; an SDK or a user's function does not.
-        has_left: Whether it has left, as far as that is told.
-    """
-
-    __slots__ = ("_moved", "has_left", "is_told")
-
-    def __init__(self, moved: Callable[[], object]) -> None:
-        self._moved = moved
-        self.is_told = self.has_left = False
-
-    def leave(self) -> None:
-        """The request leaves now."""
-        self.has_left = True
-        self._moved()
-
-    @property
-    def may_have_left(self) -> bool:
-        """Whether the provider may have got the request."""
-        return self.has_left or not self.is_told
-
-    def is_lost_by(self, error: BaseException) -> bool:
-        """Whether there may have been a reply, which this error kept from us."""
-        if self.is_told:
-            return self.has_left and not isinstance(error, HttpError)
-        return isinstance(error, TimeoutError) or "timeout" in type(error).__name__.lower()
-
-
-send_tracker: ContextVar[SendTracker | None] = ContextVar("send_tracker", default=None)
-"""Is told when a request of the current task has left."""
-
 _CONNECT_SECONDS = 30.0
 _FILE_SECONDS = 1800.0
 _KEEP_ALIVE_SECONDS = 60.0
@@ -68,14 +30,43 @@ _READ_AHEAD = 2**16
 _LONGEST_EVENT = 2**23
 
 
-class HttpError(Exception):
-    """A reply with a status of 400 or more.
+class SendTracker:
+    """Knows whether a request has been sent.
 
     Attributes:
-        status_code: The HTTP status.
-        headers: The reply's headers.
-        parameter: Name of the parameter that the service refuses, where it says so.
+        is_used: Whether the client calls `sent`; an SDK or a user's function does not.
+        has_sent: Whether it has.
     """
+
+    __slots__ = ("_on_sent", "has_sent", "is_used")
+
+    def __init__(self, send_tracker: Callable[[], object]) -> None:
+        self._on_sent = send_tracker
+        self.is_used = self.has_sent = False
+
+    def sent(self) -> None:
+        """The request has been sent."""
+        self.has_sent = True
+        self._on_sent()
+
+    @property
+    def may_have_sent(self) -> bool:
+        """Whether the provider may have received the request."""
+        return self.has_sent or not self.is_used
+
+    def is_lost_by(self, error: BaseException) -> bool:
+        """Whether there may have been a reply that this error lost."""
+        if self.is_used:
+            return self.has_sent and not isinstance(error, HttpError)
+        return isinstance(error, TimeoutError) or "timeout" in type(error).__name__.lower()
+
+
+send_tracker: ContextVar[SendTracker | None] = ContextVar("send_tracker", default=None)
+"""The tracker of the current task's request."""
+
+
+class HttpError(Exception):
+    """A reply with a status of 400 or more; `parameter` is what the service refuses, if it names that."""
 
     def __init__(
         self, status_code: int, message: str, headers: Mapping[str, str], *, parameter: str | None = None
@@ -87,11 +78,7 @@ class HttpError(Exception):
 
 
 class NoJson(ValueError):
-    """A reply that should be JSON and is something else, such as the page of a web site.
-
-    Attributes:
-        shown: How the reply begins.
-    """
+    """A reply that is not JSON, such as the page of a web site; `shown` is how it begins."""
 
     def __init__(self, url: object, received: bytes) -> None:
         self.shown = " ".join(received.decode("utf-8", "replace").split())[:100]
@@ -103,7 +90,7 @@ class NoJson(ValueError):
 class JsonClient:
     """Exchanges JSON and files with one service, over connections that are kept open.
 
-    A session belongs to the event loop on which it is first used; each loop gets its own.
+    Each event loop gets a session of its own.
 
     Args:
         base_url: Address to which paths are appended.
@@ -130,12 +117,7 @@ class JsonClient:
         *,
         on_headers: Callable[[Mapping[str, str]], object] | None = None,
     ) -> Any:
-        """The JSON value that the service replies with.
-
-        Args:
-            path: Appended to the base address.
-            body: Sent as JSON.
-            on_headers: Called with the headers of a reply.
+        """The JSON value that the service replies with; `on_headers` gets the headers of the reply.
 
         Raises:
             HttpError: For a status of 400 or more.
@@ -159,10 +141,10 @@ class JsonClient:
     ) -> AsyncIterator[Any]:
         """The JSON values of a reply that comes as server-sent events; see `post`.
 
-        A reply that comes as one JSON value, from a server that does not stream, is given as it is.
+        A server that does not stream sends one JSON value, which is the only event then.
 
         Raises:
-            HttpError: For a status of 400 or more, or for an event that tells of an error.
+            HttpError: For a status of 400 or more, or for an event with an error.
             NoJson: When the reply is something else.
         """
         async with self._posted(path, body, read_bufsize=_LONGEST_EVENT) as reply:
@@ -177,8 +159,7 @@ class JsonClient:
                     raise NoJson(reply.url, received)
                 yield event
                 return
-            no_event = b""
-            is_stream = False
+            no_event, is_stream = b"", False
             async for line in reply.content:
                 if not line.startswith(b"data:"):
                     no_event = no_event or line.strip()
@@ -189,7 +170,7 @@ class JsonClient:
                 try:
                     event = json.loads(text)
                 except ValueError:
-                    raise ValueError(f"a part of the stream is no JSON: {text[:100]!r}") from None
+                    raise ValueError(f"a part of the stream is not JSON: {text[:100]!r}") from None
                 if isinstance(event, dict):
                     yield _event(event, reply.headers)
             if no_event and not is_stream:
@@ -203,24 +184,14 @@ class JsonClient:
             return _json(reply, await _content(reply))
 
     async def download(self, path: str) -> bytes:
-        """The content of a file, which may take half an hour; raises as `post`."""
+        """The content of a file, within half an hour; raises as `post`."""
         async with self._session().get(
             self._base_url + path, proxy=self._proxy, timeout=_for_files(), allow_redirects=False
         ) as reply:
             return await _content(reply)
 
     async def upload(self, path: str, fields: Mapping[str, str], *, file_name: str, content: bytes) -> Any:
-        """Post a file as a form, which may take half an hour; raises as `post`.
-
-        Args:
-            path: Where to.
-            fields: The other fields of the form.
-            file_name: Name of the file.
-            content: What is in it.
-
-        Returns:
-            The JSON value that the service replies with.
-        """
+        """Post a form with a file, within half an hour; returns the JSON reply, and raises as `post`."""
         import aiohttp
 
         form = aiohttp.FormData(fields)
@@ -248,14 +219,14 @@ class JsonClient:
         self, path: str, body: Mapping[str, object], *, read_bufsize: int = _READ_AHEAD
     ) -> aiohttp.client._RequestContextManager:
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-        departure = send_tracker.get()
-        if departure is not None:
-            departure.is_told = True
+        tracker = send_tracker.get()
+        if tracker is not None:
+            tracker.is_used = True
         return self._session().post(
             self._base_url + path,
             data=content.encode("utf-8", "replace"),
             proxy=self._proxy,
-            trace_request_ctx=departure,
+            trace_request_ctx=tracker,
             allow_redirects=False,
             read_bufsize=read_bufsize,
         )
@@ -267,7 +238,7 @@ class JsonClient:
             import aiohttp
 
             trace = aiohttp.TraceConfig()
-            trace.on_request_headers_sent.append(_tell)
+            trace.on_request_headers_sent.append(_on_sent)
             session = self._sessions[loop] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
                 headers=self._headers,
@@ -298,14 +269,14 @@ def _json(reply: aiohttp.ClientResponse, received: bytes) -> Any:
 
 
 def _event(event: Any, headers: Mapping[str, str]) -> Any:
-    """An event, unless it tells of an error."""
+    """The event; raises the error that it states, if any."""
     if isinstance(event, dict) and event.get("error"):
         raise stated_error(event, headers) or _http_error(500, json.dumps(event).encode(), headers)
     return event
 
 
 def stated_error(content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> HttpError | None:
-    """The error of which a reply tells whose own status is 200, if it states what the status would be."""
+    """The error in a reply with status 200, if it states the status that it should have."""
     error = content.get("error")
     code = error.get("code") if isinstance(error, Mapping) else None
     if not isinstance(code, int) or not 400 <= code < 600:
@@ -319,14 +290,14 @@ def _for_files() -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=_FILE_SECONDS, sock_connect=_CONNECT_SECONDS)
 
 
-async def _tell(_: object, context: SimpleNamespace, __: object) -> None:
-    departure = context.trace_request_ctx
-    if departure is not None:
-        departure.leave()
+async def _on_sent(_: object, context: SimpleNamespace, __: object) -> None:
+    tracker = context.trace_request_ctx
+    if tracker is not None:
+        tracker.sent()
 
 
 def _proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for an address. (aiohttp would look it up per request.)"""
+    """The proxy for an address by the environment, which aiohttp would read anew for each request."""
     from urllib.parse import urlsplit
     from urllib.request import getproxies, proxy_bypass
 
@@ -339,7 +310,7 @@ def _proxy_for(url: str) -> str | None:
 
 
 def _http_error(status: int, received: bytes, headers: Mapping[str, str]) -> HttpError:
-    """What an error reply says: in OpenAI's form, in those of servers like it, or as plain text."""
+    """The error in a reply: in OpenAI's form, in those of similar servers, or as plain text."""
     text = received.decode("utf-8", "replace")
     try:
         content = json.loads(text)
@@ -362,7 +333,7 @@ def _http_error(status: int, received: bytes, headers: Mapping[str, str]) -> Htt
 
 
 def _problem(detail: object) -> str:
-    """One problem of a request's body, in the form in which FastAPI states it."""
+    """One problem with a request's body, as FastAPI reports it."""
     if not isinstance(detail, dict):
         return str(detail)
     where = detail.get("loc")

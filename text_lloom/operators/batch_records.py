@@ -1,33 +1,45 @@
-"""Which batches a session has at the provider and what each of them asks, in memory and on disk.
+"""The batches of a session: what each of them asks, in memory and on disk, and what it reserves in budgets.
 
-A record has no text in it: documents and criteria are known by their hashes. So a session that is loaded,
-or made anew from the same documents and concepts, finds the batches that answer its questions.
+A record has no text in it: it holds hashes of documents and criteria. A session that is loaded, or created
+again over the same documents and concepts, so finds the batches that answer its questions.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from text_lloom.errors import FileProblem
+from text_lloom.errors import BudgetReached, FileProblem
 from text_lloom.llm.batches import BatchJob
 from text_lloom.llm.dispatch.request_builder import NO_SETTINGS, StepSettings
+from text_lloom.llm.dispatch.step_state import Run
 from text_lloom.llm.model import Model
 
-__all__ = ["Asked", "AskedConcept", "BatchBook", "BatchCost", "BatchRecord", "asker_of", "text_hash"]
+__all__ = [
+    "BatchBudget",
+    "BatchCost",
+    "BatchRecord",
+    "BatchRecords",
+    "RecordedConcept",
+    "RecordedQuestion",
+    "model_key",
+    "text_hash",
+    "total_cost",
+]
 
 _VERSION: Final = 1
 
 
-class AskedConcept(NamedTuple):
+class RecordedConcept(NamedTuple):
     """A concept that a batch asks about.
 
     Attributes:
@@ -39,8 +51,8 @@ class AskedConcept(NamedTuple):
     criteria: str
 
 
-class Asked(NamedTuple):
-    """One question.
+class RecordedQuestion(NamedTuple):
+    """A question in a batch.
 
     Attributes:
         documents: Hashes of their texts, in the order of the prompt.
@@ -52,7 +64,7 @@ class Asked(NamedTuple):
 
 
 class BatchCost(NamedTuple):
-    """What requests take from the budgets.
+    """What requests cost.
 
     Attributes:
         usd: US dollars, at the price of batches.
@@ -69,22 +81,22 @@ class BatchCost(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BatchRecord:
-    """A batch and what it asks.
+    """A batch and the questions in it.
 
     Attributes:
         job: The batch.
-        asker: Who asks; see `asker_of`.
-        get_highlights: Whether quotes were asked for.
+        model_key: See `model_key`.
+        get_highlights: Whether the questions ask for quotes.
         concepts: The concepts of all questions.
-        requests: By key of the request, the questions with that prompt.
-        expected: What it was expected to cost; nothing if there was no budget.
+        requests: Key of a request → the questions with that prompt.
+        expected: The estimated cost; zero if there was no budget.
     """
 
     job: BatchJob
-    asker: str
+    model_key: str
     get_highlights: bool
-    concepts: tuple[AskedConcept, ...]
-    requests: Mapping[str, tuple[Asked, ...]]
+    concepts: tuple[RecordedConcept, ...]
+    requests: Mapping[str, tuple[RecordedQuestion, ...]]
     expected: BatchCost
 
     def to_json(self) -> dict[str, Any]:
@@ -92,7 +104,7 @@ class BatchRecord:
         return {
             "version": _VERSION,
             "job": self.job._asdict(),
-            "asker": self.asker,
+            "asker": self.model_key,
             "get_highlights": self.get_highlights,
             "concepts": [list(concept) for concept in self.concepts],
             "requests": [
@@ -107,51 +119,57 @@ class BatchRecord:
         """The record that `to_json` wrote.
 
         Raises:
-            ValueError: When it is none; also `LookupError` or `TypeError`.
+            ValueError: When `written` is not a batch record; also `LookupError` or `TypeError`.
         """
         if written["version"] != _VERSION:
             raise ValueError(f"version {written['version']!r} of a batch record")
         return cls(
             job=_job(written["job"]),
-            asker=str(written["asker"]),
+            model_key=str(written["asker"]),
             get_highlights=bool(written["get_highlights"]),
-            concepts=tuple(AskedConcept(str(i), str(criteria)) for i, criteria in written["concepts"]),
+            concepts=tuple(RecordedConcept(str(i), str(criteria)) for i, criteria in written["concepts"]),
             requests={
-                str(key): tuple(Asked(tuple(map(str, d)), tuple(map(int, c))) for d, c in questions)
+                str(key): tuple(
+                    RecordedQuestion(tuple(map(str, d)), tuple(map(int, c))) for d, c in questions
+                )
                 for key, *questions in written["requests"]
             },
             expected=BatchCost(float(written["expected"][0]), int(written["expected"][1])),
         )
 
 
-class BatchBook:
-    """The batches of a session, and those that other sessions left on this machine.
+class BatchRecords:
+    """The batches of a session, and unfinished ones that other sessions left on this machine.
 
     Args:
-        folder: Where records of batches under way are kept; `None` keeps them in memory alone.
+        folder: Folder with the records of unfinished batches; `None` keeps them in memory only.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self.reserved: dict[str, BatchCost] = {}
-        """By file id, what is set aside in this session's budgets."""
+        """File id → cost that is reserved in this session's budgets."""
         self.sending = asyncio.Lock()
-        """Held while questions are sent: who comes next sees what is under way by then."""
+        """Held while questions are sent, so that the next scoring sees these batches."""
         self.tables: dict[str, object] = {}
-        """By file id, the table that gets the answers of a batch that was sent since the session began."""
+        """File id → the table for the answers, for batches that this session object sent."""
         self._under_way: dict[str, BatchRecord] = {}
         self._ended: dict[str, BatchJob] = {}
 
     @property
     def jobs(self) -> list[BatchJob]:
-        """All batches of this session, those that have ended too, oldest first."""
+        """All batches of this session, including ended ones, oldest first."""
         known = [*self._ended.values(), *(record.job for record in self._under_way.values())]
         return sorted(known, key=lambda job: (job.created, job.file_id))
 
-    def under_way(self, asker: str) -> list[BatchRecord]:
-        """The batches whose answers were not fetched yet, of this session and of others on this machine."""
-        found = {record.job.file_id: record for record in self.own(asker)}
-        for path in self._files(asker):
+    def under_way(self, key: str) -> list[BatchRecord]:
+        """The batches of a model whose answers were not fetched yet, of all sessions on this machine.
+
+        Args:
+            key: See `model_key`.
+        """
+        found = {record.job.file_id: record for record in self.own(key)}
+        for path in self._files(key):
             try:
                 record = BatchRecord.from_json(json.loads(path.read_bytes()))
             except FileNotFoundError:  # another process has just fetched it
@@ -159,20 +177,20 @@ class BatchBook:
             except (OSError, ValueError, LookupError, TypeError) as error:
                 warnings.warn(f"The record of a batch at {path} cannot be read: {error}.", stacklevel=2)
                 continue
-            if record.asker == asker and record.job.file_id not in self._ended:
+            if record.model_key == key and record.job.file_id not in self._ended:
                 found.setdefault(record.job.file_id, record)
         return sorted(found.values(), key=lambda record: (record.job.created, record.job.file_id))
 
     def has_ended(self, record: BatchRecord) -> bool:
-        """Whether the answers of a batch were fetched in this session, or there will be none."""
+        """Whether this session has fetched the answers of a batch, or knows that there are none."""
         return record.job.file_id in self._ended
 
-    def own(self, asker: str) -> list[BatchRecord]:
-        """The batches that this session has sent or taken over, and whose answers were not fetched yet."""
-        return [record for record in self._under_way.values() if record.asker == asker]
+    def own(self, key: str) -> list[BatchRecord]:
+        """The batches of a model that this session sent or took over and has not fetched yet."""
+        return [record for record in self._under_way.values() if record.model_key == key]
 
     def keep(self, record: BatchRecord) -> None:
-        """Write a batch down that is about to be created, was created or was taken over."""
+        """Store the record of a batch, in memory and on disk."""
         self._under_way[record.job.file_id] = record
         path = self._path(record)
         if path is None:
@@ -181,19 +199,19 @@ class BatchBook:
             _write(path, json.dumps(record.to_json(), separators=(",", ":")).encode())
         except OSError as error:
             warnings.warn(
-                f"The batch of {record.job.requests:,} requests could not be written down at {path} "
-                f"({error}). Save the session to find the batch again.",
+                f"The record of the batch of {record.job.requests:,} requests could not be written to {path} "
+                f"({error}). Save the session, so that the batch can be found again.",
                 stacklevel=2,
             )
 
     def note(self, job: BatchJob) -> None:
-        """Remember what became of a batch, without writing it to disk."""
+        """Update the state of a batch, in memory only."""
         record = self._under_way.get(job.file_id)
         if record is not None:
             self._under_way[job.file_id] = replace(record, job=job)
 
     def close(self, record: BatchRecord, state: str) -> None:
-        """The answers of a batch were fetched, or there will be none."""
+        """Remove a batch whose answers were fetched, or that has none."""
         self._under_way.pop(record.job.file_id, None)
         self.tables.pop(record.job.file_id, None)
         self._ended[record.job.file_id] = record.job._replace(state=state)
@@ -210,10 +228,10 @@ class BatchBook:
         }
 
     def restore(self, written: Any) -> None:
-        """Take the batches up that `to_json` wrote.
+        """Add the batches that `to_json` wrote.
 
         Raises:
-            FileProblem: When it did not write this.
+            FileProblem: When `written` is something else.
         """
         try:
             records = [BatchRecord.from_json(entry) for entry in written["under_way"]]
@@ -226,19 +244,86 @@ class BatchBook:
         self._under_way |= {record.job.file_id: record for record in records}
         self._ended |= {job.file_id: job for job in jobs}
 
-    def _files(self, asker: str) -> list[Path]:
+    def _files(self, key: str) -> list[Path]:
         if self.folder is None or not self.folder.is_dir():
             return []
-        return sorted(self.folder.glob(f"{asker[:16]}-*.json"))
+        return sorted(self.folder.glob(f"{key[:16]}-*.json"))
 
     def _path(self, record: BatchRecord) -> Path | None:
         if self.folder is None:
             return None
-        return self.folder / f"{record.asker[:16]}-{text_hash(record.job.file_id)}.json"
+        return self.folder / f"{record.model_key[:16]}-{text_hash(record.job.file_id)}.json"
 
 
-def asker_of(model: Model, settings: StepSettings = NO_SETTINGS) -> str:
-    """Hash of what shapes a model's answers: service, name, parameters and system prompt."""
+class BatchBudget:
+    """Reserves the cost of batches in the budgets of a session, and settles it when they have ended.
+
+    Args:
+        run: Has the budgets.
+        records: Remember what is reserved for each batch.
+
+    Attributes:
+        shortfall: The error of the last reservation that did not fit, `None` if all did.
+    """
+
+    def __init__(self, run: Run, records: BatchRecords) -> None:
+        self._run, self._records = run, records
+        self.shortfall: BudgetReached | None = None
+
+    def reserve(self, record: BatchRecord) -> None:
+        """Reserve the estimated cost of a batch that another session sent."""
+        file_id = record.job.file_id
+        if file_id in self._records.reserved:
+            return
+        try:
+            self.add(record.expected)
+        except BudgetReached as error:
+            self.shortfall = error
+        else:
+            self._records.reserved[file_id] = record.expected
+
+    def settle(self, record: BatchRecord, spent: BatchCost) -> None:
+        """Replace the reservation of a batch by its actual cost."""
+        reserved = self._records.reserved.pop(record.job.file_id, BatchCost())
+        if not reserved.tokens:
+            # Without a reservation the cost must not count as an error of the estimate.
+            with contextlib.suppress(BudgetReached):
+                self.add(spent)
+                reserved = spent
+        self.replace(reserved, spent)
+
+    def add(self, cost: BatchCost) -> None:
+        """Reserve a cost in all budgets.
+
+        Raises:
+            BudgetReached: When it would exceed one of them; nothing is reserved then.
+        """
+        budget, token_budget = self._run.budget, self._run.token_budget
+        if budget is not None:
+            budget.reserve(cost.usd)
+        if token_budget is not None:
+            try:
+                token_budget.reserve(cost.tokens)
+            except BudgetReached:
+                if budget is not None:
+                    budget.settle(cost.usd, 0.0)
+                raise
+
+    def replace(self, reserved: BatchCost, spent: BatchCost) -> None:
+        """Replace a reservation by the actual cost."""
+        if self._run.budget is not None:
+            self._run.budget.settle(reserved.usd, spent.usd)
+        if self._run.token_budget is not None:
+            self._run.token_budget.settle(reserved.tokens, spent.tokens)
+
+
+def total_cost(costs: Iterable[BatchCost]) -> BatchCost:
+    """The sum of costs."""
+    return functools.reduce(BatchCost.plus, costs, BatchCost())
+
+
+def model_key(model: Model, settings: StepSettings = NO_SETTINGS) -> str:
+    """Hash of what determines a model's answers: service, name, parameters and system prompt."""
     params = {**model.params, **settings.params}
     system = model.system_prompt if settings.system is None else settings.system
     content = [model.provider_key, model.name, model.parameters, params, system]
@@ -246,7 +331,7 @@ def asker_of(model: Model, settings: StepSettings = NO_SETTINGS) -> str:
 
 
 def text_hash(text: str) -> str:
-    """What a text is known by in a record."""
+    """The hash that stands for a text in a record."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
@@ -262,7 +347,7 @@ def _job(written: Any) -> BatchJob:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, readable by its owner alone."""
+    """Write a file atomically, readable by its owner only."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Scoring through a provider's Batch API: sent in files, fetched within a day, at half the price."""
+"""Scoring through a provider's Batch API: files of requests, answered within a day at half the price."""
 
 from __future__ import annotations
 
@@ -22,20 +22,26 @@ from text_lloom.llm.batches import (
     BATCH_PRICE,
     MOST_BYTES,
     MOST_REQUESTS,
-    BatchEndpoint,
     BatchFile,
     BatchJob,
     BatchStatus,
+    need_batch_endpoint,
 )
+from text_lloom.llm.composite import Answerer
 from text_lloom.llm.control.paid_call_guard import check_allowed
 from text_lloom.llm.control.usage import Attempt
 from text_lloom.llm.dispatch.step_state import Run
-from text_lloom.llm.providers.openai import OpenAIModel
+from text_lloom.llm.model import Model
 from text_lloom.llm.runtime.event_loop import Cooperative
-from text_lloom.operators.batch_answers import BatchReader, KnownTexts, Reading, parsed_scores
-from text_lloom.operators.batch_book import BatchBook, BatchCost, BatchRecord
-from text_lloom.operators.batch_budget import BatchBudget, total_cost
-from text_lloom.operators.batch_questions import BatchQuestion, BatchQuestions
+from text_lloom.operators.batch_records import BatchBudget, BatchCost, BatchRecord, BatchRecords, total_cost
+from text_lloom.operators.batch_requests import (
+    BatchReader,
+    BatchRequest,
+    KnownTexts,
+    RequestBuilder,
+    RequestResult,
+    parse_scores,
+)
 from text_lloom.scores import ScoreTable
 from text_lloom.tasks import ScoreDocuments
 
@@ -55,10 +61,10 @@ _ENDINGS = {
 
 
 class BatchOutcome(NamedTuple):
-    """What came of a call.
+    """The outcome of `BatchScoring.score`.
 
     Attributes:
-        answered: The questions that got answers, about all documents with these texts.
+        answered: The questions that were answered, with all documents that have these texts.
         under_way: The batches that have not ended.
     """
 
@@ -67,50 +73,54 @@ class BatchOutcome(NamedTuple):
 
 
 class BatchScoring:
-    """The batches that concern some documents and concepts: sending them, and fetching their answers.
+    """Sends batches for some documents and concepts, and fetches their answers.
 
     Args:
-        model: Who is asked.
-        documents: The documents to score, with the texts that are judged.
-        concepts: The concepts that answers may be about.
-        book: The batches of the session.
-        run: Ledger, budget and so on.
-        say: Tells the user what happens.
+        model: The model; it must have a Batch API.
+        documents: The documents to score, with the texts that are scored.
+        concepts: The concepts that answers may apply to.
+        records: The batches of the session.
+        run: Ledger, budget, cache and settings.
+        say: Called with each message for the user.
         most_requests: Per file.
         most_bytes: Per file.
+
+    Raises:
+        InputError: When the model has no Batch API.
     """
 
     def __init__(
         self,
-        model: OpenAIModel,
+        model: Answerer,
         documents: Sequence[Document],
         concepts: Sequence[Concept],
         *,
-        book: BatchBook,
+        records: BatchRecords,
         run: Run,
         say: Callable[[str], object] = print,
         most_requests: int = MOST_REQUESTS,
         most_bytes: int = MOST_BYTES,
     ) -> None:
-        self._model, self._book, self._run, self._say = model, book, run, say
+        self._records, self._run, self._say = records, run, say
         self._documents, self._concepts = documents, concepts
         self._most_requests, self._most_bytes = most_requests, most_bytes
-        self._endpoint = BatchEndpoint(model, policy=run.policy, jitter=run.jitter)
-        self._questions = BatchQuestions(model, run, self._endpoint)
-        self._budget = BatchBudget(run, book)
-        self._store = run.store if model.keeps_replies else None
+        self._endpoint = need_batch_endpoint(model, policy=run.policy, jitter=run.jitter)
+        self._model: Model = self._endpoint.model
+        self._builder = RequestBuilder(self._model, run, self._endpoint)
+        self._budget = BatchBudget(run, records)
+        self._store = run.store if self._model.keeps_replies else None
         self._texts: KnownTexts | None = None
         self._under_way: dict[str, BatchRecord] = {}
         self.waiting: set[tuple[Hashable, str]] = set()
-        """Pairs of document id and concept id that a batch under way asks about."""
-        for record in book.under_way(self._questions.asker):
+        """Pairs of document id and concept id in the unfinished batches."""
+        for record in records.under_way(self._builder.model_key):
             pairs = self._known.pairs(record)
             if pairs:
                 self._under_way[record.job.file_id] = record
                 self.waiting |= pairs
-        self._not_in_store: set[str] = set()
-        self._beside: dict[str, list[BatchQuestion]] = {}
-        """By file id of a batch that the session has sent meanwhile: questions that it asks already."""
+        self._not_in_cache: set[str] = set()
+        self._shared: dict[str, list[BatchRequest]] = {}
+        """File id of a batch that another scoring sent meanwhile → requests of this one that it contains."""
         self._answered: list[ScoreDocuments] = []
         self._out_of_budget: BudgetReached | None = None
 
@@ -125,30 +135,30 @@ class BatchScoring:
         """Send questions, and put the answers of all batches that have ended into the table.
 
         Args:
-            tasks: Questions that no batch under way asks.
-            table: Gets the judgements.
-            wait: Wait for the batches to end; otherwise they are looked at once.
-            poll_seconds: The longest time between two looks. The first is after a second, and then each
+            tasks: Questions that no unfinished batch contains.
+            table: The table for the judgements.
+            wait: Wait for the batches to end; otherwise check them once.
+            poll_seconds: The longest interval between two checks. The first interval is a second, and each
                 is half as long again as the one before.
 
         Raises:
-            BudgetReached: When not all questions fit the budget; after those that fit were sent and, if
-                waited for, answered.
+            BudgetReached: When not all questions fit the budget. Those that fit are sent first and, with
+                `wait`, answered.
             ModelError: When the provider refuses a batch or cannot be reached.
         """
         check_allowed(self._model)
-        template = self._questions.settings.template
+        template = self._builder.settings.template
         if template is not None:
             tasks = [task.with_template(template) for task in tasks]
         for record in self._under_way.values():
-            self._book.keep(record)
+            self._records.keep(record)
             self._budget.reserve(record)
         try:
-            async with self._book.sending:
+            async with self._records.sending:
                 await self._send(tasks, table)
             await self._collect(table, wait=wait, longest=poll_seconds)
         except (asyncio.CancelledError, ModelError):
-            self._say_how_to_go_on("Stopped.")
+            self._say_how_to_continue("Stopped.")
             raise
         if self._out_of_budget is not None:
             raise self._out_of_budget
@@ -156,20 +166,20 @@ class BatchScoring:
 
     @property
     def answered(self) -> list[ScoreDocuments]:
-        """The questions that got answers by now, about all documents with these texts."""
+        """The questions that are answered by now, with all documents that have these texts."""
         return self._answered
 
     async def cancel(self) -> list[BatchJob]:
-        """Have the batches under way stopped; what they have answered can still be fetched.
+        """Stop the unfinished batches; what they have answered can still be fetched.
 
-        These are the ones about these documents and concepts, and all that the session itself has sent.
-        Batches that were never created or that the provider does not know are forgotten.
+        These are the batches about these documents and concepts, and all that the session itself sent.
+        Batches that were never created or that the provider does not know are removed.
 
         Returns:
             The batches with their new state.
         """
         jobs = []
-        own = {record.job.file_id: record for record in self._book.own(self._questions.asker)}
+        own = {record.job.file_id: record for record in self._records.own(self._builder.model_key)}
         for record in (self._under_way | own).values():
             job_id = record.job.id
             if not job_id:
@@ -181,8 +191,8 @@ class BatchScoring:
             except ModelNotFound:
                 state, status = "unknown", None
             if status is not None:
-                record = self._noted(record, status)
-                self._book.keep(record)
+                record = self._updated(record, status)
+                self._records.keep(record)
                 jobs.append(record.job)
             else:
                 self._budget.settle(record, BatchCost())
@@ -192,75 +202,73 @@ class BatchScoring:
 
     @property
     def _known(self) -> KnownTexts:
-        if self._texts is None:  # reads all texts
+        if self._texts is None:  # hashing all texts takes time
             self._texts = KnownTexts(self._documents, self._concepts)
         return self._texts
 
     # Sending
 
     async def _send(self, tasks: Sequence[ScoreDocuments], table: ScoreTable) -> None:
-        asked = await asyncio.to_thread(self._questions.gathered, tasks)
-        questions, turns = dict[str, BatchQuestion](), Cooperative()
-        for question in asked:
-            await turns.maybe_yield()
-            if not (self._answer_from_store(question, table) or self._is_asked_beside(question, table)):
-                questions[question.key] = question
-        due = list(questions.values())
+        built = await asyncio.to_thread(self._builder.distinct, tasks)
+        requests, cooperative = dict[str, BatchRequest](), Cooperative()
+        for request in built:
+            await cooperative.maybe_yield()
+            if not (self._answer_from_cache(request, table) or self._was_sent_meanwhile(request, table)):
+                requests[request.key] = request
+        due = list(requests.values())
         if due:
-            self._out_of_budget = self._budget.no_room
+            self._out_of_budget = self._budget.shortfall
         reserved: dict[str, BatchCost] = {}
         file = self._new_file()
         try:
             for at in range(0, len(due), _LINES_AT_ONCE):
                 if self._out_of_budget is not None:
                     break
-                for line, cost in await asyncio.to_thread(
-                    self._questions.lines, due[at : at + _LINES_AT_ONCE]
-                ):
+                for line, cost in await asyncio.to_thread(self._builder.lines, due[at : at + _LINES_AT_ONCE]):
                     try:
-                        self._budget.set_aside(cost)
+                        self._budget.add(cost)
                     except BudgetReached as error:
                         self._out_of_budget = error
                         break
                     reserved[line.key] = cost
                     if not file.add(line):
-                        await self._send_file(file, questions, reserved, table)
+                        await self._send_file(file, requests, reserved, table)
                         file = self._new_file()
                         file.add(line)
             if len(file):
-                await self._send_file(file, questions, reserved, table)
+                await self._send_file(file, requests, reserved, table)
         finally:
-            self._budget.book(total_cost(reserved.values()), BatchCost())
+            self._budget.replace(total_cost(reserved.values()), BatchCost())
 
-    def _answer_from_store(self, question: BatchQuestion, table: ScoreTable) -> bool:
-        """Whether a reply from before answers the question."""
-        kept = None if self._store is None else self._store.get(question.key)
-        if kept is None:
+    def _answer_from_cache(self, request: BatchRequest, table: ScoreTable) -> bool:
+        """Whether a cached reply answers the request; puts its scores into the table."""
+        cached = None if self._store is None else self._store.get(request.key)
+        if cached is None:
             return False
         try:
-            found = [parsed_scores(task, kept) for task in question.tasks]
+            parsed = [parse_scores(task, cached) for task in request.tasks]
         except BadAnswer:
             return False
-        for task, scores in zip(question.tasks, found, strict=True):
+        for task, scores in zip(request.tasks, parsed, strict=True):
             by_id = {concept.id: concept for concept in task.concepts}
             for scored in scores:
                 table.put(by_id[scored.concept_id], scored.doc_id, scored.judgement)
-        self._answered += question.tasks
+        self._answered += request.tasks
         self._run.ledger.add(Attempt(_STEP, self._model.label, time.time(), 0.0, 0, 0, 0.0, "cached"))
         return True
 
-    def _is_asked_beside(self, question: BatchQuestion, table: ScoreTable) -> bool:
-        """Whether another scoring of the session has sent the question since this one was planned.
+    def _was_sent_meanwhile(self, request: BatchRequest, table: ScoreTable) -> bool:
+        """Whether another scoring of the session has sent the request since this one was planned.
 
-        Its answer must get here, too: by the same table, or by the replies that are kept.
+        The answer must reach this scoring, too: through the same table, or through the cache.
         """
-        for record in self._book.own(self._questions.asker):
+        for record in self._records.own(self._builder.model_key):
             file_id = record.job.file_id
-            gets_here = self._store is not None or self._book.tables.get(file_id) is table
-            if gets_here and question.key in record.requests:
+            reaches_here = self._store is not None or self._records.tables.get(file_id) is table
+            if reaches_here and request.key in record.requests:
                 self._under_way.setdefault(file_id, record)
-                self._not_in_store.add(file_id)
-                self._beside.setdefault(file_id, []).append(question)
+                self._not_in_cache.add(file_id)
+                self._shared.setdefault(file_id, []).append(request)
                 return True
         return False
 
@@ -270,29 +278,29 @@ class BatchScoring:
     async def _send_file(
         self,
         file: BatchFile,
-        questions: dict[str, BatchQuestion],
+        requests: dict[str, BatchRequest],
         reserved: dict[str, BatchCost],
         table: ScoreTable,
     ) -> None:
-        """Send a file, and have it answered; takes over what is reserved for its requests."""
+        """Upload a file and create its batch; moves the reservations of its requests to the record."""
         file_id = await self._endpoint.upload(file.content)
         expected = total_cost(reserved[key] for key in file.keys)
-        record = self._questions.record(file_id, [questions[key] for key in file.keys], expected)
-        # Written down before it is created: should this process end in between, the batch is looked for.
-        self._book.keep(record)
-        self._book.tables[file_id] = table
+        record = self._builder.record(file_id, [requests[key] for key in file.keys], expected)
+        # Recorded before it is created: if the process ends in between, the next one looks for the batch.
+        self._records.keep(record)
+        self._records.tables[file_id] = table
         self._under_way[file_id] = record
-        self._not_in_store.add(file_id)
+        self._not_in_cache.add(file_id)
         for key in file.keys:
             del reserved[key]
-        self._book.reserved[file_id] = expected
+        self._records.reserved[file_id] = expected
         try:
             status = await self._endpoint.create(file_id)
         except PermanentError:
             self._budget.settle(record, BatchCost())
             self._close(record, "failed")
             raise
-        self._book.keep(self._noted(record, status))
+        self._records.keep(self._updated(record, status))
         self._say(f"Sent batch {status.id}: {len(file):,} requests to {self._model.label}, at half price.")
 
     # Fetching
@@ -304,18 +312,18 @@ class BatchScoring:
         done = dict.fromkeys(self._under_way, 0)
         if progress is not None:
             progress.start(_STEP, sum(record.job.requests for record in self._under_way.values()))
-        interval, reached = min(_FIRST_WAIT, longest), time.monotonic()
+        interval, reached_at = min(_FIRST_WAIT, longest), time.monotonic()
         try:
             while True:
                 try:
                     for file_id, record in list(self._under_way.items()):
-                        before, done[file_id] = done[file_id], await self._look(record, table)
+                        before, done[file_id] = done[file_id], await self._check(record, table)
                         if progress is not None:
                             progress.advance(done[file_id] - before)
-                    reached = time.monotonic()
+                    reached_at = time.monotonic()
                 except TransientError:
-                    # A day's wait must outlast a network that is away for a while.
-                    if not wait or time.monotonic() - reached > self._run.policy.deadline:
+                    # Waiting for a day must survive a network that is down for a while.
+                    if not wait or time.monotonic() - reached_at > self._run.policy.deadline:
                         raise
                 if not self._under_way or not wait:
                     break
@@ -325,20 +333,24 @@ class BatchScoring:
             if progress is not None:
                 progress.finish()
         if self._under_way:
-            self._say_how_to_go_on("Not waiting.")
+            self._say_how_to_continue("Not waiting.")
 
-    async def _look(self, record: BatchRecord, table: ScoreTable) -> int:
-        """Look at a batch, and fetch it if it has ended; gives how many of its requests are done."""
-        if self._was_fetched_beside(record, table):
+    async def _check(self, record: BatchRecord, table: ScoreTable) -> int:
+        """Check a batch, and fetch it if it has ended.
+
+        Returns:
+            How many of its requests are done.
+        """
+        if self._was_fetched_meanwhile(record, table):
             return record.job.requests
-        if self._put_from_store(record, table):
+        if self._put_from_cache(record, table):
             return record.job.requests
         try:
             status = await self._status(record)
         except ModelNotFound:
-            self._put_aside(record)
+            self._fail_unknown(record)
             return record.job.requests
-        record = self._noted(record, status)
+        record = self._updated(record, status)
         if not status.has_ended:
             return status.done
         try:
@@ -348,13 +360,13 @@ class BatchScoring:
                 reason = f"{reason} {status.reason}"
         except ModelNotFound as error:
             results, reason = [], f"The provider no longer has the answers of batch {status.id}: {error}"
-        reader = BatchReader(self._model, self._known, record)
-        readings = await asyncio.to_thread(reader.read_all, results, reason)
-        await self._keep_replies(readings)
-        if self._was_fetched_beside(record, table):
+        reader = BatchReader(self._model, self._endpoint, self._known, record)
+        read = await asyncio.to_thread(reader.read_all, results, reason)
+        await self._cache_replies(read)
+        if self._was_fetched_meanwhile(record, table):
             return record.job.requests
-        # Nothing is awaited from here on: a batch is either booked and closed, or neither.
-        self._put(record, readings, table, state=status.state)
+        # No await from here on: a batch is put into the table and closed, or neither.
+        self._put(record, read, table, state=status.state)
         return record.job.requests
 
     async def _status(self, record: BatchRecord) -> BatchStatus:
@@ -364,51 +376,51 @@ class BatchScoring:
             status = await self._endpoint.create(record.job.file_id, is_new=False)
         except PermanentError as error:
             return BatchStatus("", "failed", 0, None, None, str(error))
-        self._book.keep(self._noted(record, status))
+        self._records.keep(self._updated(record, status))
         return status
 
-    def _was_fetched_beside(self, record: BatchRecord, table: ScoreTable) -> bool:
-        """Whether another scoring of the session has booked and closed a batch in the meantime."""
-        if not self._book.has_ended(record):
+    def _was_fetched_meanwhile(self, record: BatchRecord, table: ScoreTable) -> bool:
+        """Whether another scoring of the session has fetched a batch in the meantime."""
+        if not self._records.has_ended(record):
             return False
         self._under_way.pop(record.job.file_id, None)
-        for question in self._beside.pop(record.job.file_id, ()):
-            self._answer_from_store(question, table)  # it may have filled another table
+        for request in self._shared.pop(record.job.file_id, ()):
+            self._answer_from_cache(request, table)  # the other scoring may have filled another table
         return True
 
-    def _put_from_store(self, record: BatchRecord, table: ScoreTable) -> bool:
-        """Whether all answers of a batch were fetched before, by another session."""
-        if self._store is None or record.job.file_id in self._not_in_store:
+    def _put_from_cache(self, record: BatchRecord, table: ScoreTable) -> bool:
+        """Whether another session has cached all replies of a batch; puts their scores into the table."""
+        if self._store is None or record.job.file_id in self._not_in_cache:
             return False
-        reader, readings = BatchReader(self._model, self._known, record), []
+        reader, read = BatchReader(self._model, self._endpoint, self._known, record), []
         for key in record.requests:
-            kept = self._store.get(key)
-            reading = None if kept is None else reader.read_kept(key, kept)
-            if reading is None:
-                self._not_in_store.add(record.job.file_id)
+            cached = self._store.get(key)
+            result = None if cached is None else reader.read_cached(key, cached)
+            if result is None:
+                self._not_in_cache.add(record.job.file_id)
                 return False
-            readings.append(reading)
-        self._put(record, readings, table, state="completed")
+            read.append(result)
+        self._put(record, read, table, state="completed")
         return True
 
-    def _put_aside(self, record: BatchRecord) -> None:
-        """Say that the provider does not know a batch; its questions are not sent again by themselves."""
+    def _fail_unknown(self, record: BatchRecord) -> None:
+        """Record failures for a batch that the provider does not know; its questions are not sent again."""
         job = record.job._replace(state="unknown")
-        self._book.note(job)
+        self._records.note(job)
         del self._under_way[job.file_id]
         error = ModelNotFound(
             f"The provider does not know the batch {job.id} under this key. If it was sent with another key, "
             f"use that one. Otherwise cancel_batches() forgets it, and its questions can be sent again."
         )
-        reader = BatchReader(self._model, self._known, record)
+        reader = BatchReader(self._model, self._endpoint, self._known, record)
         for key in record.requests:
             self._run.failures.extend(reader.failures(key, error))
 
-    async def _keep_replies(self, readings: Sequence[Reading]) -> None:
+    async def _cache_replies(self, read: Sequence[RequestResult]) -> None:
         store = self._store
         if store is None:
             return
-        good = [(r.key, r.completion, r.row) for r in readings if r.completion is not None]
+        good = [(r.key, r.completion, r.row) for r in read if r.completion is not None]
         for at in range(0, len(good), _PUTS_AT_ONCE):
             await asyncio.gather(
                 *(
@@ -424,49 +436,48 @@ class BatchScoring:
             )
 
     def _put(
-        self, record: BatchRecord, readings: Sequence[Reading], table: ScoreTable, *, state: str
+        self, record: BatchRecord, read: Sequence[RequestResult], table: ScoreTable, *, state: str
     ) -> None:
-        """Book what the requests of a batch gave, and close it."""
+        """Put the results of a batch into the table, the ledger and the budget, and close it."""
         spent, price = BatchCost(), self._model.cost
-        for reading in readings:
-            row = reading.row
+        for result in read:
+            row = result.row
             if row is not None:
                 self._run.ledger.add(row)
                 usd = row.usd or 0.0
                 if row.usd is None and price is not None:
                     usd = BATCH_PRICE * price.of(row.in_tokens, row.out_tokens)
                 spent = spent.plus(BatchCost(usd, row.in_tokens + row.out_tokens))
-            for found in reading.found or ():
-                for concept in found.concepts:
-                    for doc_id in found.doc_ids:
-                        table.put(concept, doc_id, found.judgement)
-            if reading.found:
-                questions = record.requests[reading.key]
+            for doc_ids, concepts, judgement in result.judgements or ():
+                for concept in concepts:
+                    for doc_id in doc_ids:
+                        table.put(concept, doc_id, judgement)
+            if result.judgements:
+                questions = record.requests[result.key]
                 self._answered += [self._known.answered(record, asked) for asked in questions]
-            self._run.failures.extend(reading.failures)
+            self._run.failures.extend(result.failures)
         self._budget.settle(record, spent)
         self._close(record, state)
 
-    # Small things
-
-    def _noted(self, record: BatchRecord, status: BatchStatus) -> BatchRecord:
-        """The record with what the provider says about the batch."""
+    def _updated(self, record: BatchRecord, status: BatchStatus) -> BatchRecord:
+        """The record with the batch's state at the provider."""
         job = record.job._replace(id=status.id or record.job.id, state=status.state)
-        self._book.note(job)
+        self._records.note(job)
         noted = self._under_way[job.file_id] = replace(record, job=job)
         return noted
 
     def _close(self, record: BatchRecord, state: str) -> None:
         self._under_way.pop(record.job.file_id, None)
-        self._book.close(record, state)
+        self._records.close(record, state)
 
-    def _say_how_to_go_on(self, first: str) -> None:
+    def _say_how_to_continue(self, first: str) -> None:
         jobs = [record.job for record in self._under_way.values()]
         if not jobs:
             return
         n = sum(job.requests for job in jobs)
         named = ", ".join(job.id or job.file_id for job in jobs[:5]) + (", …" if len(jobs) > 5 else "")
         self._say(
-            f"{first} {n:,} requests go on at the provider ({named}) and will be paid for. Fetch them with "
-            f"`await l.score(mode='batch')`, also after a restart; stop them with `await l.cancel_batches()`."
+            f"{first} {n:,} requests go on at the provider ({named}) and will be paid for. Fetch "
+            f"them with `await l.score(mode='batch')`, also after a restart; stop them with "
+            f"`await l.cancel_batches()`."
         )

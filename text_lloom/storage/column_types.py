@@ -1,4 +1,4 @@
-"""What type a column has whose values were read as text or JSON."""
+"""Infers the types of columns that were read as text or JSON."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def column_of_text(fields: Sequence[str | None]) -> pd.Series:
 
     try:
         return pd.Series(fields, dtype=pd.Series([""]).dtype)
-    except UnicodeEncodeError:  # halves of characters fit into no Arrow text
+    except UnicodeEncodeError:  # Arrow text cannot hold lone surrogates
         return pd.Series(fields, dtype=object)
 
 
 def column_of_fields(fields: Sequence[str | None]) -> pd.Series:
-    """A column of text fields as int64, float64 or bool if every field is such a value, else as text.
+    """A column of text fields as int64, float64 or bool if every field has that type, else as text.
 
     Whole numbers with missing fields are float64. Numbers that would lose digits, leading zeros or
-    signs stay text; so do truth values with missing fields.
+    signs stay text, as do truth values with missing fields.
     """
     import pandas as pd
 
@@ -57,7 +57,7 @@ def column_of_fields(fields: Sequence[str | None]) -> pd.Series:
 
 
 def column_of_json(values: Sequence[object]) -> pd.Series:
-    """A column of JSON values: text, int64, float64 or bool if they are alike, else objects as they are."""
+    """A column of JSON values: text, int64, float64 or bool if all have that type, else objects."""
     import pandas as pd
 
     kinds = {type(value) for value in values}

@@ -57,10 +57,10 @@ def scores_to_table(scores: ScoreTable) -> pa.Table:
 
 
 def scores_from_table(table: pa.Table, corpus: Corpus) -> ScoreTable:
-    """The scores of which `scores_to_table` made this table.
+    """The scores that `scores_to_table` converted to this table.
 
     Raises:
-        ValueError: When it has rows for documents or concepts that it does not declare; parts of a
+        ValueError: When it has rows for documents or concepts that it does not declare. Parts of a
             wrong type raise `TypeError`, `LookupError` or Arrow's own errors.
     """
     n, start, columns = len(corpus), 0, []
@@ -113,7 +113,7 @@ def attempts_to_table(attempts: Sequence[Attempt]) -> pa.Table:
 
 
 def attempts_from_table(table: pa.Table) -> tuple[Attempt, ...]:
-    """The attempts of which `attempts_to_table` made this table.
+    """The attempts that `attempts_to_table` converted to this table.
 
     Raises:
         ValueError: When a value is missing; a missing column raises `KeyError`.
@@ -130,7 +130,7 @@ def attempts_from_table(table: pa.Table) -> tuple[Attempt, ...]:
 
 
 def _judged(column: ScoreColumn) -> list[bool]:
-    """Which documents have anything in a column."""
+    """Which documents have a judgement in a column."""
     told = zip(column.rationale, column.highlight, column.claimed, column.match, strict=True)
     return [
         bool(scored or rationale or highlight or claimed or match is not QuoteMatch.NONE)
