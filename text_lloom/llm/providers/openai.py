@@ -6,7 +6,7 @@ import base64
 import random
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, Unpack
 
@@ -177,7 +177,13 @@ class OpenAIModel(Presets, Model):
             request = replace(request, n=1)
         known, body = self._schemas.refused_for(request.schema), self.request_body(request)
         try:
-            completion = await self._exchange(request, body)
+            if request.on_chunk is not None:
+                completion = await self._stream(request.on_chunk, body)
+            else:
+                path = self._format.path + self._connection.query
+                completion = self._format.read(
+                    await self.client.post(path, body, on_headers=self._on_headers)
+                )
         except Exception as error:
             found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
             if self._learns(error, found, request, body, known):
@@ -187,20 +193,20 @@ class OpenAIModel(Presets, Model):
             return completion
         return replace(completion, usd=None)  # an amount of unknown meaning
 
-    async def _exchange(self, request: ModelRequest, body: Mapping[str, Any]) -> Completion:
-        path, client = self._format.path + self._connection.query, self.client
-        was_sent = False
-        if request.on_chunk is None or not self._in_pieces:
-            completion = self._format.read(await client.post(path, body, on_headers=self._on_headers))
+    async def _stream(self, on_chunk: Callable[[str], object], body: Mapping[str, Any]) -> Completion:
+        """The reply, whose text goes to `on_chunk` in pieces, or whole where the server does not stream."""
+        path, was_sent = self._format.path + self._connection.query, False
+        if not self._in_pieces:
+            completion = self._format.read(await self.client.post(path, body, on_headers=self._on_headers))
         else:
             pieces = self._format.pieces()
-            async for event in client.events(path, body, on_headers=self._on_headers):
+            async for event in self.client.events(path, body, on_headers=self._on_headers):
                 if piece := pieces.add(event):
-                    request.on_chunk(piece)
+                    on_chunk(piece)
                     was_sent = True
             completion = pieces.completion()
-        if request.on_chunk is not None and not was_sent and completion.text:
-            request.on_chunk(completion.text)
+        if not was_sent and completion.text:
+            on_chunk(completion.text)
         return completion
 
     def request_body(self, request: ModelRequest) -> dict[str, Any]:
