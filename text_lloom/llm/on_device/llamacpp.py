@@ -14,9 +14,9 @@ from text_lloom.llm.on_device.base import (
     Job,
     OnDeviceModel,
     OnDeviceOptions,
+    check_packages,
     load_weights,
 )
-from text_lloom.llm.on_device.local_files import check_packages
 from text_lloom.llm.options import expand_options, generation_params
 
 __all__ = ["LlamaCppModel"]

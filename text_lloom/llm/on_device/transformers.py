@@ -16,11 +16,12 @@ from text_lloom.llm.on_device.base import (
     Job,
     OnDeviceModel,
     OnDeviceOptions,
+    check_packages,
     load_weights,
+    pick_device,
 )
 from text_lloom.llm.on_device.constrained import Constraint, ConstraintMaker
 from text_lloom.llm.on_device.generation import BatchRow, Generated, generate_rows, sampling_of, stops_of
-from text_lloom.llm.on_device.local_files import check_packages, pick_device
 from text_lloom.llm.options import expand_options, whole_number
 
 __all__ = ["TransformersModel"]

@@ -11,8 +11,16 @@ from typing import Any, Final, Unpack
 from text_lloom.errors import AnswerRefused, PermanentError, TransientError
 from text_lloom.llm.completion import Completion
 from text_lloom.llm.messages import ModelRequest
-from text_lloom.llm.options import SYSTEM_PROMPT, ModelOptions, expand_options, generation_params
-from text_lloom.llm.providers.credentials import NO_KEY, checked_url, key_from, missing_key
+from text_lloom.llm.options import (
+    NO_KEY,
+    SYSTEM_PROMPT,
+    ModelOptions,
+    checked_url,
+    expand_options,
+    generation_params,
+    key_from,
+    missing_key,
+)
 from text_lloom.llm.providers.sdk import SdkModel, add_list_price, imported
 from text_lloom.llm.runtime.event_loop import close_with
 

@@ -9,8 +9,7 @@ from text_lloom.errors import InputError, ModelSetupError
 from text_lloom.llm.completion import Completion, Embeddings
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import EmbedModel
-from text_lloom.llm.options import SYSTEM_PROMPT, EmbedOptions, ModelOptions, expand_options
-from text_lloom.llm.providers.credentials import NO_KEY, key_from
+from text_lloom.llm.options import NO_KEY, SYSTEM_PROMPT, EmbedOptions, ModelOptions, expand_options, key_from
 from text_lloom.llm.providers.openai_formats import FORMATS, read_completion
 from text_lloom.llm.providers.sdk import SdkModel, add_list_price, embeddings_of, imported, read_stream
 from text_lloom.llm.runtime.event_loop import close_with

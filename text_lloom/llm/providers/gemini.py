@@ -11,13 +11,16 @@ from text_lloom.llm.completion import Completion, Embeddings
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import EmbedModel
 from text_lloom.llm.options import (
+    NO_KEY,
     SYSTEM_PROMPT,
     EmbedOptions,
     ModelOptions,
+    checked_url,
     expand_options,
     generation_params,
+    key_from,
+    missing_key,
 )
-from text_lloom.llm.providers.credentials import NO_KEY, checked_url, key_from, missing_key
 from text_lloom.llm.providers.sdk import SdkModel, add_list_price, embeddings_of, imported
 from text_lloom.llm.runtime.event_loop import close_with
 

@@ -16,6 +16,7 @@ from text_lloom.llm.control.retry import FATAL, as_model_error
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import EmbedModel
 from text_lloom.llm.options import (
+    NO_KEY,
     SYSTEM_PROMPT,
     CallOptions,
     EmbedOptions,
@@ -23,7 +24,6 @@ from text_lloom.llm.options import (
     expand_options,
     whole_number,
 )
-from text_lloom.llm.providers.credentials import NO_KEY
 from text_lloom.llm.providers.openai_formats import FORMATS, read_completion
 from text_lloom.llm.providers.sdk import SdkModel, add_list_price, embeddings_of, imported, read_stream
 

@@ -19,7 +19,7 @@ from text_lloom.errors import (
     UnknownName,
 )
 from text_lloom.llm.control.prices import known_context_window, known_price
-from text_lloom.llm.providers.credentials import NO_KEY, key_from, missing_key
+from text_lloom.llm.options import NO_KEY, key_from, missing_key
 from text_lloom.llm.providers.table import SERVERS, CompatibleServer
 from text_lloom.llm.runtime.http import JsonClient
 
