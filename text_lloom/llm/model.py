@@ -238,10 +238,8 @@ class Model(Service, ClientMethods):
         cost: USD per token: `(input, output)`, or one number for both. `None` = unknown.
         concurrency: The largest number of calls in flight. `None` adapts to the provider.
         timeout: Seconds after which a call is given up and tried again.
-        **args: `wait_timeout` is the longest wait for a start under the rate limit, in seconds, and
-            `redis_url` names a Redis through which processes share the limit; all else, also what is
-            given together as `params={…}`, is kept in `model.args` for the call function, and can be set
-            per operator and per call.
+        **args: `wait_timeout`, `redis_url` and `params` are as in `CallOptions`. All else is kept in
+            `model.args` for the call function, and can be set per operator and per call.
     """
 
     keeps_replies: ClassVar[bool] = True
@@ -428,13 +426,13 @@ class EmbedModel(Service, Embedder):
             lists or arrays. A function that takes one text at a time is noticed and called so.
         api_key: Passed to the setup function.
         batch_size: The largest number of texts in one call.
-        rate_limit: As for `Model`.
+        rate_limit: See `CallOptions`, also for the next four.
+        cost: US dollars per token.
         context_window: In tokens; longer texts are cut.
-        cost: USD per token.
         concurrency: The largest number of calls in flight; 1 unless stated, since many local models
             are not safe to call from several threads.
         timeout: Seconds after which a call is given up and tried again.
-        **args: Kept in `model.args` for the call function.
+        **args: As for `Model`; kept in `model.args` for the call function.
     """
 
     counts_tokens: ClassVar[bool] = True

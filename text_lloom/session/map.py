@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from text_lloom.errors import InputError
 from text_lloom.llm.composite import Answerer, single_models
-from text_lloom.llm.default_models import ModelSpec, model_of
 from text_lloom.llm.dispatch.request_builder import StepSettings
 from text_lloom.llm.model import Solver
 from text_lloom.llm.options import as_params
 from text_lloom.operators.mapping import check_columns, joined, map_tasks, question_of
+from text_lloom.operators.models import ModelSpec, model_of
 from text_lloom.session.questions import able_models, plan_questions
 from text_lloom.session.state import Session
 from text_lloom.tasks.map import MapDocument
