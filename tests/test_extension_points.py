@@ -1,4 +1,4 @@
-"""What belongs to a task or a chart is there, and what is missing is named (`docs/extending.md`)."""
+"""Providers, tasks and charts have all of their parts; what is missing is named (`docs/extending.md`)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pandas as pd
 import text_lloom.tasks
 import text_lloom.workbench as wb
 from tests.test_prompts import PROMPTS, SNAPSHOTS
+from text_lloom.llm.providers.table import PROVIDERS, SERVERS
 from text_lloom.local import LocalEngine
 from text_lloom.operators.asking import STEPS
 from text_lloom.tasks import DocumentTask, Task
@@ -24,6 +25,9 @@ from text_lloom.widget.state import TABS
 ROOT: Final = Path(__file__).resolve().parents[1]
 NOT_ANSWERED_LOCALLY: Final = ("MapDocument",)
 """Tasks that the local engine cannot answer: what is asked stands in words that it does not understand."""
+TESTED_BY_THE_TABLE: Final = tuple(server.prefix for server in SERVERS.values())
+"""Providers that `tests/test_compatible_servers.py` tests because they are in the table."""
+NAME_EVERYTHING: Final = ("test_extending.py", "test_extension_points.py", "test_prompts.py")
 
 
 def tasks() -> Iterator[type[Task[Any]]]:
@@ -46,10 +50,32 @@ def text_of(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
 
 
-def said_in_tests(words: str, pattern: str) -> bool:
-    """Whether a test file contains some words, apart from this one and the snapshots of prompts."""
-    files = {*(ROOT / "tests").glob(pattern)} - {Path(__file__), ROOT / "tests" / "test_prompts.py"}
-    return any(words in file.read_text(encoding="utf-8") for file in files)
+def said_in_tests(pattern: str, files: str) -> bool:
+    """Whether a test file contains a pattern, apart from those that name everything."""
+    found = [file for file in (ROOT / "tests").glob(files) if file.name not in NAME_EVERYTHING]
+    return any(re.search(pattern, file.read_text(encoding="utf-8")) for file in found)
+
+
+# --- providers -----------------------------------------------------------------------------------------
+
+
+def test_every_provider_is_tested() -> None:
+    others = [provider for provider in PROVIDERS if provider.prefix not in TESTED_BY_THE_TABLE]
+    untested = [
+        provider.prefix for provider in others if not said_in_tests(f'"{provider.prefix}[":]', "test_*.py")
+    ]
+    refuse(
+        [
+            f"No test makes a model of the provider {p!r}. Write one, such as tests/test_{p}.py."
+            for p in untested
+        ]
+    )
+
+
+def test_every_compatible_server_is_documented() -> None:
+    page = text_of("docs/providers.md")
+    lacking = [name for name in SERVERS if name != "openai" and f"\n| `{name}` |" not in page]
+    refuse([f"The table of servers in docs/providers.md lacks `{name}`. Add a row." for name in lacking])
 
 
 # --- tasks ---------------------------------------------------------------------------------------------
@@ -170,6 +196,19 @@ def test_every_tab_is_opened_by_a_test() -> None:
     unopened = [tab for tab in TABS if not said_in_tests(f'"{tab}"', "test_view_*.py")]
     refuse(
         [f"No test opens the tab {tab!r}. Write one, such as tests/test_view_{tab}.py." for tab in unopened]
+    )
+
+
+def test_every_module_of_the_view_that_computes_a_chart_is_tested() -> None:
+    folder = ROOT / "widget_js"
+    charts = {path.stem for path in (folder / "src").glob("*.ts")} & set(TABS)
+    tested = "".join(path.read_text(encoding="utf-8") for path in (folder / "tests").glob("*.ts*"))
+    refuse(
+        [
+            f"No test imports widget_js/src/{name}.ts. Write widget_js/tests/{name}.test.ts."
+            for name in sorted(charts)
+            if f'"../src/{name}"' not in tested
+        ]
     )
 
 
