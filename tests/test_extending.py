@@ -219,7 +219,7 @@ class Tree:
         if command == "make view":
             command = "cd widget_js && npm run check && npm test && npm run build"  # without npm ci
         if command.startswith(".venv/bin/python -m pytest"):
-            command += ' -k "acme or preset"'
+            command += ' -k "nimbus or preset"'
         ran = self.run(command)
         assert ran.status == 0, f"{command}\n{ran.output}"
 
@@ -374,18 +374,18 @@ def test_a_compatible_server_works(with_server: Tree) -> None:
     assert ran.status == 0, ran.output
     code = (
         "from text_lloom.llm import OpenAIModel, model_from; "
-        "made = model_from('acme:acme-1', api_key='key'), OpenAIModel.acme('acme-1', api_key='key'); "
+        "made = model_from('nimbus:nimbus-1', api_key='key'), OpenAIModel.nimbus('nimbus-1', api_key='key'); "
         "print([model.base_url for model in made])"
     )
     ran = with_server.run(f'.venv/bin/python -c "{code}"')
-    assert ran.output.strip() == str(["https://api.acme.example/v1"] * 2)
+    assert ran.output.strip() == str(["https://api.nimbus.example/v1"] * 2)
 
 
 PRESETS_TEST: Final = "pytest tests/test_model_options.py -k preset"
 SERVER_FORGOTTEN: Final = {
-    ENTRY: (PRESETS_TEST, "'acme'"),
-    "text_lloom/llm/providers/servers.py below kserve = Preset()": (PRESETS_TEST, "'acme'"),
-    "docs/providers.md below | `kserve`": (POINTS, "docs/providers.md lacks `acme`"),
+    ENTRY: (PRESETS_TEST, "'nimbus'"),
+    "text_lloom/llm/providers/servers.py below kserve = Preset()": (PRESETS_TEST, "'nimbus'"),
+    "docs/providers.md below | `kserve`": (POINTS, "docs/providers.md lacks `nimbus`"),
     TABLE: (TABLE_TEST, "docs/models.md lists other providers. Run: LLOOM_WRITE_DOCS=1"),
 }
 
@@ -397,17 +397,17 @@ def test_a_step_of_a_server_that_is_left_out_is_named(with_server: Tree, name: s
 
 
 def test_a_provider_works(with_provider: Tree) -> None:
-    ran = with_provider.run("pytest tests/test_acme.py tests/test_extension_points.py")
+    ran = with_provider.run("pytest tests/test_nimbus.py tests/test_extension_points.py")
     assert ran.status == 0, ran.output
-    linted = with_provider.run(f"{sys.executable} -m ruff check text_lloom tests/test_acme.py")
+    linted = with_provider.run(f"{sys.executable} -m ruff check text_lloom tests/test_nimbus.py")
     assert linted.status == 0, linted.output
 
 
-ACME_TEST: Final = "pytest tests/test_acme.py"
+NIMBUS_TEST: Final = "pytest tests/test_nimbus.py"
 PROVIDER_FORGOTTEN: Final = {
-    "text_lloom/llm/providers/acme.py": (ACME_TEST, "No module named 'text_lloom.llm.providers.acme'"),
-    ENTRY: (ACME_TEST, "'acme'"),
-    "tests/test_acme.py": (POINTS, "No test makes a model of the provider 'acme'"),
+    "text_lloom/llm/providers/nimbus.py": (NIMBUS_TEST, "No module named 'text_lloom.llm.providers.nimbus'"),
+    ENTRY: (NIMBUS_TEST, "'nimbus'"),
+    "tests/test_nimbus.py": (POINTS, "No test makes a model of the provider 'nimbus'"),
     TABLE: (TABLE_TEST, "docs/models.md lists other providers. Run: LLOOM_WRITE_DOCS=1"),
 }
 
