@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.view_session import NAN, QUOTES, TEXTS, documents, opened
+from text_lloom.quotes import Span
 from text_lloom.widget.download import File
-from text_lloom.widget.folding import Span, find_hits, fold
+from text_lloom.widget.folding import find_hits, fold
 from text_lloom.widget.spans import excerpt, merge_spans, utf16_spans
 from text_lloom.widget.view import ConceptView
 
@@ -447,10 +448,10 @@ def test_questions_on_other_threads_are_answered_while_concepts_change() -> None
         done.set()
 
     def read() -> None:
-        from text_lloom.widget.handlers import Desk, answer
+        from text_lloom.widget.handlers import RequestContext, answer
 
         while not done.is_set():
-            desk = Desk(view.snapshot, dict(view.state), session._host, view._options, "l.vis()")
+            context = RequestContext(view.snapshot, dict(view.state), session._host, view._options, "l.vis()")
             for kind, arguments in (
                 ("rows", {"rows": [0, 1, 2], "concept": late}),
                 ("document", {"row": 2}),
@@ -459,7 +460,7 @@ def test_questions_on_other_threads_are_answered_while_concepts_change() -> None
                 ("column", {"name": "area"}),
                 ("python", {}),
             ):
-                reply = answer({"id": 1, "kind": kind, **arguments}, desk)
+                reply = answer({"id": 1, "kind": kind, **arguments}, context)
                 if not reply.content["ok"]:
                     problems.append(reply.content)
 

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
-__all__ = ["LocatedQuote", "QuoteMatch", "encodable", "locate_quote"]
+__all__ = ["LocatedQuote", "QuoteMatch", "Span", "encodable", "locate_quote"]
 
 _SAME_GLYPH = str.maketrans(
     {
@@ -37,6 +38,13 @@ _FOLDED = _SAME_GLYPH | _LONE_SURROGATES | dict.fromkeys(map(ord, "\u200b\u200c\
 _SPACES = re.compile(r"\s+")
 _FUZZY_FLOOR = 88.0
 _SHORTEST_FUZZY = 12
+
+
+class Span(NamedTuple):
+    """A part of a text, `text[start:end]`, in code points."""
+
+    start: int
+    end: int
 
 
 class QuoteMatch(StrEnum):

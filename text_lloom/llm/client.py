@@ -19,7 +19,7 @@ from text_lloom.llm.control.usage import Ledger
 from text_lloom.llm.dispatch.dispatcher import Dispatcher, Work, ask_in_turn
 from text_lloom.llm.dispatch.request_builder import StepSettings, build_request, with_feedback
 from text_lloom.llm.dispatch.step_state import Run
-from text_lloom.llm.messages import Asked, Message, ModelRequest, as_messages
+from text_lloom.llm.messages import Message, ModelRequest, Prompt, as_messages
 from text_lloom.llm.options import whole_number, with_params
 from text_lloom.llm.runtime.event_loop import run_async, run_sync
 from text_lloom.tasks.base import CUT_OFF
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Call", "ClientMethods", "Replies", "SyncClient", "call_all"]
 
 OnChunk: TypeAlias = Callable[[str], object]
-Reply: TypeAlias = Completion | list[Completion]
 Replies: TypeAlias = tuple[Completion, ...] | LloomError
 """The replies to one prompt, or the error that stood at the end."""
 
@@ -54,15 +53,15 @@ class ClientMethods:
 
     @overload
     async def call(
-        self, asked: Asked, schema: object = None, n: Literal[1] = 1, **options: Any
+        self, asked: Prompt, schema: object = None, n: Literal[1] = 1, **options: Any
     ) -> Completion: ...
 
     @overload
-    async def call(self, asked: Asked, schema: object = None, n: int = 1, **options: Any) -> Any: ...
+    async def call(self, asked: Prompt, schema: object = None, n: int = 1, **options: Any) -> Any: ...
 
     async def call(
         self,
-        asked: Asked,
+        asked: Prompt,
         schema: object = None,
         n: int = 1,
         *,
@@ -116,17 +115,17 @@ class ClientMethods:
 
     @overload
     async def call_many(
-        self, asked: Iterable[Asked], schema: object = None, n: Literal[1] = 1, **options: Any
+        self, asked: Iterable[Prompt], schema: object = None, n: Literal[1] = 1, **options: Any
     ) -> list[Completion | LloomError]: ...
 
     @overload
     async def call_many(
-        self, asked: Iterable[Asked], schema: object = None, n: int = 1, **options: Any
+        self, asked: Iterable[Prompt], schema: object = None, n: int = 1, **options: Any
     ) -> list[Any]: ...
 
     async def call_many(
         self,
-        asked: Iterable[Asked],
+        asked: Iterable[Prompt],
         schema: object = None,
         n: int = 1,
         *,
@@ -216,12 +215,12 @@ class SyncClient:
     def __init__(self, model: ClientMethods) -> None:
         self._model = model
 
-    def call(self, asked: Asked, schema: object = None, n: int = 1, **options: Any) -> Any:
+    def call(self, asked: Prompt, schema: object = None, n: int = 1, **options: Any) -> Any:
         """As the model's `call`, without `await`."""
         return run_sync(self._model.call(asked, schema, n, **options))
 
     def call_many(
-        self, asked: Iterable[Asked], schema: object = None, n: int = 1, **options: Any
+        self, asked: Iterable[Prompt], schema: object = None, n: int = 1, **options: Any
     ) -> list[Any]:
         """As the model's `call_many`, without `await`."""
         return run_sync(self._model.call_many(asked, schema, n, **options))
@@ -273,7 +272,7 @@ async def call_all(
     found: list[Replies] = [()] * len(asked)
 
     async def ask(model: Model, positions: list[int], _: bool) -> LloomError | None:
-        prompts = [_Prompt(model, asked[i], call) for i in positions]
+        prompts = [_PromptReplies(model, asked[i], call) for i in positions]
         dispatcher = Dispatcher(model, _STEP, call.run, give_up_after=None)
         ended = await dispatcher.do(work for prompt in prompts for work in prompt.together())
         if ended is None:
@@ -295,7 +294,7 @@ async def call_all(
     return found
 
 
-class _Prompt:
+class _PromptReplies:
     """A prompt, and the replies to it as they come in."""
 
     def __init__(self, model: Model, messages: tuple[Message, ...], call: Call) -> None:
@@ -337,7 +336,7 @@ class _Prompt:
 class _PromptWork(Work[list[Completion]]):
     """One request for one or several replies to a prompt."""
 
-    def __init__(self, prompt: _Prompt, samples: Sequence[int]) -> None:
+    def __init__(self, prompt: _PromptReplies, samples: Sequence[int]) -> None:
         self._prompt, self._samples = prompt, samples
         request, on_chunk = prompt.request, prompt.call.on_chunk
         if len(samples) > 1:

@@ -35,15 +35,15 @@ __all__ = [
     "EmbedModel",
     "Embedder",
     "Model",
+    "ModelBase",
     "OneTextAtATime",
-    "Service",
     "SetupFunction",
     "Solver",
 ]
 
 SetupFunction: TypeAlias = Callable[[Any], Any]
 
-_args_of_call: ContextVar[tuple[Service, Mapping[str, Any]] | None]
+_args_of_call: ContextVar[tuple[ModelBase, Mapping[str, Any]] | None]
 _args_of_call = ContextVar("args_of_call", default=None)
 
 
@@ -65,7 +65,7 @@ class _Secret:
         return text.replace(self._value, "***") if self._value and len(self._value) >= 4 else text
 
 
-class Service:
+class ModelBase:
     """A named service with a client, a key, limits and a price."""
 
     loads_on_thread: ClassVar[bool] = False
@@ -224,7 +224,7 @@ _EMBED_THREADS = 1
 _MOST_IN_FLIGHT = 1024
 
 
-class Model(Service, ClientMethods):
+class Model(ModelBase, ClientMethods):
     """A language model, made of a setup function and a call function.
 
     Args:
@@ -418,7 +418,7 @@ class Embedder(ABC):
         """Vectors of one batch of texts, in one attempt."""
 
 
-class EmbedModel(Service, Embedder):
+class EmbedModel(ModelBase, Embedder):
     """An embedding model, made of a setup function and a call function.
 
     Args:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from text_lloom.local.reading import Reading, tokens_within
-from text_lloom.local.sentences import Span, split_clauses, split_long
+from text_lloom.local.sentences import split_clauses, split_long
 from text_lloom.local.statistics import CorpusStatistics
 from text_lloom.local.stopwords import DANGLING, LEADING
 from text_lloom.local.words import Token, fold, mask_noise
+from text_lloom.quotes import Span
 
 __all__ = ["Passage", "Relatedness", "choose_bullets", "choose_quotes", "passages_of"]
 

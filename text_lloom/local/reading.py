@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from text_lloom.local.sentences import Span, split_sentences
+from text_lloom.local.sentences import split_sentences
 from text_lloom.local.words import Token, tokenize
+from text_lloom.quotes import Span
 
 __all__ = ["Reader", "Reading", "Sentence", "tokens_within", "without_repeats"]
 

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 from text_lloom.local.stopwords import ABBREVIATIONS
 from text_lloom.local.words import mask_noise
+from text_lloom.quotes import Span
 
-__all__ = ["Span", "split_clauses", "split_long", "split_sentences"]
-
-
-class Span(NamedTuple):
-    """A stretch of a text: `text[start:end]`."""
-
-    start: int
-    end: int
+__all__ = ["split_clauses", "split_long", "split_sentences"]
 
 
 _EMOJI: Final = "\u2600-\u27bf\u2b00-\u2bff\U0001f1e6-\U0001faff\ufe0f\u200d"

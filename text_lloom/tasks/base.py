@@ -21,7 +21,7 @@ __all__ = [
     "Answer",
     "Label",
     "LineNumber",
-    "Reply",
+    "ReplySchema",
     "Stage",
     "Task",
     "Template",
@@ -95,7 +95,7 @@ class Template:
         return Template(text, self.fields, self.required)
 
 
-class Reply(BaseModel):
+class ReplySchema(BaseModel):
     """Base of the answer schemas: JSON objects whose unknown keys are ignored."""
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
@@ -136,7 +136,7 @@ class Task(ABC, Generic[Answer]):
     stage: ClassVar[Stage]
     """The part of the work that asks it; only this part accepts parameters and prompts for the step."""
     template: ClassVar[Template]
-    reply: ClassVar[type[Reply]]
+    reply: ClassVar[type[ReplySchema]]
     """Schema of the JSON object that a model answers with."""
     expected_tokens: ClassVar[int]
     """Rough length of an answer, in tokens, per `answer_units()`."""
@@ -156,7 +156,7 @@ class Task(ABC, Generic[Answer]):
         return replace(self, custom=template)
 
     @abstractmethod
-    def read(self, reply: Reply) -> Answer:
+    def read(self, reply: ReplySchema) -> Answer:
         """The answer in a reply that follows the schema.
 
         Raises:
@@ -226,7 +226,7 @@ class Task(ABC, Generic[Answer]):
 
 
 @cache
-def _schema(reply: type[Reply]) -> Mapping[str, object]:
+def _schema(reply: type[ReplySchema]) -> Mapping[str, object]:
     return reply.model_json_schema()
 
 

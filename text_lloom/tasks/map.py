@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ValidationInfo
 
 from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
-from text_lloom.tasks.base import Reply, Stage, Task, Template
+from text_lloom.tasks.base import ReplySchema, Stage, Task, Template
 from text_lloom.tasks.form import Form
 
 __all__ = ["MAP_STEP", "MAP_TEMPLATE", "MapDocument", "Quote"]
@@ -59,7 +59,7 @@ class MapDocument(Task[Any]):
 
     step: ClassVar[str] = MAP_STEP
     stage: ClassVar[Stage] = "map"
-    reply: ClassVar[type[Reply]] = Reply
+    reply: ClassVar[type[ReplySchema]] = ReplySchema
     template: ClassVar[Template] = MAP_TEMPLATE
     expected_tokens: ClassVar[int] = 80
 
@@ -99,5 +99,5 @@ class MapDocument(Task[Any]):
             raise BadAnswer("The answer is empty.")
         return answer
 
-    def read(self, reply: Reply) -> Any:
+    def read(self, reply: ReplySchema) -> Any:
         return reply

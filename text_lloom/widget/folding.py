@@ -5,19 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
-__all__ = ["Span", "find_hits", "fold"]
+from text_lloom.quotes import Span
+
+__all__ = ["find_hits", "fold"]
 
 _SPACES: Final = re.compile(r"\s+")
 _MOST_HITS: Final = 200
-
-
-class Span(NamedTuple):
-    """A stretch of text, half-open, in code points."""
-
-    start: int
-    end: int
 
 
 def fold(text: str) -> str:

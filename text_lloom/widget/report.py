@@ -54,7 +54,7 @@ class _Figure(NamedTuple):
     radius: float
 
 
-class _Row(NamedTuple):
+class _MatrixRow(NamedTuple):
     """A concept or the outliers: the figure of all documents, then one per slice."""
 
     name: str
@@ -333,7 +333,7 @@ def _matrix(counts: SliceCounts, norm_by: NormBy | None) -> dict[str, Any]:
             shares = np.nan_to_num(values[part, columns]) / (whole or 1.0)
             radii[part, columns] = _LARGEST_RADIUS * np.sqrt(shares)
     rows = [
-        _Row(*head, [_Figure(*figure) for figure in zip(*figures, strict=True)])
+        _MatrixRow(*head, [_Figure(*figure) for figure in zip(*figures, strict=True)])
         for head, *figures in zip(
             heads, matches.tolist(), scored.tolist(), values.tolist(), radii.round(3).tolist(), strict=True
         )

@@ -9,17 +9,17 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 from text_lloom.errors import InputError
-from text_lloom.quotes import QuoteMatch
-from text_lloom.widget.folding import Span, find_hits
+from text_lloom.quotes import QuoteMatch, Span
+from text_lloom.widget.folding import find_hits
 from text_lloom.widget.spans import excerpt, locate_spans, merge_spans, shown_text, utf16_spans
 
 if TYPE_CHECKING:
     from text_lloom.scores import Judgement
     from text_lloom.widget.snapshot import Snapshot
 
-__all__ = ["Row", "check_row", "full_document", "highlight_spans", "page_of", "sample_rows"]
+__all__ = ["DocumentRow", "check_row", "full_document", "highlight_spans", "page_of", "sample_rows"]
 
-Row = dict[str, Any]
+DocumentRow = dict[str, Any]
 """A document as JSON values; its keys are in `docs/view-protocol.md`."""
 
 _MOST_ROWS: Final = 1000
@@ -30,7 +30,7 @@ _LONGEST_VALUE: Final = 300
 
 def page_of(
     rows: Sequence[int], snapshot: Snapshot, *, concept_id: str | None = None, query: str = ""
-) -> list[Row]:
+) -> list[DocumentRow]:
     """A page of documents, in the order asked for.
 
     Args:
@@ -52,7 +52,7 @@ def page_of(
     ]
 
 
-def _page_row(row: int, snapshot: Snapshot, concept_id: str | None, query: str) -> Row:
+def _page_row(row: int, snapshot: Snapshot, concept_id: str | None, query: str) -> DocumentRow:
     """One document of a page: its text, cut to about 600 characters around the highlight or first hit."""
     text, doc_id = snapshot.corpus.texts[row], snapshot.corpus.ids[row]
     judgement = None if concept_id is None else snapshot.judgement(concept_id, row)
@@ -72,7 +72,7 @@ def _page_row(row: int, snapshot: Snapshot, concept_id: str | None, query: str) 
     }
 
 
-def full_document(row: int, snapshot: Snapshot, *, query: str = "") -> Row:
+def full_document(row: int, snapshot: Snapshot, *, query: str = "") -> DocumentRow:
     """A whole document with its score on each scored concept.
 
     Raises:
@@ -104,14 +104,14 @@ def full_document(row: int, snapshot: Snapshot, *, query: str = "") -> Row:
     }
 
 
-def sample_rows(snapshot: Snapshot) -> list[Row]:
+def sample_rows(snapshot: Snapshot) -> list[DocumentRow]:
     """The first matches of each concept, for hosts that carry no messages; at most 256 kB as JSON."""
-    by_concept: list[list[Row]] = []
+    by_concept: list[list[DocumentRow]] = []
     for concept_id in snapshot.score_ids:
         matches = (snapshot.codes_of(concept_id) == 4).nonzero()[0][:_SAMPLE_PER_CONCEPT].tolist()
         page = page_of(matches, snapshot, concept_id=concept_id)
         by_concept.append([{**row, "concept_id": concept_id} for row in page])
-    chosen: list[Row] = []
+    chosen: list[DocumentRow] = []
     size = 0
     for rows in zip_longest(*by_concept):
         for row in rows:

@@ -6,8 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from text_lloom.quotes import encodable, locate_quote
-from text_lloom.widget.folding import Span
+from text_lloom.quotes import Span, encodable, locate_quote
 
 __all__ = ["Excerpt", "excerpt", "locate_spans", "merge_spans", "shown_text", "utf16_spans"]
 

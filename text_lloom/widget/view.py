@@ -15,7 +15,7 @@ from text_lloom.analysis.prevalence import count_by_slice
 from text_lloom.errors import UnknownName
 from text_lloom.widget.download import selection_frame
 from text_lloom.widget.export import write_page
-from text_lloom.widget.handlers import SLOW_KINDS, Desk, Reply, answer, code_for
+from text_lloom.widget.handlers import SLOW_KINDS, RequestContext, ViewReply, answer, code_for
 from text_lloom.widget.payload import PROTOCOL, changing_traits, plain, sample_trait, score_traits, traits_of
 from text_lloom.widget.selection import select_rows
 from text_lloom.widget.state import check_state, read_state
@@ -189,19 +189,19 @@ class ConceptView(anywidget.AnyWidget):
     def _receive(self, _: object, content: object, buffers: Sequence[object]) -> None:
         if not isinstance(content, Mapping) or "id" not in content:
             return
-        desk = Desk(self._snapshot, dict(self.state), self._host, self._options, self._call)
+        context = RequestContext(self._snapshot, dict(self.state), self._host, self._options, self._call)
         if content.get("kind") in SLOW_KINDS:
-            self._work_beside(content, desk)
+            self._work_beside(content, context)
         else:
-            self._reply(answer(content, desk))
+            self._reply(answer(content, context))
 
-    def _work_beside(self, content: Mapping[str, Any], desk: Desk) -> None:
+    def _work_beside(self, content: Mapping[str, Any], context: RequestContext) -> None:
         """Answer on another thread, and say now and then that the answer is being worked on."""
         done = threading.Event()
 
         def work() -> None:
             try:
-                reply = answer(content, desk)
+                reply = answer(content, context)
             finally:
                 done.set()
             self._reply(reply)
@@ -213,7 +213,7 @@ class ConceptView(anywidget.AnyWidget):
         self._beside.submit(work)
         threading.Thread(target=tell, name="lloom-view-beat", daemon=True).start()
 
-    def _reply(self, reply: Reply) -> None:
+    def _reply(self, reply: ViewReply) -> None:
         self.send(reply.content, reply.buffers)
 
     def _handle_msg(self, msg: Any) -> None:
