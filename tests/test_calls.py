@@ -264,14 +264,14 @@ async def test_a_regular_expression_must_match_the_whole_reply() -> None:
 @pytest.mark.parametrize(
     ("form", "told"),
     [
-        pytest.param({"schema": {"type": "strnig"}}, "no JSON schema", id="schema"),
+        pytest.param({"schema": {"type": "strnig"}}, "not a valid JSON schema", id="schema"),
         pytest.param({"schema": "Reading"}, "expected a pydantic model", id="text"),
         pytest.param({"schema": ["for", "against"]}, r"\{'enum': \['for', 'against'\]\}", id="words"),
         pytest.param({"schema": {"line": {"type": "integer"}}}, "go under 'properties'", id="fields"),
         pytest.param(
             {"schema": Reading(stance="for", subject="buses")}, "expected a pydantic model", id="instance"
         ),
-        pytest.param({"regex": "(40"}, "no regular expression", id="regex"),
+        pytest.param({"regex": "(40"}, "not a valid regular expression", id="regex"),
         pytest.param({"schema": Reading, "regex": "40"}, "both given", id="both"),
     ],
 )

@@ -79,7 +79,7 @@ def tokens_within(tokens: Sequence[Token], span: Span) -> list[Token]:
 def without_repeats(readings: Sequence[Reading]) -> list[Reading]:
     """Readings without sentences that several documents have nearly word for word, such as legal notices.
 
-    What would lose more than half of its words, such as a copy of a whole document, is left as it is.
+    A document that would lose more than half of its words, such as a copy of another one, stays whole.
     """
     n_tokens = sum(len(sentence.tokens) for reading in readings for sentence in reading.sentences)
     counts: Counter[tuple[str, ...]] = Counter()

@@ -23,7 +23,7 @@ _BREAK = re.compile(
 _LAST_WORD = re.compile(r"[^\s(\[\"“]{1,24}\Z")
 _LIST_MARK = re.compile(r"[-*•–—▪◦·>]|\d{1,2}[.)]\s")
 _TERMINAL = re.compile(r"[.!?…:;。！？][\"'”’)\]]*\Z")
-# Every repetition is bounded or cannot start inside itself: long runs of one character stay cheap.
+# Every repetition is bounded or cannot start inside itself, so long runs of one character stay fast.
 _CLAUSE_BREAK = re.compile(
     r"(?<![;:,!?…、，；：،])[;:,!?…、，；：،]+[\"'”’»)]*(?:\s{1,3}|(?<=[、，；：،]))"
     r"|\s[-–—]{1,3}\s|—|[()\[\]{}]|[\"“”«»]"

@@ -75,7 +75,7 @@ class CorpusStatistics:
 
     @property
     def fewest(self) -> int:
-        """In how many documents a word has to occur to tell of a pattern."""
+        """The fewest documents with a word that can show a pattern."""
         return 2 if self.n_documents < _SMALL else 3
 
     @cached_property
@@ -113,7 +113,7 @@ class CorpusStatistics:
     def weight(self, key: str) -> float:
         """How much a key tells about what a text shares with others, between 0 and 1.
 
-        Rare words tell more, but one that occurs in a single document tells nothing of a pattern.
+        Rare words tell more, but a word of a single document is not shared with any other.
         """
         known = self._weights.get(key)
         if known is None:
@@ -324,7 +324,7 @@ class CorpusStatistics:
                 for position, token in enumerate(sentence.tokens):
                     if token.content:
                         form = shown_word(text[token.start : token.end])
-                        # A capital at the start of a sentence, or where all is capitals, says nothing.
+                        # Capitals at the start of a sentence or in a text in capitals do not count.
                         forms[token.key][form.lower() if shouted else form] += 1 if position == 0 else 3
         return dict(forms)
 

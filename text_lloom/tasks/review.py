@@ -213,7 +213,7 @@ class MatchesReply(ReplySchema):
 
 @dataclass(frozen=True, slots=True)
 class ReviewRemove(Task[list[Removal]]):
-    """Which of these concepts are of no use?"""
+    """Which of these concepts are not useful?"""
 
     step: ClassVar[str] = "review_remove"
     stage: ClassVar[Stage] = "generation"
@@ -246,9 +246,9 @@ class ReviewRemove(Task[list[Removal]]):
 
 @dataclass(frozen=True, slots=True)
 class ReviewMerge(Task[list[MergeGroup]]):
-    """Which of these concepts should be one?
+    """Which of these concepts should be merged?
 
-    With `target` the model is told how many concepts are wanted, and may group related ones.
+    With `target` the prompt says how many concepts are wanted, and the model may group related ones.
     """
 
     step: ClassVar[str] = "review_merge"

@@ -61,7 +61,7 @@ class SummarizeConcept(Task[str]):
     concept: Concept
     passages: tuple[str, ...]
     reasons: tuple[str, ...] = ()
-    """Per passage, why its document was coded so; `""` for none."""
+    """Why each document was coded as matching, one reason per passage; `""` if unknown."""
 
     @property
     def concept_ids(self) -> tuple[str, ...]:

@@ -143,7 +143,7 @@ class SynthesizeConcepts(Task[list[Pattern]]):
         return patterns[: self.n_concepts]
 
     def _same_document(self) -> str:
-        """Which lines come from one document, and so cannot carry a pattern by themselves."""
+        """Says which lines come from the same document and so cannot support a pattern alone."""
         lines: dict[Hashable, list[str]] = {}
         for n, item in enumerate(self.items, 1):
             lines.setdefault(item.doc_id, []).append(str(n))
