@@ -1,4 +1,4 @@
-"""Questions answered text by text: each distinct text is read once, in batches, whoever asks about it."""
+"""Answers questions text by text; each distinct text is classified once, in batches."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ T = TypeVar("T", bound=Task[Any])
 R = TypeVar("R")
 
 _GIVE_UP_AFTER = 3
-"""Batches that may fail before any has succeeded; then the rest is not sent."""
+"""This many failed batches before the first success end the step."""
 
 
 class BatchClassify(Generic[T, R]):
-    """The questions of one call; a question fails if one of its texts cannot be read.
+    """The questions of one call; a question fails if one of its texts fails.
 
     Args:
-        reader: Reads the texts.
+        reader: Gets a result for each text.
         tasks: The questions, all of one step.
-        answer: The answer to a question, from what was found in each of its texts.
-        blank: What is found in a blank text, which is never sent.
+        answer: Gives the answer to a question, from the results of its texts.
+        blank: The result of a blank text, which is never sent.
         run: Ledger, budget and so on.
         on_answer: Called with the position and the answer (or failure) as soon as there is one.
 
     Attributes:
-        results: What was found in each text, or why nothing was.
+        results: The result of each text, or its error.
         sent: How many texts were sent.
     """
 
@@ -54,7 +54,7 @@ class BatchClassify(Generic[T, R]):
         self._positions: dict[str, list[int]] = {}
 
     async def all(self) -> LloomError | None:
-        """Answer all questions; gives why the step ended early, if it did."""
+        """Answer all questions; returns why the step ended early, if it did."""
         for position, task in enumerate(self._tasks):
             for text in dict.fromkeys(task.texts):
                 self._positions.setdefault(text, []).append(position)
@@ -69,7 +69,7 @@ class BatchClassify(Generic[T, R]):
         )
 
     def _found(self, texts: Sequence[str], result: R | LloomError, attempts: int) -> None:
-        """Take the result of some texts, and deliver the questions that waited for nothing else."""
+        """Take the result of some texts, and deliver the questions that are complete now."""
         self.sent += attempts > 0
         for text in texts:
             self.results[text], self._attempts[text] = result, attempts

@@ -29,23 +29,23 @@ Labels: TypeAlias = Mapping[str, ClassName] | Sequence[str]
 OnAnswer: TypeAlias = Callable[[int, Any], None]
 
 STEPS: Final[tuple[float, ...]] = (0.8, 0.6, 0.4, 0.2)
-"""The probabilities from which on a document scores 1, .75, .5 and .25, which are the answers A to D."""
+"""The lowest probabilities for the scores 1, .75, .5 and .25 (the answers A to D)."""
 
 _SCORES = tuple(ANSWER_SCORES.values())
 
 
 class Classifier(Solver):
-    """Base of the models that answer `ScoreDocuments` by a classifier, and nothing else.
+    """Base of the models that answer `ScoreDocuments` by a classifier, and no other task.
 
-    Distinct texts are classified once, in batches, with the limits, retries, kept results and ledger rows of
-    any other model. A batch that the server refuses is halved until it is known which text is at fault.
+    Distinct texts are classified once, in batches, with the limits, retries, cache and ledger rows of any
+    other model. A batch that the server refuses is halved until the text at fault is found.
 
     Args:
         name: Name of the model.
         labels: Which class of the model stands for which concept: concept name or id → the index of the
             class or its name; or a list of concept names in the order of the model's classes. `None` for
-            a model that scores nothing.
-        steps: From which probability on a document scores 1, .75, .5 and .25; falling, at most 1.
+            a model that is not used for scoring.
+        steps: The lowest probabilities for the scores 1, .75, .5 and .25; decreasing, at most 1.
 
     Raises:
         InputError: When labels or steps cannot be used.
@@ -62,7 +62,7 @@ class Classifier(Solver):
     @property
     @abstractmethod
     def probabilities(self) -> EmbedModel:
-        """Gives, for a text, the probabilities of the classes in `columns`."""
+        """The model that gives, for each text, the probabilities of the classes in `columns`."""
 
     def can_solve(self, task_type: type[Task[Any]]) -> bool:
         return issubclass(task_type, ScoreDocuments)
@@ -74,7 +74,7 @@ class Classifier(Solver):
         return all(concept.id in self.labels or concept.name in self.labels for concept in concepts)
 
     def solve(self, tasks: Sequence[Task[Any]]) -> list[object]:
-        """One answer per task, outside any session; raises the error of the first that has none."""
+        """One answer per task, outside any session; raises the error of the first task that failed."""
         answers: list[object] = [None] * len(tasks)
         ended = run_sync(self.classify(tasks, run=Run(), on_answer=answers.__setitem__)) if tasks else None
         if ended is not None:
@@ -88,7 +88,7 @@ class Classifier(Solver):
         """The class that stands for a concept.
 
         Raises:
-            InputError: When `labels` names none.
+            InputError: When `labels` does not name one.
         """
         for known in (concept.id, concept.name):
             if known in self.labels:
@@ -105,7 +105,7 @@ class Classifier(Solver):
         )
 
     def check_concepts(self, concepts: Sequence[Concept]) -> None:
-        """Refuse concepts that no class stands for, before anything is sent.
+        """Refuse concepts without a class, before anything is sent.
 
         Raises:
             InputError: Names the concept and those that have a class.
@@ -125,12 +125,12 @@ class Classifier(Solver):
 
         Args:
             tasks: The questions; all must be `ScoreDocuments`.
-            run: Ledger, budget, kept results and so on.
+            run: Ledger, budget, cache and so on.
             on_answer: Called with the position and the answer, or the `Failure`, as soon as there is one.
 
         Returns:
-            Why the step ended early: every further request would meet the same error, or the first batches
-            all failed.
+            Why the step ended early: every further request would fail with the same error, or the first
+            batches all failed.
 
         Raises:
             InputError: When a task is of another kind, or a concept has no class.
@@ -156,7 +156,7 @@ class Classifier(Solver):
         ]
 
     def judge(self, concept: Concept, row: NDArray[np.float32]) -> Judgement:
-        """The judgement that the probabilities of a text give on a concept."""
+        """The judgement on a concept, from the probabilities of a text."""
         named = self.class_of(concept)
         probability = float(row[self.columns.index(named)])
         return Judgement(self.score(probability), f"p = {probability:.3g} for class {named!r}")
@@ -166,7 +166,7 @@ _ENOUGH_TO_TELL = 20
 
 
 def _warn_of_silence(model: Classifier, rows: Sequence[object], *, sent: int) -> None:
-    """Warn when classes that are named by the user never came up, as a misspelt one never will."""
+    """Warn if the classes in `labels` never occurred; they may be misspelt."""
     import numpy as np
 
     found = [row for row in rows if isinstance(row, np.ndarray)]
@@ -174,7 +174,7 @@ def _warn_of_silence(model: Classifier, rows: Sequence[object], *, sent: int) ->
         return
     warnings.warn(
         f"score: model {model.label!r} gave none of the classes in labels= to any of {sent} texts: "
-        f"{', '.join(map(repr, model.columns[:20]))}. Are they written as the model writes them?",
+        f"{', '.join(map(repr, model.columns[:20]))}. Check that they are spelt as the model spells them.",
         stacklevel=2,
     )
 
@@ -182,8 +182,8 @@ def _warn_of_silence(model: Classifier, rows: Sequence[object], *, sent: int) ->
 def _checked(task: Task[Any], model: Classifier) -> ScoreDocuments:
     if not isinstance(task, ScoreDocuments):
         raise InputError(
-            f"Model {model.label!r} is a classifier: it can be score_model only, and cannot answer the step "
-            f"{task.step!r}. Use a language model or 'local' there."
+            f"Model {model.label!r} is a classifier: it can only be the score_model, and cannot do the step "
+            f"{task.step!r}. Use a language model or 'local' for that step."
         )
     return task
 
@@ -220,7 +220,7 @@ def _checked_steps(steps: object) -> tuple[float, ...]:
     found = [number for number in numbers if number is not None and 0 < number <= 1]
     if len(found) != len(_SCORES) - 1 or len(numbers) != len(found) or sorted(found, reverse=True) != found:
         raise InputError(
-            f"steps={steps!r} must be {len(_SCORES) - 1} falling probabilities, from which on a document "
-            f"scores 1, .75, .5 and .25, such as {STEPS}."
+            f"steps={steps!r} must be {len(_SCORES) - 1} falling probabilities, the lowest for the scores "
+            f"1, .75, .5 and .25, such as {STEPS}."
         )
     return tuple(found)

@@ -1,4 +1,4 @@
-"""A task as a request: its prompt, its schema, the parameters and system prompt of its operator."""
+"""Builds requests from tasks and messages, with the parameters and system prompt of the operator."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StepSettings:
     """How one operator asks.
 
     Attributes:
-        params: Generation parameters, stronger than those of the model.
+        params: Generation parameters; they override those of the model.
         system: The system message; `None` for that of the model.
         template: The prompt; `None` for that of the operator.
     """
@@ -50,7 +50,7 @@ def build_request(
     regex: str | None = None,
     settings: StepSettings = NO_SETTINGS,
 ) -> ModelRequest:
-    """The request that puts messages to a model."""
+    """The request that sends messages to a model."""
     own = model.params
     params = {**own, **settings.params} if settings.params else own
     if model.generation_params is not None and None in params.values():
@@ -62,19 +62,19 @@ def build_request(
 def build_task_request(
     model: Model, task: Task[Any], settings: StepSettings = NO_SETTINGS, *, prompt: str | None = None
 ) -> ModelRequest:
-    """The request that puts a task to a model; `prompt` is the task's, if it is at hand."""
+    """The request that sends a task to a model; pass `prompt` if the task's prompt is already known."""
     message = Message(role="user", content=task.prompt() if prompt is None else prompt)
     schema = task.exact_schema() if model.constrains else task.schema()
     return build_request(model, (message,), schema=schema, regex=task.regex, settings=settings)
 
 
 def with_feedback(request: ModelRequest, problem: tuple[str, str]) -> ModelRequest:
-    """The request again, with the reply that could not be used and the reason."""
+    """The request with the reply that could not be used and the reason added."""
     return request.with_added_text(complaint(problem, regex=request.regex))
 
 
 def complaint(problem: tuple[str, str], *, regex: str | None = None) -> str:
-    """What is added to a request to ask it again: the reply and what was wrong with it."""
+    """The text that tells a model what was wrong with its reply."""
     reply, reason = problem
     shown = reply if len(reply) <= _LONGEST_SHOWN else f"{reply[:_LONGEST_SHOWN]}…"
     form = "with the JSON object only" if regex is None else "in the requested form only"

@@ -1,4 +1,4 @@
-"""Cutting documents and texts, never instructions, so that they fit a context window."""
+"""Cuts documents and texts, never instructions, so that they fit a context window."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def fit_task(task: Task[A], model: Model) -> Fitted[A]:
 
 
 def halved(task: Task[A]) -> Task[A] | None:
-    """The task with its longest texts cut to half, or `None` when there is nothing left to cut."""
+    """The task with its longest texts cut in half, or `None` if they are too short to cut."""
     longest = max((len(text) for text in task.texts), default=0)
     if longest <= _SMALLEST:
         return None
@@ -61,14 +61,14 @@ def halved(task: Task[A]) -> Task[A] | None:
 
 
 def cut_texts(model: EmbedModel, texts: Sequence[str], step: str) -> list[str]:
-    """The texts, cut at the end where they are longer than the model takes; warns if any were.
+    """The texts, with those that are longer than the model takes cut at the end; warns if any were.
 
-    Token counts are exact for models on this machine and estimates for others. May load a model: call it
-    on a worker thread.
+    Token counts are exact for models on this machine and estimates for others. Call it on a worker thread,
+    because it may load a model.
 
     Args:
         model: The embedding model.
-        texts: What is to be embedded.
+        texts: The texts to embed.
         step: The step that asks, for the warning.
     """
     window = model.window
@@ -89,8 +89,8 @@ def cut_texts(model: EmbedModel, texts: Sequence[str], step: str) -> list[str]:
 
 
 def _cut(text: str, model: EmbedModel, window: int) -> str:
-    """The longest beginning of a text that is known to fit."""
-    if 2 * len(text.encode("utf-8")) < window:  # a token is at least a byte; some are always added
+    """The start of a text that fits."""
+    if 2 * len(text.encode("utf-8")) < window:  # a token has at least one byte; models add a few tokens
         return text
     tokens = model.count_tokens(text)
     shorter = text
