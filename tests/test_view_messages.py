@@ -231,7 +231,7 @@ def test_a_long_export_is_told_to_be_under_way(monkeypatch: pytest.MonkeyPatch) 
         assert seen.wait(30), "nothing was said while the file was made"
         return File("study.html", "text/html", b"<html>")
 
-    monkeypatch.setattr("text_lloom.widget.view._BEAT", 0.01)
+    monkeypatch.setattr("text_lloom.widget.view._STILL_WORKING_INTERVAL", 0.01)
     monkeypatch.setattr("text_lloom.widget.download.download", slow)
     view.send = send
     view._handle_custom_msg({"id": "q-1", "kind": "export", "format": "html", "scope": "all"}, [])
@@ -261,7 +261,7 @@ def test_the_map_is_the_same_each_time_and_comes_with_the_session(
     import text_lloom.workbench as wb
     from tests.view_session import LOCAL
 
-    monkeypatch.setattr("text_lloom.widget.handlers._PATIENCE", 120.0)
+    monkeypatch.setattr("text_lloom.widget.handlers._LAYOUT_TIMEOUT", 120.0)
     session = opened()
     reply = ask(session.vis(), "map")
     places = np.frombuffer(reply.buffers[0], "<f4").reshape(-1, 2)
@@ -282,11 +282,11 @@ def test_a_map_that_takes_long_is_asked_for_again(monkeypatch: pytest.MonkeyPatc
         return lay_out()
 
     monkeypatch.setattr(session, "_lay_out", slow)
-    monkeypatch.setattr("text_lloom.widget.handlers._PATIENCE", 0.05)
+    monkeypatch.setattr("text_lloom.widget.handlers._LAYOUT_TIMEOUT", 0.05)
     reply = ask(view, "map")
     assert (reply["ready"], reply["pending"]) == (False, True)
     go_on.set()
-    monkeypatch.setattr("text_lloom.widget.handlers._PATIENCE", 30.0)
+    monkeypatch.setattr("text_lloom.widget.handlers._LAYOUT_TIMEOUT", 30.0)
     assert ask(view, "map")["ready"]
 
 

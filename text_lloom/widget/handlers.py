@@ -1,6 +1,6 @@
-"""What a view asks, and the answers: one function per kind of message, on immutable snapshots.
+"""Answers the messages of a view: one function per kind of message, on immutable snapshots.
 
-They may run on any thread: hosts deliver messages on another one while a cell is running.
+They may run on any thread, because hosts deliver messages on another thread while a cell is running.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 __all__ = ["SLOW_KINDS", "RequestContext", "ViewReply", "answer", "code_for"]
 
 SLOW_KINDS: Final = frozenset({"map", "split", "export"})
-"""Kinds whose answer can take seconds, and is worked out beside the kernel."""
+"""Kinds whose answer can take seconds; they are answered on another thread."""
 
-_PATIENCE: Final = 20.0
+_LAYOUT_TIMEOUT: Final = 20.0
 _FORMATS: Final = ("csv", "json", "html")
 _SCOPES: Final = ("selection", "all")
 
 
 class ViewReply(NamedTuple):
-    """An answer: JSON values, and buffers beside them."""
+    """An answer: JSON values and buffers."""
 
     content: dict[str, Any]
     buffers: list[bytes]
@@ -45,14 +45,14 @@ class ViewReply(NamedTuple):
 
 @dataclass(frozen=True)
 class RequestContext:
-    """What an answer is made from.
+    """What the handlers need to answer a message.
 
     Attributes:
-        snapshot: What the view shows.
+        snapshot: The state of the session that the view shows.
         state: The view's state.
-        host: The session behind it.
-        options: How the view was opened.
-        call: How the view was made, in Python.
+        host: The session.
+        options: The options of the view.
+        call: The Python call that opens the view.
     """
 
     snapshot: Snapshot
@@ -63,11 +63,11 @@ class RequestContext:
 
 
 def answer(request: Mapping[str, Any], context: RequestContext) -> ViewReply:
-    """The reply to a message; an error is a reply, too, and says what is wrong.
+    """The reply to a message; errors become replies that say what is wrong.
 
     Args:
-        request: `id`, `kind` and what the kind asks for; see `docs/view-protocol.md`.
-        context: What the answer is made from.
+        request: `id`, `kind` and the arguments of the kind; see `docs/view-protocol.md`.
+        context: Snapshot, state and session to answer from.
     """
     try:
         kind = _known(request.get("kind"), _ANSWERS, "kind of message")
@@ -76,7 +76,7 @@ def answer(request: Mapping[str, Any], context: RequestContext) -> ViewReply:
     except LloomError as error:
         problem = str(error)
     except Exception as error:
-        # Whatever goes wrong must reach the view, which waits for an answer.
+        # Every error must reach the view, because it waits for a reply.
         problem = f"{type(error).__name__}: {error}"
     return ViewReply(plain({"id": request.get("id"), "ok": False, "error": problem}), [])
 
@@ -130,9 +130,9 @@ def _matching(request: Mapping[str, Any], context: RequestContext) -> ViewReply:
 
 def _map(_: Mapping[str, Any], context: RequestContext) -> ViewReply:
     try:
-        layout = context.host.layout(patience=_PATIENCE)
+        layout = context.host.layout(patience=_LAYOUT_TIMEOUT)
     except TimeoutError:
-        return ViewReply({"ready": False, "pending": True, "reason": "The map is being worked out."}, [])
+        return ViewReply({"ready": False, "pending": True, "reason": "The map is being computed."}, [])
     if layout is None:
         return ViewReply({"ready": False, "reason": "There are too few documents to lay out."}, [])
     return ViewReply({"ready": True}, [_floats(layout)])
