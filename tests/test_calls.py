@@ -1,4 +1,4 @@
-"""Models by themselves: prompts and conversations, wanted forms, several replies, pieces, kept replies."""
+"""`call` and `call_many`: prompts, conversations, formats, several replies, streaming, cached replies."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_the_synchronous_twins_do_the_same() -> None:
     assert [reply.text for reply in model.sync.call("late", n=2)] == ["LATE", "LATE"]
 
 
-# --- wanted forms --------------------------------------------------------------------------------------
+# --- formats of replies --------------------------------------------------------------------------------
 
 
 async def test_a_reply_becomes_a_pydantic_object() -> None:

@@ -38,7 +38,7 @@ __all__ = ["HybridEmbedModel", "Read", "TextReader", "VectorReader", "embed_all"
 R = TypeVar("R")
 
 _BATCH_TOKENS = 200_000
-_CUT_ADVICE = " To cut longer texts, pass context_window= with the number of tokens that the model takes."
+_CUT_ADVICE = " To cut longer texts, give the number of tokens that the model takes, with context_window=."
 
 
 class Read(NamedTuple, Generic[R]):
