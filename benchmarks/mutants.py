@@ -357,7 +357,7 @@ def draw(modules: Sequence[str], sample: int, seed: int) -> list[Mutant]:
     return list(drawn.values())
 
 
-# ---- pytest in a process of its own
+# ---- pytest in a separate process
 
 
 def run_pytest(tree: Path, arguments: Sequence[str], limit: float, **environment: str) -> Outcomes | str:

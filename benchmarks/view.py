@@ -108,7 +108,7 @@ def main() -> None:
     options.add_argument("--concepts", type=int, default=20)
     options.add_argument("--slices", type=int, default=6)
     options.add_argument("--repeats", type=int, default=5)
-    options.add_argument("--map", action="store_true", help="lay the documents out, too (takes a minute)")
+    options.add_argument("--map", action="store_true", help="also compute the map (takes a minute)")
     chosen = options.parse_args()
     session = _session(chosen.documents, chosen.concepts, chosen.slices)
     began = time.perf_counter()

@@ -76,7 +76,9 @@ def main() -> None:
         page.goto(f"{ORIGIN}/?{urlencode(asked)}")
         page.locator(".lloom-map-canvas").wait_for()
         page.evaluate(_TOOLS)
-        missed = [name for name, times in _times(page, chosen.repeats).items() if not _told(name, times)]
+        missed = [
+            name for name, times in _times(page, chosen.repeats).items() if not _print_measure(name, times)
+        ]
     print(f"  missed: {', '.join(missed) or 'nothing'}")
     sys.exit(bool(missed))
 
@@ -101,7 +103,7 @@ def _times(page: Page, repeats: int) -> dict[str, list[float]]:
     }
 
 
-def _told(name: str, times: list[float]) -> bool:
+def _print_measure(name: str, times: list[float]) -> bool:
     """Print a measure; returns whether it reaches the target."""
     median = statistics.median(times)
     print(f"  {name}: median {median:,.0f} ms, worst {max(times):,.0f} ms (want < {_WANTED_MS})")

@@ -105,7 +105,7 @@ def slice_documents(
             slices `< 0` and `> 50`, which exist only if needed. An edge can be `inf`.
 
     Raises:
-        ColumnNotFound: When there is no such column; suggests the nearest name.
+        ColumnNotFound: When the column does not exist; suggests the nearest name.
         InputError: When `slice_bounds` is given for a column without numbers or does not increase, when
             `max_slice_bins` is less than 1, or when the column contains lists or similar values.
     """

@@ -104,7 +104,7 @@ _WHERE: Final = {
     "TransformersEmbedModel": "text_lloom.llm.on_device.embeddings",
     "TransformersModel": "text_lloom.llm.on_device.transformers",
 }
-"""Rooms that are entered only when one of their models is used."""
+"""Modules that are imported only when one of their models is used."""
 
 
 def __getattr__(name: str) -> Any:

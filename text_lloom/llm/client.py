@@ -227,15 +227,7 @@ class SyncClient:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What several calls have in common.
-
-    Attributes:
-        form: The format of the replies.
-        n: How many replies to each prompt.
-        settings: Parameters and system prompt.
-        on_chunk: Called with each piece of text.
-        run: Ledger, budget and so on.
-    """
+    """What several calls have in common; the format of their replies is `form`."""
 
     form: Form | None
     n: int

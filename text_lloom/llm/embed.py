@@ -233,12 +233,8 @@ async def embed_all(
 ) -> NDArray[np.float32]:
     """Vectors of texts, one row per text, in order.
 
-    Args:
-        model: The embedding model.
-        texts: Any number of texts; equal ones are embedded once, blank ones give a row of zeros, and texts
-            that are longer than the model takes are cut at the end, with a warning.
-        run: Ledger, budget and so on.
-        step: The step that asks.
+    Equal texts are embedded once, blank ones give a row of zeros, and texts that are longer than the model
+    takes are cut at the end, with a warning.
 
     Returns:
         Shape `(len(texts), dimensions)`; `(n, 1)` of zeros when every text is blank.

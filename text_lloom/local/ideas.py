@@ -304,7 +304,7 @@ class Ideas:
         return kept
 
     def _one_phrase(self, first: str, second: str) -> bool:
-        """Whether two words mostly stand side by side: then they are one phrase, not two subjects."""
+        """Whether two words are mostly neighbours, which makes them one phrase, not two subjects."""
         frequency = self._statistics.phrase_frequency
         beside = frequency.get(f"{first} {second}", 0) + frequency.get(f"{second} {first}", 0)
         return beside > 0.5 * self._statistics.together(first, second)

@@ -23,7 +23,7 @@ _MOST_TOKENS = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence: where it stands, and its words."""
+    """A sentence: its position and its words."""
 
     start: int
     end: int

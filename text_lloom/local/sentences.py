@@ -125,7 +125,7 @@ def _ends_sentence(text: str, start: int, found: re.Match[str]) -> bool:
 
 
 def _continues(text: str, line_start: int, line_end: int, after: int) -> bool:
-    """Whether a line break stands in the middle of a sentence."""
+    """Whether a line break is in the middle of a sentence."""
     if after >= len(text) or text.count("\n", line_end, after) > 1:
         return False
     line = text[max(line_start, line_end - 400) : line_end].strip()

@@ -177,7 +177,7 @@ class CorpusStatistics:
         return commonest_form(forms) if forms else ""
 
     def is_head(self, word: str) -> float:
-        """Between 0 and 1: whether a word stands where nouns stand and can end a noun phrase.
+        """Between 0 and 1: whether a word is used like a noun at the end of a noun phrase.
 
         Judged by its neighbours: nouns come after articles, prepositions or another word of the
         phrase and end it; verbs come after pronouns and before articles; adjectives after forms of
@@ -192,7 +192,7 @@ class CorpusStatistics:
         return (use.head + prior) / (use.head + against + prior + 0.8)
 
     def is_noun(self, key: str) -> bool:
-        """Whether the plain forms of a key are more often nouns than verbs where that can be told."""
+        """Whether the plain forms of a key are more often nouns than verbs, in uses that show it."""
         head = verb = 0.0
         for form in self._forms.get(key, ()):
             if not _ending(form):

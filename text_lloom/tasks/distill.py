@@ -178,7 +178,7 @@ class SummarizeDocument(Task[list[str]]):
 
     @property
     def most_bullets(self) -> int:
-        """The largest number of bullets that was asked for."""
+        """The largest number of bullets that the prompt allows."""
         return max(int(part) for part in str(self.n_bullets).split("-"))
 
     def fields(self) -> Mapping[str, str]:

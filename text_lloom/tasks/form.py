@@ -29,7 +29,7 @@ _SAYS_SOMETHING = frozenset(
 
 
 class Form(ABC):
-    """The wanted form of a reply.
+    """The format of a reply.
 
     Attributes:
         schema: JSON schema of the reply, an object; `None` if the reply is not JSON.
@@ -128,7 +128,7 @@ class _Json(Form):
 
 
 class _Typed(_Json):
-    """Whatever pydantic can validate."""
+    """A type that pydantic can validate."""
 
     def __init__(self, adapter: TypeAdapter[Any]) -> None:
         super().__init__(adapter.json_schema())
@@ -142,7 +142,7 @@ class _Typed(_Json):
             return self._adapter.validate_json(json.dumps(value), context={"document": document})
         except ValidationError as error:
             problems = ((part["loc"], part["msg"]) for part in error.errors())
-            raise BadAnswer(_told(problems, is_wrapped=self.is_wrapped)) from None
+            raise BadAnswer(_describe_problems(problems, is_wrapped=self.is_wrapped)) from None
 
 
 class _JsonSchema(_Json):
@@ -183,7 +183,7 @@ class _JsonSchema(_Json):
         errors = sorted(self._validator.iter_errors(value), key=lambda error: list(map(str, error.path)))
         if errors:
             problems = ((tuple(error.path), error.message) for error in errors)
-            raise BadAnswer(_told(problems, is_wrapped=self.is_wrapped))
+            raise BadAnswer(_describe_problems(problems, is_wrapped=self.is_wrapped))
         return value
 
 
@@ -270,7 +270,7 @@ def _references(schema: object) -> Iterator[str]:
             yield from _references(value)
 
 
-def _told(problems: Any, *, is_wrapped: bool) -> str:
+def _describe_problems(problems: Any, *, is_wrapped: bool) -> str:
     """One sentence for the model that says what is wrong with its value."""
     whole = (_WRAPPER,) if is_wrapped else ()
     listed = [f"{'.'.join(map(str, (*whole, *at))) or 'the object'}: {what}" for at, what in problems]

@@ -151,7 +151,7 @@ class Candidate:
 
 
 class Removal(NamedTuple):
-    """A concept to take out, and why."""
+    """A concept to remove, and why."""
 
     concept_id: str
     reason: str

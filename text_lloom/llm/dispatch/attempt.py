@@ -71,11 +71,6 @@ def give_back(held: list[Held], booked: Booked) -> None:
 class Account:
     """What the attempts of one request may cost, and what they cost.
 
-    Args:
-        model: The model to ask.
-        step: The step that asks.
-        run: Ledger and budgets.
-
     Attributes:
         expected: Expected tokens of the reply.
         usd: What the attempts cost in US dollars, as far as prices are known.
@@ -94,13 +89,7 @@ class Account:
         self.unpriced = False
 
     def expect(self, count: Callable[[], int], out_tokens: int, most_tokens: int | None) -> None:
-        """Set the size of the request; the next call replaces it.
-
-        Args:
-            count: Estimates the tokens of the prompt; called only if needed.
-            out_tokens: Expected tokens of the reply.
-            most_tokens: The most that the reply can have, if that is known.
-        """
+        """Set the tokens of the prompt (counted only if needed) and the expected and most ones of the reply."""
         self._count, self.expected, self._most_tokens = count, out_tokens, most_tokens
 
     @property
@@ -148,16 +137,8 @@ class Account:
     ) -> Booked:
         """Add an attempt to the ledger and return its cost, estimated if the provider reports no tokens.
 
-        The provider may have billed an attempt whose reply was lost. So the budgets count what it may have
-        cost, while its row has an unknown price and no tokens.
-
-        Args:
-            reply: The reply, `None` if there was none.
-            at: When it started, seconds since the epoch.
-            seconds: How long it took.
-            problem: The reply before and what was wrong with it, if the model was asked again.
-            outcome: How it ended.
-            is_lost: Whether there may have been a reply that did not arrive.
+        `is_lost` says that there may have been a reply that did not arrive, but was billed. So the budgets
+        count what it may have cost, while its row has an unknown price and no tokens.
         """
         model = self._model
         usd: float | None
@@ -206,12 +187,6 @@ class Account:
 
 class Request:
     """One request: its attempts until there is an answer or a final error.
-
-    Args:
-        model: The model to ask.
-        step: The step that asks.
-        run: Ledger, budget and so on.
-        state: The state that all requests of the step share.
 
     Attributes:
         account: What the attempts cost.

@@ -73,11 +73,7 @@ class Work(ABC, Generic[A]):
 
     @abstractmethod
     def send(self, problem: tuple[str, str] | None) -> Awaitable[Completion]:
-        """Make one attempt.
-
-        Args:
-            problem: The last reply and what was wrong with it, if the model is asked again.
-        """
+        """Make one attempt; `problem` is the last reply and what was wrong with it, if there was one."""
 
     @abstractmethod
     def read(self, completion: Completion) -> A:
@@ -119,12 +115,8 @@ class Dispatcher:
     firewall may refuse one document, or the first (longest) ones may all be too long. If none of them is
     answered, it tries the last (shortest) one before it gives up.
 
-    Args:
-        model: The model to ask.
-        step: The step that asks.
-        run: Ledger, budget, cache and so on.
-        give_up_after: This many failures before the first answer end the step. With `None` failures never
-            end it; with `ALL_OR_NOTHING` the first one does.
+    `give_up_after` failures before the first answer end the step. With `None` failures never end it; with
+    `ALL_OR_NOTHING` the first one does.
 
     Attributes:
         ended: Why the step ended early.
@@ -335,14 +327,8 @@ async def ask_in_turn(
 ) -> LloomError | None:
     """Ask each model the questions that earlier models could not answer.
 
-    Args:
-        models: In the order in which they are asked.
-        count: How many questions there are.
-        ask: Asks a model the questions at some positions. Gets whether it is the last model; returns why it
-            ended early, if it did.
-        is_open: Whether the question at a position still needs an answer.
-        step: The step that asks, for the warning when a model is given up.
-        label: Gives the name of a model.
+    `ask` asks a model the questions at some of the `count` positions. It gets whether this is the last model,
+    and returns why it ended early, if it did. `is_open` says whether a question still needs an answer.
 
     Returns:
         Why the last model that was asked ended early.

@@ -65,11 +65,6 @@ def cut_texts(model: EmbedModel, texts: Sequence[str], step: str) -> list[str]:
 
     Token counts are exact for models on this machine and estimates for others. Call it on a worker thread,
     because it may load a model.
-
-    Args:
-        model: The embedding model.
-        texts: The texts to embed.
-        step: The step that asks, for the warning.
     """
     window = model.window
     sendable = [encodable(text) for text in texts]
