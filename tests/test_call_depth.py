@@ -20,8 +20,7 @@ from text_lloom.llm.runtime.event_loop import run_sync
 from text_lloom.llm.runtime.http import JsonClient
 
 PACKAGE = str(Path(text_lloom.__file__).parent)
-MOST_ABOVE_ASK_ALL = 4
-MOST_FROM_ASK_ALL = 15  # as measured; with at most 8 the whole path has at most 12
+MOST_BETWEEN = 12
 
 
 def frames_of(coroutine: Any) -> Iterator[FrameType]:
@@ -116,7 +115,7 @@ async def test_a_question_is_handed_on_by_few_functions(
     l.concepts.add("Late buses", "Does the text say that buses run late?", active=True)
     chain.caller = asyncio.current_task()
     assert await l.score() is not None
-    [at] = [n for n, name in enumerate(chain.names) if name.endswith(":ask_all")]
-    assert chain.names[0] == "workbench.py:lloom.score"
-    assert at <= MOST_ABOVE_ASK_ALL, chain.names
-    assert len(chain.names) - at <= MOST_FROM_ASK_ALL, chain.names
+    caller, *between = chain.names
+    assert caller == "workbench.py:lloom.score"
+    assert "llm/ask.py:ask_all" in between
+    assert len(between) <= MOST_BETWEEN, between

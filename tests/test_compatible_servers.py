@@ -16,7 +16,7 @@ from text_lloom.errors import InputError, LloomError, ModelSetupError, UnknownNa
 from text_lloom.llm import Completion, Model, OpenAIEmbedModel, OpenAIModel
 from text_lloom.llm.providers.openai_formats import read_completion
 from text_lloom.llm.providers.registry import embedder_from, model_from
-from text_lloom.llm.providers.servers import SERVERS
+from text_lloom.llm.providers.table import SERVERS
 from text_lloom.llm.runtime.event_loop import run_async
 
 OWN = [name for name, server in SERVERS.items() if server.own]

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from text_lloom.session.state.batch import plan_cancel_batches
 
 import text_lloom.concept_induction as ci
 import text_lloom.workbench as wb
@@ -24,6 +23,7 @@ from text_lloom.concept import Concept
 from text_lloom.errors import InputError
 from text_lloom.llm import EmbedModel, Model, OpenAIEmbedModel, OpenAIModel
 from text_lloom.llm.control.paid_call_guard import allow_paid_calls
+from text_lloom.session.batch import plan_cancel_batches
 from text_lloom.session.edit import plan_add, plan_edit
 from text_lloom.session.generate import plan_gen, plan_gen_auto, plan_select_auto
 from text_lloom.session.map import plan_map

@@ -208,7 +208,7 @@ async def test_raw_scores_become_probabilities_when_told(
 ) -> None:
     server.answer = lambda texts: outputs(output("logits", [1, 3], "FP32", [[6.0, 0.0, -6.0]]))
     with pytest.raises(
-        StepFailed, match=r"holds -6, which is no probability\. If these are raw scores, say acti"
+        StepFailed, match=r"holds -6, which is not a probability\. If these are raw scores, say acti"
     ):
         await scores_of(model_of(server), [f"{TEXTS[0]} {n}" for n in range(3)], run=Run(), batch_size=1)
     assert await scores_of(model_of(server, activation=activation), TEXTS[:1]) == [expected]

@@ -138,11 +138,11 @@ def with_missing_package(monkeypatch: pytest.MonkeyPatch) -> Provider:
     provider = Provider(
         "elsewhere",
         "Elsewhere",
-        Capabilities(),
+        Capabilities(tested=("stand-in",)),
         model="text_lloom.llm.providers.openai:OpenAIModel",
         packages=("a_package_nobody_has",),
         extra="elsewhere",
-        keys=("ELSEWHERE_API_KEY",),
+        key_variables=("ELSEWHERE_API_KEY",),
         example="some-model",
     )
     monkeypatch.setattr("text_lloom.llm.providers.registry.PROVIDERS", (*PROVIDERS, provider))

@@ -20,11 +20,11 @@ from text_lloom.corpus import Corpus
 from text_lloom.errors import InputError
 from text_lloom.llm.batches import BatchJob
 from text_lloom.llm.control.retry import RetryPolicy
-from text_lloom.llm.default_models import EmbedSpec, ModelSpec, resolve_models
 from text_lloom.llm.runtime.event_loop import run_async, run_sync
 from text_lloom.operators.asking import Prompt, PromptSpec, check_prompt, params_frame, template_of
 from text_lloom.operators.estimate import Estimate
 from text_lloom.operators.evaluate import Coverage
+from text_lloom.operators.models import EmbedSpec, ModelSpec, resolve_models
 from text_lloom.operators.score import CONCEPTS_PER_CALL
 from text_lloom.session.batch import plan_cancel_batches
 from text_lloom.session.edit import plan_add, plan_edit

@@ -14,12 +14,11 @@ __all__ = ["models"]
 
 def models() -> None:
     """List the models that this machine can use."""
-    from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIModel
-    from text_lloom.llm.providers.openai_embed import OpenAIEmbedModel
-    from text_lloom.llm.providers.registry import PROVIDERS, availability_of
+    from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
+    from text_lloom.llm.providers.registry import all_providers, availability_of
 
-    width = max(len(provider.prefix) for provider in PROVIDERS) + len(":<name>")
-    found = [(provider, availability_of(provider)) for provider in PROVIDERS]
+    found = [(provider, availability_of(provider)) for provider in all_providers()]
+    width = max(len(provider.prefix) for provider, _ in found) + len(":<name>")
     for provider, availability in sorted(found, key=lambda pair: not pair[1].is_ready):
         by_name = provider.needs_name and (provider.model or provider.embed)
         spec = provider.prefix + (":<name>" if by_name else "")

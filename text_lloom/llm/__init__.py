@@ -20,8 +20,7 @@ from text_lloom.llm.dispatch.step_state import Failure
 from text_lloom.llm.messages import Message, ModelRequest
 from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
-from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIModel
-from text_lloom.llm.providers.openai_embed import OpenAIEmbedModel
+from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
 from text_lloom.llm.providers.registry import embedder_from, model_from
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ __all__ = [
     "track_costs",
 ]
 
-_WHERE: Final = {
+_LAZY: Final = {
     "AnthropicModel": "text_lloom.llm.providers.anthropic",
     "AnyEmbedModel": "text_lloom.llm.providers.anyllm",
     "AnyModel": "text_lloom.llm.providers.anyllm",
@@ -108,6 +107,6 @@ _WHERE: Final = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_WHERE[name]), name)
+    return getattr(importlib.import_module(_LAZY[name]), name)

@@ -241,8 +241,7 @@ class Model(ModelBase, ClientMethods):
         cost: USD per token: `(input, output)`, or one number for both. `None` = unknown.
         concurrency: The largest number of calls in flight. `None` adapts to the provider.
         timeout: Seconds after which a call is cancelled and tried again.
-        **args: `wait_timeout` is the longest wait for the rate limit, in seconds. `redis_url` names a Redis
-            through which processes share the limit. Everything else, also what is in `params={…}`, is in
+        **args: `wait_timeout`, `redis_url` and `params` are as in `CallOptions`. All else is kept in
             `model.args` for the call function, and can be set per operator and per call.
     """
 
@@ -430,13 +429,13 @@ class EmbedModel(ModelBase, Embedder):
             as lists or an array. If it fails on a list, it is called with one text at a time.
         api_key: Passed to the setup function.
         batch_size: The largest number of texts in one call.
-        rate_limit: As for `Model`.
+        rate_limit: See `CallOptions`, also for the next four.
+        cost: US dollars per token.
         context_window: In tokens; longer texts are cut.
-        cost: USD per token.
         concurrency: The largest number of calls in flight; 1 by default, because many local models
             are not thread-safe.
         timeout: Seconds after which a call is cancelled and tried again.
-        **args: Kept in `model.args` for the call function.
+        **args: As for `Model`; kept in `model.args` for the call function.
     """
 
     counts_tokens: ClassVar[bool] = True

@@ -1,28 +1,163 @@
-"""Options of models: generation parameters, numbers as users write them."""
+"""Options of models: what every model takes as keywords, generation parameters, numbers as users write them.
+
+A constructor takes `**options: Unpack[ModelOptions]`, which editors and type checkers read, and is decorated
+by `expand_options`, which writes the same names into its `__signature__`, because `help`, IPython and Jupyter
+show that and know nothing of `Unpack`.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from numbers import Integral, Real
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypedDict, TypeVar, cast
+from urllib.parse import urlsplit
 
-from text_lloom.errors import InputError
+from text_lloom.errors import InputError, ModelSetupError, UnknownName
 
 __all__ = [
     "COMMON_PARAMS",
+    "NO_KEY",
+    "SYSTEM_PROMPT",
+    "CallOptions",
+    "EmbedOptions",
+    "ModelOptions",
     "as_params",
     "check_values",
+    "checked_url",
+    "expand_options",
     "finite_number",
+    "generation_params",
+    "key_from",
+    "missing_key",
     "positive_seconds",
     "whole_number",
     "with_params",
 ]
 
+F = TypeVar("F", bound=Callable[..., None])
+
+_SECONDS: Final = 120.0
+"""The timeout of a call, unless a class sets another one."""
+_NEARLY: Final = 0.8
+"""How alike a name must be to a known one to be refused as misspelt."""
+
+SYSTEM_PROMPT: Final = "You are careful and exact, and answer in the form that is asked for."
+"""The system message of models of providers, unless another one is given."""
+
+
+class CallOptions(TypedDict, total=False):
+    """Options of every model: limits, price, time.
+
+    Attributes:
+        rate_limit: `(requests, seconds)`, or anything that `RateLimitSpec` allows.
+        context_window: In tokens; longer texts are cut to fit. When not given: that of the price list, or of
+            the model's own files.
+        cost: US dollars per token: `(input, output)`, or one number for both. When not given: that of the
+            price list; 0 on the user's own machines; otherwise unknown.
+        concurrency: The largest number of calls in flight; `None` adapts to the provider (of an embedding
+            model: one at a time).
+        timeout: Seconds after which a call is given up and tried again.
+        wait_timeout: The longest wait for a start under the rate limit, in seconds; `None` sets no end.
+        redis_url: A Redis through which processes share the rate limit.
+        params: What else is sent with every call, as names and values. Each may be a keyword of its own.
+    """
+
+    rate_limit: object
+    context_window: int | None
+    cost: object
+    concurrency: int | None
+    timeout: float
+    wait_timeout: float | None
+    redis_url: str | None
+    params: Mapping[str, object] | None
+
+
+class ModelOptions(CallOptions, total=False):
+    """Options of every chat model: those of `CallOptions`, and generation parameters.
+
+    A generation parameter holds for every call unless an operator or a call says otherwise. A name that the
+    model does not have is refused, `None` leaves a parameter out, and `COMMON_PARAMS` says what each does.
+    """
+
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    max_tokens: int | None
+    stop: str | Sequence[str] | None
+    seed: int | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    reasoning_effort: str | None
+
+
+class EmbedOptions(CallOptions, total=False):
+    """Options of every embedding model: those of `CallOptions`, and what is particular to vectors.
+
+    Attributes:
+        batch_size: The largest number of texts in one call.
+        dimensions: Length of the vectors, of models that can shorten them.
+    """
+
+    batch_size: int
+    dimensions: int | None
+
+
+def generation_params(kind: Any, *, lacking: Iterable[str] = ()) -> frozenset[str]:
+    """Names of the generation parameters among some options, without those that a provider lacks."""
+    return frozenset(kind.__annotations__) - frozenset(CallOptions.__annotations__) - frozenset(lacking)
+
+
+def expand_options(kind: Any, *, hidden: Iterable[str] = (), **defaults: object) -> Callable[[F], F]:
+    """Decorates a constructor that takes `**options: Unpack[kind]`.
+
+    It fills in defaults, refuses a name that is nearly a known one, and shows all names in the signature.
+
+    Args:
+        kind: `ModelOptions`, `EmbedOptions`, or a `TypedDict` made from one of them.
+        hidden: Options that the signature leaves out, as few people need them.
+        **defaults: Options that this class sets unless the user does.
+    """
+
+    def decorate(init: F) -> F:
+        usual: dict[str, object] = {"timeout": _SECONDS, **defaults}
+
+        @functools.wraps(init)
+        def with_defaults(self: object, *args: Any, **options: Any) -> None:
+            for name in options:
+                if name not in known and get_close_matches(name, known, n=1, cutoff=_NEARLY):
+                    raise UnknownName(name, known, what=f"argument of {type(self).__name__}:")
+            together = options.get("params")
+            names = usual.keys() - (together.keys() if isinstance(together, Mapping) else ())
+            init(self, *args, **{**{name: usual[name] for name in names}, **options})
+
+        shown = inspect.signature(init)
+        own = [p for p in shown.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        known = [*(p.name for p in own[1:]), *kind.__annotations__]
+        listed = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=usual.get(name),
+                annotation=getattr(annotation, "__forward_arg__", annotation),
+            )
+            for name, annotation in kind.__annotations__.items()
+            if name not in hidden
+        ]
+        others = inspect.Parameter("others", inspect.Parameter.VAR_KEYWORD, annotation="object")
+        vars(with_defaults)["__signature__"] = shown.replace(parameters=[*own, *listed, others])
+        return cast(F, with_defaults)
+
+    return decorate
+
 
 def finite_number(value: object) -> float | None:
-    """The number, or `None` for anything that is no finite number."""
+    """The number, or `None` for anything else than a finite number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
     number = float(value)
@@ -57,22 +192,6 @@ def positive_seconds(value: object, *, what: str) -> float:
     return seconds
 
 
-COMMON_PARAMS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "temperature": "how varied replies are; 0 is the least",
-        "top_p": "sample among the likeliest tokens that together have this probability",
-        "top_k": "sample among this many of the likeliest tokens",
-        "max_tokens": "longest reply, in tokens",
-        "stop": "texts that end a reply",
-        "seed": "seed of sampling, where the provider has one",
-        "presence_penalty": "above 0: fewer tokens that have occurred",
-        "frequency_penalty": "above 0: fewer tokens that have occurred often",
-        "reasoning_effort": "how long a reasoning model may think",
-    }
-)
-"""Parameters that providers share under one name, with what they do."""
-
-
 def check_values(given: Mapping[str, object]) -> None:
     """Refuse values that no provider takes, before any is asked; `None` leaves a parameter out.
 
@@ -80,9 +199,9 @@ def check_values(given: Mapping[str, object]) -> None:
         InputError: Says what the value must be.
     """
     for name, value in given.items():
-        wanted = _WANTED.get(name)
-        if value is not None and wanted is not None and not wanted.fits(value):
-            raise InputError(f"{name}={value!r} must be {wanted.text}.")
+        known = _PARAMETERS.get(name)
+        if value is not None and known is not None and not known.fits(value):
+            raise InputError(f"{name}={value!r} must be {known.wanted}.")
 
 
 def _number(low: float, high: float = math.inf) -> Callable[[object], bool]:
@@ -106,31 +225,48 @@ def _are_texts(value: object) -> bool:
     return isinstance(texts, (list, tuple)) and all(isinstance(text, str) and text for text in texts)
 
 
-class _Values(NamedTuple):
-    """Which values a parameter can have, and the words for it."""
+class _Parameter(NamedTuple):
+    """What a generation parameter does, which values it can have, and the words for these."""
 
+    purpose: str
     fits: Callable[[object], bool]
-    text: str
+    wanted: str
 
 
-_WANTED: Final[Mapping[str, _Values]] = {
-    "temperature": _Values(_number(0), "a number of at least 0"),
-    "top_p": _Values(_number(0, 1), "a number from 0 to 1"),
-    "top_k": _Values(_whole(-1), "a whole number"),
-    "max_tokens": _Values(_whole(1), "a whole number of at least 1"),
-    "stop": _Values(_are_texts, "a text or a list of texts, none of them empty"),
-    "seed": _Values(_whole(-math.inf), "a whole number"),
-    "presence_penalty": _Values(_number(-math.inf), "a number"),
-    "frequency_penalty": _Values(_number(-math.inf), "a number"),
-    "reasoning_effort": _Values(lambda value: isinstance(value, str), "a word, such as 'low'"),
+_PARAMETERS: Final[Mapping[str, _Parameter]] = {
+    "temperature": _Parameter("how varied replies are; 0 is the least", _number(0), "a number of at least 0"),
+    "top_p": _Parameter(
+        "sample among the likeliest tokens that together have this probability",
+        _number(0, 1),
+        "a number from 0 to 1",
+    ),
+    "top_k": _Parameter("sample among this many of the likeliest tokens", _whole(-1), "a whole number"),
+    "max_tokens": _Parameter("longest reply, in tokens", _whole(1), "a whole number of at least 1"),
+    "stop": _Parameter("texts that end a reply", _are_texts, "a text or a list of texts, none of them empty"),
+    "seed": _Parameter("seed of sampling, where the provider has one", _whole(-math.inf), "a whole number"),
+    "presence_penalty": _Parameter(
+        "above 0: fewer tokens that have occurred", _number(-math.inf), "a number"
+    ),
+    "frequency_penalty": _Parameter(
+        "above 0: fewer tokens that have occurred often", _number(-math.inf), "a number"
+    ),
+    "reasoning_effort": _Parameter(
+        "how long a reasoning model may think",
+        lambda value: isinstance(value, str),
+        "a word, such as 'low'",
+    ),
 }
+COMMON_PARAMS: Final[Mapping[str, str]] = MappingProxyType(
+    {name: parameter.purpose for name, parameter in _PARAMETERS.items()}
+)
+"""Parameters that providers share under one name, with what they do."""
 
 
 def as_params(given: object, *, what: str = "params") -> dict[str, Any]:
     """Parameters as a user gives them.
 
     Raises:
-        InputError: When they are no names and values.
+        InputError: When they are not names and values.
     """
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         raise InputError(f"{what}={given!r}: expected names and values, such as {{'temperature': 0.3}}.")
@@ -150,3 +286,48 @@ def with_params(args: dict[str, Any]) -> dict[str, Any]:
     if twice := sorted(set(args) & set(together)):
         raise InputError(f"The parameter {twice[0]!r} is given twice, by itself and in params.")
     return args | together
+
+
+NO_KEY: Final = "EMPTY"
+"""The key that is sent when there is none: servers on the user's machines take any."""
+
+
+def key_from(variables: Sequence[str], api_key: str | None, *, is_elsewhere: bool = False) -> str | None:
+    """The key that was given, or that of the first of the environment variables that is set.
+
+    Args:
+        variables: Environment variables of the provider.
+        api_key: The key that was given, if any.
+        is_elsewhere: The address is not the provider's own, so that no key of the environment may go there.
+
+    Raises:
+        InputError: When the key is not a string.
+    """
+    if api_key is not None and not isinstance(api_key, str):
+        raise InputError(f"api_key must be a string, but is {type(api_key).__name__}.")
+    given = (api_key or "").strip()
+    if given or is_elsewhere:
+        return given or None
+    return next((key for name in variables if (key := os.environ.get(name, "").strip())), None)
+
+
+def missing_key(provider: str, variables: Sequence[str]) -> ModelSetupError:
+    """The error that says which key is missing, and how to give it."""
+    variable = variables[0] if variables else "…"
+    return ModelSetupError(
+        f"No {provider} key was found. Set the environment variable {variable}, or pass api_key=. "
+        f"(Without a key, the local engine runs: leave the models out.)"
+    )
+
+
+def checked_url(base_url: str | None, *, ending: str = "") -> str | None:
+    """An address that was given, without the ending that the package adds itself.
+
+    Raises:
+        InputError: When it is not an address.
+    """
+    if base_url is None:
+        return None
+    if not isinstance(base_url, str) or urlsplit(base_url).scheme not in ("http", "https"):
+        raise InputError(f"base_url={base_url!r} must be an address such as http://localhost:8000.")
+    return base_url.rstrip("/").removesuffix(ending)

@@ -10,10 +10,10 @@ from text_lloom.concept import Concept
 from text_lloom.corpus import Document
 from text_lloom.errors import InputError, UnknownName
 from text_lloom.llm.composite import Answerer, single_models
-from text_lloom.llm.default_models import Models
 from text_lloom.llm.dispatch.request_builder import NO_SETTINGS, StepSettings
 from text_lloom.llm.model import Model
 from text_lloom.llm.options import COMMON_PARAMS, as_params
+from text_lloom.operators.models import Models
 from text_lloom.tasks import (
     Candidate,
     FilterQuotes,

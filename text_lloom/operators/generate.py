@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from text_lloom.concept import Codebook, Concept
 from text_lloom.corpus import Corpus
 from text_lloom.errors import StepFailed
-from text_lloom.llm.default_models import Models
 from text_lloom.llm.dispatch.request_builder import StepSettings
 from text_lloom.llm.dispatch.step_state import Run
 from text_lloom.llm.embed import embed_all
 from text_lloom.operators.cluster import cluster_vectors
 from text_lloom.operators.distill import distill_bullets, distill_quotes
+from text_lloom.operators.models import Models
 from text_lloom.operators.parameters import GenParameters
 from text_lloom.operators.review import Review, merge_identical, review_concepts
 from text_lloom.operators.synthesize import synthesize_concepts

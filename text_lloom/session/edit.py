@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from text_lloom.concept import Concept, Event
 from text_lloom.errors import InputError, UnknownName
 from text_lloom.labels import Labels, Verdict, agreement
-from text_lloom.llm.default_models import EmbedSpec, resolve_models
 from text_lloom.llm.embed import embed_all
 from text_lloom.llm.runtime.event_loop import run_sync
 from text_lloom.operators.estimate import estimate_embedding
+from text_lloom.operators.models import EmbedSpec, resolve_models
 from text_lloom.session.score import plan_score
 from text_lloom.session.spend import declined
 from text_lloom.session.state import Session

@@ -9,12 +9,12 @@ from text_lloom.errors import InputError
 from text_lloom.llm.ask import ask_all
 from text_lloom.llm.cache import open_journal
 from text_lloom.llm.composite import Answerer, Fallbacks, is_remote, single_models
-from text_lloom.llm.default_models import ModelSpec, model_of
 from text_lloom.llm.dispatch.request_builder import StepSettings
 from text_lloom.llm.model import Solver
 from text_lloom.llm.options import as_params
 from text_lloom.operators.estimate import estimate_map
 from text_lloom.operators.mapping import check_columns, joined, map_tasks, question_of
+from text_lloom.operators.models import ModelSpec, model_of
 from text_lloom.session.spend import declined
 from text_lloom.session.state import Session
 from text_lloom.tasks.map import MAP_STEP, MapDocument

@@ -15,12 +15,12 @@ from text_lloom.llm.control.budget import Budget, TokenBudget
 from text_lloom.llm.control.prices import dollars
 from text_lloom.llm.control.redis_limiter import SharedLimiter
 from text_lloom.llm.control.usage import Attempt, Ledger, total, with_lost
-from text_lloom.llm.default_models import Models
 from text_lloom.llm.dispatch.attempt import limiter_of
 from text_lloom.llm.dispatch.step_state import Failure, Run
 from text_lloom.llm.model import Embedder, EmbedModel, Model
 from text_lloom.llm.runtime.event_loop import run_sync
 from text_lloom.operators.estimate import Estimate
+from text_lloom.operators.models import Models
 
 if TYPE_CHECKING:
     import pandas as pd

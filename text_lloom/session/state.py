@@ -18,13 +18,13 @@ from text_lloom.llm.composite import Answerer, is_remote
 from text_lloom.llm.control.budget import Budget, TokenBudget
 from text_lloom.llm.control.retry import RetryPolicy
 from text_lloom.llm.control.usage import Ledger
-from text_lloom.llm.default_models import Models
 from text_lloom.llm.dispatch.request_builder import StepSettings
 from text_lloom.llm.dispatch.step_state import Failure, Run
 from text_lloom.llm.options import whole_number
 from text_lloom.llm.runtime.event_loop import Stop
 from text_lloom.operators.batch_records import BatchRecords
 from text_lloom.operators.estimate import Estimate
+from text_lloom.operators.models import Models
 from text_lloom.operators.score import summarize_concepts
 from text_lloom.scores import ScoreTable
 from text_lloom.session.progress import StepProgress

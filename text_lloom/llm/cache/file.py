@@ -29,9 +29,7 @@ __all__ = [
 ]
 
 Stored: TypeAlias = str | bytes
-
 BUSY_SECONDS = 10.0
-
 _APPLICATION = 0x4C4C4F4D
 _VERSION = 1
 _CHECK_SECONDS = 0.2
@@ -39,7 +37,6 @@ _CORRUPT_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _SUFFIXES = frozenset({".sqlite", ".sqlite3", ".db"})
 _PRUNE_ROWS = 500
 _KEYS_PER_QUERY = 500
-
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS replies (
         key TEXT PRIMARY KEY NOT NULL, model TEXT NOT NULL, step TEXT NOT NULL, at REAL NOT NULL,
@@ -59,6 +56,10 @@ _ADD = {
 }
 _TOUCH = {table: f"UPDATE {table} SET used = ? WHERE key = ?" for table in _ADD}  # noqa: S608
 _GET_REPLY = f"SELECT {_REPLY_COLUMNS} FROM replies WHERE key = ?"  # noqa: S608
+
+
+class NotAJournal(Exception):
+    """A file that must be left alone: another program's, or a later version's."""
 
 
 class ReplyRow(NamedTuple):
@@ -137,37 +138,6 @@ JournalRow: TypeAlias = ReplyRow | VectorRow
 EntryId: TypeAlias = tuple[str, str]
 
 
-def entry_id(row: JournalRow) -> EntryId:
-    """Table and key of a row."""
-    return ("replies" if isinstance(row, ReplyRow) else "vectors", as_text(row.key))
-
-
-def as_stored(text: str) -> Stored:
-    """Text as SQLite takes it: lone surrogates have no UTF-8 form, so such text is kept as bytes."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
-    return text
-
-
-def as_text(stored: Stored) -> str:
-    """The text that was given to `as_stored`."""
-    return stored if isinstance(stored, str) else stored.decode("utf-8", "surrogatepass")
-
-
-class NotAJournal(Exception):
-    """A file that must be left alone: another program's, or a later version's."""
-
-
-class _Damaged(sqlite3.DatabaseError):
-    """Damage that SQLite reports as a result rather than as an error."""
-
-    sqlite_errorcode: int = sqlite3.SQLITE_CORRUPT
-
-
 class ModelShare(NamedTuple):
     """What the journal holds of one model: what asking again would cost.
 
@@ -192,21 +162,17 @@ class Holdings(NamedTuple):
     newest: float | None
 
 
-class Opened(NamedTuple):
-    """An open journal file, and where a corrupt one was moved to."""
-
-    file: JournalFile
-    aside: Path | None
-
-
 class JournalFile:
     """An open journal file: one connection that writes, one that reads.
 
     Only one thread at a time may use a connection; `SharedFile` locks them.
 
     Args:
-        path: The file; made with its folder if there is none.
+        path: The file, which is made with its folder if need be.
         read_only: Open an existing file and change nothing; for a full or a read-only disk.
+
+    Attributes:
+        replaced: Where the damaged file lies now that was renamed to make room for this one.
 
     Raises:
         NotAJournal: When the file is another program's or a later version's.
@@ -216,6 +182,7 @@ class JournalFile:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self.replaced: Path | None = None
         self._mode = "mode=rw"
         if read_only:
             # Without a log to read, SQLite needs to make no files beside this one.
@@ -238,17 +205,19 @@ class JournalFile:
         self._identity = _identity(path)
 
     @classmethod
-    def open(cls, path: Path) -> Opened:
-        """Open a journal file, setting a damaged one aside."""
+    def open(cls, path: Path) -> JournalFile:
+        """Open a journal file; a damaged one is renamed and replaced."""
         try:
-            return Opened(cls(path), None)
+            return cls(path)
         except sqlite3.DatabaseError as error:
             if not is_corrupt(error):
                 raise
             if path.suffix not in _SUFFIXES:
                 raise NotAJournal("it is not a SQLite file") from None
         aside = _rename_aside(path)
-        return Opened(cls(path), aside)
+        file = cls(path)
+        file.replaced = aside
+        return file
 
     def close(self) -> None:
         """Close both connections."""
@@ -273,10 +242,10 @@ class JournalFile:
 
     def vectors(self, keys: Sequence[str]) -> dict[str, VectorRow]:
         """The vectors under the first 500 of these keys."""
-        wanted = [as_stored(key) for key in keys[:_KEYS_PER_QUERY]]
-        marks = ", ".join("?" * len(wanted))
+        stored = [as_stored(key) for key in keys[:_KEYS_PER_QUERY]]
+        marks = ", ".join("?" * len(stored))
         query = f"SELECT {_VECTOR_COLUMNS} FROM vectors WHERE key IN ({marks})"  # noqa: S608
-        return {as_text(found[0]): VectorRow._make(found) for found in self._reader.execute(query, wanted)}
+        return {as_text(found[0]): VectorRow._make(found) for found in self._reader.execute(query, stored)}
 
     def replies(self) -> Iterator[ReplyRow]:
         """All replies, oldest first, read over a connection of its own."""
@@ -389,6 +358,38 @@ class JournalFile:
         )
 
 
+def entry_id(row: JournalRow) -> EntryId:
+    """Table and key of a row."""
+    return ("replies" if isinstance(row, ReplyRow) else "vectors", as_text(row.key))
+
+
+def as_stored(text: str) -> Stored:
+    """Text as SQLite takes it: lone surrogates have no UTF-8 form, so such text is kept as bytes."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+    return text
+
+
+def as_text(stored: Stored) -> str:
+    """The text that was given to `as_stored`."""
+    return stored if isinstance(stored, str) else stored.decode("utf-8", "surrogatepass")
+
+
+def is_corrupt(error: sqlite3.Error) -> bool:
+    """Whether an error means that the file is damaged, or no database at all."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT_CODES
+
+
+class _Damaged(sqlite3.DatabaseError):
+    """Damage that SQLite reports as a result rather than as an error."""
+
+    sqlite_errorcode: int = sqlite3.SQLITE_CORRUPT
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
@@ -452,11 +453,6 @@ def _rename_aside(path: Path) -> Path:
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + ending).rename(aside.with_name(aside.name + ending))
     return aside
-
-
-def is_corrupt(error: sqlite3.Error) -> bool:
-    """Whether an error means that the file is damaged, or no database at all."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT_CODES
 
 
 def _refuse_foreign(connection: sqlite3.Connection) -> None:

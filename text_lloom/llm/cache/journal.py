@@ -81,21 +81,11 @@ class JournalInfo:
     problem: str | None
 
 
-class _Turn:
-    """The right to ask for one key, and how many requests hold or want it."""
-
-    __slots__ = ("lock", "wanted")
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.wanted = 0
-
-
 class Journal:
     """Replies and vectors in a file, shared by all sessions of a process; `open_journal` gives it.
 
     Args:
-        path: The SQLite file; made with its folder if there is none.
+        path: The SQLite file, which is made with its folder if need be.
         max_bytes: Past this size, the longest unused entries are removed.
         max_age_days: Entries that were not used for this many days are removed.
     """
@@ -106,7 +96,7 @@ class Journal:
         self.path = Path(path).expanduser().absolute()
         self.max_bytes, self.max_age_days = max_bytes, max_age_days
         self._file = SharedFile(self.path)
-        self._writer = Writer(self._file, self._prune_some)
+        self._writer = Writer(self._file, self._prune)
         self._turns: dict[tuple[int, str], _Turn] = {}
         _journals.add(self)
         self._file.file()
@@ -190,8 +180,8 @@ class Journal:
             return
         place = (id(asyncio.get_running_loop()), key)
         turn = self._turns.setdefault(place, _Turn())
-        waits = turn.wanted > 0
-        turn.wanted += 1
+        waits = turn.requests > 0
+        turn.requests += 1
         try:
             if waits and on_wait is not None:
                 on_wait()
@@ -203,8 +193,8 @@ class Journal:
                     yield None
                     return
         finally:
-            turn.wanted -= 1
-            if not turn.wanted:
+            turn.requests -= 1
+            if not turn.requests:
                 self._turns.pop(place, None)
         yield kept
 
@@ -215,7 +205,7 @@ class Journal:
     def prune(self) -> int:
         """Remove the entries past the limits of size and age now; returns how many."""
         self.flush()
-        return sum(self._prune_some())
+        return sum(self._prune())
 
     def info(self) -> JournalInfo:
         """What the journal holds. Reads the whole file.
@@ -317,16 +307,8 @@ class Journal:
             yield from file.replies()
         yield from [row for row in self._file.unsaved.values() if isinstance(row, ReplyRow)]
 
-    def _prune_some(self) -> Iterator[int]:
-        """Remove what is past the limits in small steps; yields how many entries each step removed."""
-        target: int | None = None
-        while True:
-            removed, target = self._file.prune_some(
-                max_bytes=self.max_bytes, max_age_days=self.max_age_days, target=target
-            )
-            if not removed:
-                return
-            yield removed
+    def _prune(self) -> Iterator[int]:
+        return self._file.prune(max_bytes=self.max_bytes, max_age_days=self.max_age_days)
 
     @contextlib.contextmanager
     def _file_problem(self, done: str) -> Iterator[None]:
@@ -334,30 +316,6 @@ class Journal:
             yield
         except (OSError, sqlite3.Error) as error:
             raise FileProblem(f"The journal {self.path} could not be {done}: {error}.") from error
-
-    def pause(self) -> None:
-        """Wait for the reads and writes under way, and allow no further ones until `resume`."""
-        self._file.pause()
-
-    def resume(self) -> None:
-        """Allow reads and writes again."""
-        self._file.resume()
-
-    def start_anew(self) -> JournalFile | None:
-        """In a forked child: forget the file, which is opened again when needed; returns the old one."""
-        inherited = self._file.abandon()
-        self._writer.abandon()
-        self._turns = {}
-        return inherited
-
-
-def _as_record(row: ReplyRow) -> dict[str, object]:
-    record = {
-        name: as_text(value) if isinstance(value, bytes) else value for name, value in row._asdict().items()
-    }
-    record["at"] = datetime.fromtimestamp(row.at, UTC).isoformat()
-    del record["used"]
-    return record
 
 
 def open_journal(
@@ -400,6 +358,25 @@ def open_journal(
         return journal
 
 
+class _Turn:
+    """The right to ask for one key, and how many requests hold it or wait for it."""
+
+    __slots__ = ("lock", "requests")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.requests = 0
+
+
+def _as_record(row: ReplyRow) -> dict[str, object]:
+    record = {
+        name: as_text(value) if isinstance(value, bytes) else value for name, value in row._asdict().items()
+    }
+    record["at"] = datetime.fromtimestamp(row.at, UTC).isoformat()
+    del record["used"]
+    return record
+
+
 def _default_path() -> Path:
     from platformdirs import user_cache_dir
 
@@ -419,19 +396,22 @@ def _close_all() -> None:
 
 def _pause_all() -> None:
     for journal in list(_journals):
-        journal.pause()
+        journal._file.pause()
 
 
 def _resume_all() -> None:
     for journal in list(_journals):
-        journal.resume()
+        journal._file.resume()
 
 
 def _start_anew() -> None:
+    """In a forked child: forget the files, which are opened again when needed."""
     global _shared_lock
     _shared_lock = threading.Lock()
     for journal in list(_journals):
-        inherited = journal.start_anew()
+        inherited = journal._file.abandon()
+        journal._writer.abandon()
+        journal._turns = {}
         if inherited is not None:
             _inherited.append(inherited)
 

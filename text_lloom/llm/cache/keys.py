@@ -1,4 +1,4 @@
-"""What identifies a call function, a request and a vector in the cache."""
+"""What identifies a call function in the keys of the cache."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _MOST_SCHEMAS = 1024
 
 
 def identity_of(fn: object) -> str:
-    """What tells a call function from others: its name, its bound arguments and what it does.
+    """Identifies a call function by its name, its bound arguments and what it does.
 
-    Alike in every process, and different after the function was changed.
+    The result is the same in every process, and changes when the function does.
     """
     if isinstance(fn, functools.partial):
         bound = [*fn.args, *(value for pair in sorted(fn.keywords.items()) for value in pair)]
@@ -33,22 +33,22 @@ def identity_of(fn: object) -> str:
     named = fn if hasattr(fn, "__qualname__") else type(fn)
     code = getattr(fn, "__code__", None) or getattr(getattr(fn, "__call__", None), "__code__", None)  # noqa: B004
     digest = ""
-    if type(code) is types.CodeType:  # that of a mock says it is one
+    if type(code) is types.CodeType:  # a mock has something else here
         digest = hashlib.sha256(_instructions(code)).hexdigest()[:16]
     return f"{named.__module__}.{named.__qualname__}:{digest}"
 
 
 def _instructions(code: types.CodeType) -> bytes:
-    """What a function does, without the file and the lines where it stands."""
+    """What a function does, without its file and line numbers."""
     constants = [_constant(part) for part in code.co_consts]
     return b"|".join([code.co_code, *constants, *(name.encode() for name in code.co_names)])
 
 
 def surroundings_of(fn: object) -> list[object]:
-    """What a function takes from around it: what its maker was called with, and its defaults.
+    """The values that a function takes from its closure and its defaults.
 
-    Plain values by themselves, functions by what they do, others by their type: what is in a client or in
-    a counter differs from process to process.
+    Plain values stand for themselves, functions for what they do, and others for their type: the contents of
+    a client or a counter differ from process to process.
     """
     if isinstance(fn, functools.partial):
         return surroundings_of(fn.func)
@@ -62,7 +62,7 @@ def surroundings_of(fn: object) -> list[object]:
 
 
 def _described(value: object, *, contents: bool = False) -> object:
-    """A value as it can be told from others in every process, of a container perhaps its contents."""
+    """A value in a form that is the same in every process; `contents` includes those of containers."""
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):

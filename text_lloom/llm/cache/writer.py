@@ -1,4 +1,4 @@
-"""How a process shares one journal file: a thread that writes it, and locks for whoever reads it.
+"""How a process shares one journal file: a thread that writes it, and locks for its readers.
 
 `Writer` queues rows and has its thread write them in groups. `SharedFile` does the reading and writing, holds
 rows in memory while the file cannot be used, and replaces a damaged file.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import queue
 import sqlite3
 import threading
@@ -49,27 +50,6 @@ _USES_PER_WRITE = 1000
 _UNSTORABLE = (OverflowError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 
 
-@dataclass(slots=True, eq=False)
-class _Writing:
-    """Rows on their way to the disk, and who waits for them."""
-
-    rows: Sequence[JournalRow]
-    loop: asyncio.AbstractEventLoop
-    written: asyncio.Future[None]
-
-
-class _SaveUses:
-    """Has the thread save which entries were used."""
-
-
-class _Stop:
-    """Ends the thread."""
-
-
-_Work: TypeAlias = _Writing | threading.Event | _SaveUses | _Stop
-_Queue: TypeAlias = "queue.SimpleQueue[_Work]"
-
-
 class Writer:
     """Queues rows and has a thread write them to a file.
 
@@ -105,7 +85,7 @@ class Writer:
 
     def save_uses(self) -> None:
         """Have the thread save which entries were used."""
-        self._put(_SaveUses())
+        self._put(_Order.SAVE_USES)
 
     def flush(self) -> None:
         """Wait until all that is queued is written."""
@@ -121,7 +101,7 @@ class Writer:
             works, thread = self._queue, self._thread
             self._queue = self._thread = None
             if works is not None:
-                works.put(_Stop())
+                works.put(_Order.STOP)
         if thread is not None and thread is not threading.current_thread():
             thread.join(_FLUSH_SECONDS)
         self._since_pruned = _PRUNE_EVERY_BYTES  # not before: the thread that ends may still be pruning
@@ -172,7 +152,7 @@ class Writer:
             for work in waiting:
                 if isinstance(work, threading.Event):
                     work.set()
-            if any(isinstance(work, _Stop) for work in waiting):
+            if _Order.STOP in waiting:
                 return
             if self._since_pruned >= _PRUNE_EVERY_BYTES:
                 self._since_pruned = 0
@@ -204,12 +184,6 @@ class Writer:
             for loop, futures in by_loop.items():
                 with contextlib.suppress(RuntimeError):  # the loop may have been closed meanwhile
                     loop.call_soon_threadsafe(_resolve, futures)
-
-
-def _resolve(futures: Sequence[asyncio.Future[None]]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(None)
 
 
 class SharedFile:
@@ -315,33 +289,28 @@ class SharedFile:
                 self._hold(rows)
                 self._put_off(error)
 
-    def prune_some(
-        self, *, max_bytes: int, max_age_days: float, target: int | None
-    ) -> tuple[int, int | None]:
-        """Remove up to 500 entries that are past the limits.
+    def prune(self, *, max_bytes: int, max_age_days: float) -> Iterator[int]:
+        """Remove entries past the limits in steps of up to 500; yields how many each step removed.
 
-        Past `max_bytes`, the longest unused entries go until a tenth of it is free: `target` bytes, which is
-        the second result of the call before, and `None` at first.
-
-        Returns:
-            How many were removed, and the target for the next call.
+        Past `max_bytes`, the longest unused entries go until a tenth of it is free.
         """
-        with self.write_lock:
-            file = self._opened()
-            if file is None:
-                return 0, target
-            try:
-                if target is None and file.size() > max_bytes:
-                    target = int(_PRUNE_TO * max_bytes)
-                removed = file.prune(
-                    last_used_before=time.time() - max_age_days * _DAY,
-                    to_bytes=max_bytes if target is None else target,
-                )
-            except sqlite3.Error as error:
-                if is_corrupt(error):
-                    self._set_aside(error)
-                return 0, target
-            return removed, target
+        target = max_bytes
+        while True:
+            with self.write_lock:
+                file = self._opened()
+                if file is None:
+                    return
+                try:
+                    if file.size() > max_bytes:
+                        target = int(_PRUNE_TO * max_bytes)
+                    removed = file.prune(last_used_before=time.time() - max_age_days * _DAY, to_bytes=target)
+                except sqlite3.Error as error:
+                    if is_corrupt(error):
+                        self._set_aside(error)
+                    return
+            if not removed:
+                return
+            yield removed
 
     def forget(self, matches: Callable[[JournalRow], bool]) -> int:
         """Drop rows that are held in memory; returns how many."""
@@ -374,7 +343,7 @@ class SharedFile:
         if time.monotonic() < self._retry_at:
             return None
         try:
-            self._file, aside = JournalFile.open(self.path)
+            self._file = JournalFile.open(self.path)
         except (sqlite3.Error, OSError) as error:
             self._open_for_reading()
             self._put_off(error)
@@ -383,8 +352,8 @@ class SharedFile:
             self._report(error)
         else:
             self._close_readable()
-            if aside is not None:
-                self._report_damage(aside)
+            if self._file.replaced is not None:
+                self._report_damage(self._file.replaced)
         return self._file
 
     def _open_for_reading(self) -> None:
@@ -472,3 +441,27 @@ class SharedFile:
             # A filter that turns warnings into errors must not stop the writer.
             with contextlib.suppress(UserWarning):
                 warnings.warn(text, UserWarning, stacklevel=2)
+
+
+@dataclass(slots=True, eq=False)
+class _Writing:
+    """Rows on their way to the disk, and who waits for them."""
+
+    rows: Sequence[JournalRow]
+    loop: asyncio.AbstractEventLoop
+    written: asyncio.Future[None]
+
+
+class _Order(enum.Enum):
+    SAVE_USES = enum.auto()
+    STOP = enum.auto()
+
+
+_Work: TypeAlias = _Writing | threading.Event | _Order
+_Queue: TypeAlias = "queue.SimpleQueue[_Work]"
+
+
+def _resolve(futures: Sequence[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)

@@ -9,7 +9,8 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Unpack
 from urllib.parse import quote, urlsplit
 
 from text_lloom.errors import (
@@ -41,6 +42,7 @@ from text_lloom.llm.dispatch.dispatcher import ALL_OR_NOTHING
 from text_lloom.llm.dispatch.step_state import Run
 from text_lloom.llm.embed import Read, TextReader, read_texts
 from text_lloom.llm.model import EmbedModel
+from text_lloom.llm.options import EmbedOptions
 from text_lloom.llm.runtime.event_loop import close_with, run_async, run_sync
 from text_lloom.llm.runtime.http import JsonClient, NoJson
 from text_lloom.tasks import ScoreDocuments, Task
@@ -87,7 +89,7 @@ class InferenceProtocolModel(Classifier):
         headers: Sent with each request, such as a host name for KServe.
         api_key: Sent as a bearer token.
         batch_size: Texts in one request.
-        rate_limit: As for `Model`.
+        rate_limit: As in `ModelOptions`.
         concurrency: The largest number of requests in flight.
         timeout: Seconds after which a request is given up and tried again.
 
@@ -132,16 +134,18 @@ class InferenceProtocolModel(Classifier):
         self._served = _Served(
             _base_url(url),
             name,
-            version,
-            selection=ClassSelection(self.columns, self.classes),
-            output=output,
-            input_name=input_name,
-            column=column,
-            content_type=content_type,
-            activation=activation,
-            parameters=parameters,
-            headers=headers,
-            api_key=api_key,
+            api_key,
+            ClassSelection(self.columns, self.classes),
+            _Query(
+                version,
+                output,
+                input_name,
+                column,
+                content_type,
+                activation,
+                dict(parameters or {}),
+                dict(headers or {}),
+            ),
             batch_size=batch_size,
             rate_limit=rate_limit,
             concurrency=concurrency,
@@ -230,6 +234,20 @@ def _listed(task: MapDocument, found: Sequence[list[LabelledSpan]]) -> list[dict
     return [span._asdict() for spans in found for span in spans]
 
 
+@dataclass(frozen=True)
+class _Query:
+    """How the server is asked, and how its reply is read; as `InferenceProtocolModel` documents it."""
+
+    version: str | None
+    output: str | None
+    input_name: str
+    column: bool
+    content_type: str | None
+    activation: Activation
+    parameters: Mapping[str, object]
+    headers: Mapping[str, str]
+
+
 class _Served(EmbedModel):
     """The probabilities of the wanted classes, as rows that are batched, limited, retried and kept."""
 
@@ -237,48 +255,26 @@ class _Served(EmbedModel):
         self,
         url: str,
         name: str,
-        version: str | None,
-        *,
-        selection: ClassSelection,
-        output: str | None,
-        input_name: str,
-        column: bool,
-        content_type: str | None,
-        activation: Activation,
-        parameters: Mapping[str, object] | None,
-        headers: Mapping[str, str] | None,
         api_key: str | None,
-        batch_size: int,
-        rate_limit: RateLimitSpec,
-        concurrency: int | None,
-        timeout: float,
+        selection: ClassSelection,
+        query: _Query,
+        **options: Unpack[EmbedOptions],
     ) -> None:
+        options["cost"] = 0
         super().__init__(
             name,
             api_key=api_key,
-            batch_size=batch_size,
-            rate_limit=rate_limit,
-            cost=0,
-            concurrency=concurrency,
-            timeout=timeout,
-            version=version,
+            version=query.version,
             classes=[selection.columns, selection.classes],
-            output=output,
-            input_name=input_name,
-            activation=activation,
-            parameters=dict(parameters or {}),
+            output=query.output,
+            input_name=query.input_name,
+            activation=query.activation,
+            parameters=query.parameters,
+            **options,
         )
-        self.url = url
-        self.selection = selection
-        self.output = output
-        self.input_name = input_name
-        self.column = column
-        self.content_type = content_type
-        self.activation: Activation = activation
-        self.sent_parameters = dict(parameters or {})
-        self.headers = dict(headers or {})
-        version_path = "" if version is None else f"/versions/{quote(version, safe='')}"
-        self.path = f"/v2/models/{quote(name, safe='')}{version_path}"
+        self.url, self._selection, self._query = url, selection, query
+        version_path = "" if query.version is None else f"/versions/{quote(query.version, safe='')}"
+        self._path = f"/v2/models/{quote(name, safe='')}{version_path}"
 
     @property
     def provider_key(self) -> str:
@@ -286,14 +282,15 @@ class _Served(EmbedModel):
 
     def _set_up(self) -> Any:
         key = {} if self.api_key is None else {"Authorization": f"Bearer {self.api_key}"}
-        client = JsonClient(self.url, headers={**self.headers, **key}, timeout=self.timeout)
+        client = JsonClient(self.url, headers={**self._query.headers, **key}, timeout=self.timeout)
         close_with(self, client.close)
         return client
 
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
         tensor = await self.infer(texts)
+        activation = self._query.activation
         return Embeddings(
-            read_probabilities(tensor, len(texts), self.selection, activation=self.activation), None
+            read_probabilities(tensor, len(texts), self._selection, activation=activation), None
         )
 
     async def infer(self, texts: Sequence[str]) -> Tensor:
@@ -302,17 +299,15 @@ class _Served(EmbedModel):
         Raises:
             ModelError: When the server refuses, fails, or sends something else.
         """
-        body: dict[str, object] = {
-            "inputs": [
-                text_tensor(self.input_name, texts, column=self.column, content_type=self.content_type)
-            ]
-        }
-        if self.output is not None:
-            body["outputs"] = [{"name": self.output}]
-        if self.sent_parameters:
-            body["parameters"] = self.sent_parameters
+        query = self._query
+        tensor = text_tensor(query.input_name, texts, column=query.column, content_type=query.content_type)
+        body: dict[str, object] = {"inputs": [tensor]}
+        if query.output is not None:
+            body["outputs"] = [{"name": query.output}]
+        if query.parameters:
+            body["parameters"] = query.parameters
         try:
-            reply = await self.client.post(f"{self.path}/infer", body)
+            reply = await self.client.post(f"{self._path}/infer", body)
         except NoJson as error:
             raise TransientError(
                 f"The server of model {self.label!r} sent no JSON but {error.shown!r}. Is {self.url} the "
@@ -320,7 +315,7 @@ class _Served(EmbedModel):
             ) from None
         except Exception as error:
             raise self._understood(error) from None
-        return pick_output(read_outputs(reply), self.output)
+        return pick_output(read_outputs(reply), query.output)
 
     async def ready(self, wait: float) -> None:
         """Return once the server and the model are ready, or raise after `wait` seconds."""
@@ -328,7 +323,7 @@ class _Served(EmbedModel):
         while True:
             try:
                 await self._check("/v2/health/ready", "server")
-                await self._check(f"{self.path}/ready", "model")
+                await self._check(f"{self._path}/ready", "model")
                 return
             except ModelError as error:
                 if isinstance(error, PermanentError) and not wait:

@@ -41,6 +41,7 @@ ClassName: TypeAlias = str | int
 Activation: TypeAlias = Literal["none", "softmax", "sigmoid"]
 Offsets: TypeAlias = Callable[[str], Sequence[tuple[int, int]]]
 """For a text, the first and the last position (exclusive) of each of its tokens."""
+
 _PROBABILITY_NAMES = ("predict_proba", "probabilities", "probability", "probs")
 _DEEPEST = 8
 _LONGEST_LITERAL = 1_000_000
@@ -325,7 +326,7 @@ def _flat(content: object, depth: int = 0) -> Iterator[Scalar]:
     elif isinstance(content, (str, int, float)):
         yield content
     else:
-        raise PermanentError(f"An output of the model holds {content!r}, which is no value of a tensor.")
+        raise PermanentError(f"An output of the model holds {content!r}, which is not a value of a tensor.")
 
 
 def _kind(name: str, datatype: str, values: Sequence[Scalar]) -> Kind:
@@ -421,7 +422,7 @@ def _is_class(label: str, column: ClassName, selection: ClassSelection) -> bool:
 def _probability(value: object, text: str) -> float:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not -_SLACK <= float(value) <= 1 + _SLACK:  # type: ignore[arg-type]
-        raise PermanentError(f"The server sent {text[:120]!r}, where {value!r} is no probability.")
+        raise PermanentError(f"The server sent {text[:120]!r}, where {value!r} is not a probability.")
     return min(1.0, max(0.0, float(value)))  # type: ignore[arg-type]
 
 
@@ -443,7 +444,7 @@ def _activated(matrix: NDArray[np.float64], activation: Activation, name: str) -
     if low < -_SLACK or high > 1 + _SLACK:
         outside = low if low < -_SLACK else high
         raise PermanentError(
-            f"Output {name!r} holds {outside:g}, which is no probability. If these are raw scores, say "
+            f"Output {name!r} holds {outside:g}, which is not a probability. If these are raw scores, say "
             f"activation='softmax' (one class per text) or 'sigmoid' (several); if they are the numbers of "
             f"classes, have the model give integers, or ask for another output."
         )
@@ -468,15 +469,8 @@ def _entities(entities: Sequence[Mapping[str, object]], text: str) -> list[_Piec
         score = entity.get("score")
         label, begins = _without_prefix(str(named))
         is_joined = "entity_group" in entity  # the server has joined its tokens already
-        pieces.append(
-            _Piece(
-                label,
-                begins or is_joined,
-                start,
-                end,
-                float(score) if isinstance(score, (int, float)) else None,
-            )
-        )
+        probability = float(score) if isinstance(score, (int, float)) else None
+        pieces.append(_Piece(label, begins or is_joined, start, end, probability))
     return pieces
 
 

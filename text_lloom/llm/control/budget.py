@@ -18,9 +18,9 @@ __all__ = ["Budget", "Reservation", "TokenBudget"]
 _ROUNDING = 1e-12
 _REMEMBERED = 200
 _UNKNOWN = 100.0
-"""How many times its estimate a request may cost when none of its kind has been settled."""
+"""How many times its estimate a request may cost before any of its kind has ended."""
 _MARGIN = 2.0
-"""How many times as much as the dearest so far each request in flight may cost, should replies grow."""
+"""How many times as much as the dearest so far each request in flight may cost."""
 _BATCH = "batch"
 
 

@@ -19,48 +19,17 @@ __all__ = ["CapabilityProbe", "SchemaSupport", "refused_parameter", "refuses_for
 T = TypeVar("T")
 
 _LONGEST_PROBE = 0.25
-_FORM_SIGNS = (
-    "response_format",
-    "text.format",
-    "json_schema",
-    "json_object",
-    "json schema",
-    "json mode",
-    "structured output",
-    "structured_output",
-    "output_config",
-    "output_format",
-    "response_schema",
-    "responsejsonschema",
-    "response_json_schema",
-    "response_mime_type",
-    "responsemimetype",
-    "tool_choice",
-    "tool use",
-    "tools:",
-    "function calling",
+_FORM: Final = re.compile(
+    r"response_format|text\.format|json_schema|json_object|json (?:schema|mode)|structured[ _]output|"
+    r"output_config|output_format|response_schema|responsejsonschema|response_json_schema|"
+    r"response_?mime_?type|tool_choice|tool use|tools:|function calling"
 )
-_REFUSED_SIGNS = (
-    "unsupported",
-    "not support",
-    "unrecognized",
-    "unknown",
-    "unexpected",
-    "extra",
-    "not permitted",
-    "not allowed",
-    "not available",
-    "deprecated",
-    "forbidden",
+_REFUSED: Final = re.compile(
+    "unsupported|not support|unrecognized|unknown|unexpected|extra|not permitted|not allowed|not available|"
+    "deprecated|forbidden"
 )
-_SCHEMA_SIGNS = (
-    "invalid schema",
-    "invalid json schema",
-    "invalid_json_schema",
-    "schema is invalid",
-    "schema is too",
-    "too many states",
-    "in context=",
+_SCHEMA: Final = re.compile(
+    "invalid (?:json )?schema|invalid_json_schema|schema is (?:invalid|too)|too many states|in context="
 )
 _MANY: Final = re.compile(
     r"(?<![\w.])(?P<quote>['\"`])n(?P=quote)|(?<![\w.'])n (?:must|should|has to|is not|cannot|= ?\d|[<>])|"
@@ -147,7 +116,7 @@ class SchemaSupport:
     def refuse(self, message: str, schema: Mapping[str, object] | None, way: int) -> bool:
         """Note that the service refused a way with a message; returns whether another way is left."""
         following = min(way + 1, self._last)
-        if schema and any(sign in message.lower() for sign in _SCHEMA_SIGNS):
+        if schema and _SCHEMA.search(message.lower()):
             if len(self._schemas) >= _MOST_SCHEMAS:
                 self._schemas.clear()
             self._schemas[id(schema)] = (schema, max(self.refused_for(schema), following))
@@ -159,7 +128,7 @@ class SchemaSupport:
 def refuses_form(message: str) -> bool:
     """Whether a message says that the service cannot give replies in the requested form."""
     lowered = message.lower()
-    return any(sign in lowered for sign in (*_FORM_SIGNS, *_SCHEMA_SIGNS))
+    return (_FORM.search(lowered) or _SCHEMA.search(lowered)) is not None
 
 
 def refuses_many(message: str, *, named: str | None = None) -> bool:
@@ -176,7 +145,7 @@ def refused_parameter(message: str, sent: Iterable[str], *, named: str | None = 
         named: The parameter that the reply names in a field of its own.
     """
     lowered = message.lower()
-    if not any(sign in lowered for sign in _REFUSED_SIGNS):
+    if _REFUSED.search(lowered) is None:
         return None
     known = list(sent)
     if named is not None and named.partition(".")[0] in known:

@@ -34,6 +34,7 @@ Unit: TypeAlias = Literal["requests", "tokens"]
 RateLimitSpec: TypeAlias = object
 """`(n, seconds)`, `"300/10 seconds; 5000 per hour"`, items of the `limits` package, a list of these, or a
 mapping with the keys `requests`, `tokens`, `concurrency` and `ceiling`."""
+
 _MARGIN_SHARE, _LONGEST_MARGIN = 0.015, 0.05
 _KEYS = ("requests", "tokens", "concurrency", "ceiling")
 _ZERO = re.compile(r"(?<![\d.])0+(?![\d.])")

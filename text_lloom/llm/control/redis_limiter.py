@@ -161,7 +161,7 @@ class SharedLimiter:
         """Count a start from now on. See `SharedSlot.sent`."""
         start = self._log.starts.setdefault(name, Start(-math.inf, tokens, -math.inf))
         start.at = asyncio.get_running_loop().time()
-        if start.at - start.told > self._allowed_delay:
+        if start.at - start.known_since > self._allowed_delay:
             self._log.changed.add(name)
             self._sync.call_in(self._sync.news_delay)
 

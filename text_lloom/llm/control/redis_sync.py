@@ -1,7 +1,7 @@
 """How one process shares its limits with others through Redis.
 
 `StartLog` holds the starts of this process, `WaitQueue` the callers that wait for one. `RedisSync` is a task
-that tells Redis the news, asks it for the callers that wait and hands out the starts that it grants. While
+that sends the news to Redis, asks it for the callers that wait and hands out the starts that it grants. While
 Redis is away, the log grants starts by itself.
 """
 
@@ -50,8 +50,8 @@ class Start:
 
     at: float
     tokens: int
-    told: float
-    """Redis has it as started no earlier than that."""
+    known_since: float
+    """In Redis, the start is no earlier than that."""
 
 
 @dataclass(slots=True, eq=False)
@@ -71,9 +71,9 @@ class StartLog:
 
     Attributes:
         starts: By name.
-        changed: Names that Redis is to be told of.
-        dropped: Names that Redis is to forget.
-        pause_is_news: Redis is to be told of `paused_until`.
+        changed: Names of starts that Redis must learn.
+        dropped: Names of starts that Redis must forget.
+        pause_is_news: Redis must learn `paused_until`.
     """
 
     windows: tuple[Window, ...]
@@ -95,11 +95,11 @@ class StartLog:
         return any(window.unit == "tokens" for window in self.windows)
 
     def has_news(self) -> bool:
-        """Whether Redis is to be told anything."""
+        """Whether Redis must learn or forget anything."""
         return bool(self.changed or self.dropped or self.pause_is_news)
 
     def repeat_all(self) -> None:
-        """Tell Redis everything anew, which it may have forgotten while it was away."""
+        """Send everything to Redis again, which may have lost it while it was away."""
         self.changed.update(self.starts)
         self.pause_is_news = True
 
@@ -190,7 +190,7 @@ class WaitQueue:
         return was_first
 
     def next_waiters(self) -> list[Waiter]:
-        """Those to ask for, each under a new name, since a call that failed may have been carried out."""
+        """The first waiters, each under a new name, since a call that failed may have been carried out."""
         while self._waiters and self._waiters[0].granted.done():
             self._waiters.popleft()
         asked = list(islice(self._waiters, _BATCH))
@@ -209,7 +209,7 @@ class WaitQueue:
 
 
 class RedisSync:
-    """Calls Redis when a call is due: tells it the news, asks for those who wait, hands out what it grants.
+    """Calls Redis when a call is due: sends the news, asks for the waiting callers, hands out the grants.
 
     The arguments are those of `SharedLimiter`; `reply_seconds` is how long to wait for a reply of Redis,
     `retry_seconds` how often to look whether it is back.
@@ -299,7 +299,7 @@ class RedisSync:
         return not self.outage and self.log.has_news()
 
     async def _serve(self) -> None:
-        """Call when a call is due, until nobody waits and nothing is left to tell."""
+        """Call when a call is due, until no caller waits and no news is left."""
         loop = asyncio.get_running_loop()
         while self.queue or self._has_news():
             if self._call_at > loop.time():
@@ -319,11 +319,11 @@ class RedisSync:
             return
         if (error := task.exception()) is not None:
             self.queue.fail_all(error)
-        elif self.queue or self._has_news():  # they came when the task had just looked for the last time
+        elif self.queue or self._has_news():  # they came after the last look of the task
             self.call_in(0.0)
 
     async def _exchange(self) -> None:
-        """One call: tell the news, ask for those who wait, hand out what is granted."""
+        """One call: send the news, ask for the waiting callers, hand out the grants."""
         from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
 
         loop = asyncio.get_running_loop()
@@ -398,7 +398,7 @@ class RedisSync:
             self._probing = asyncio.get_running_loop().create_task(self._look_for_redis())
 
     async def _look_for_redis(self) -> None:
-        """Look every few seconds, as long as anybody waits or there is something to tell."""
+        """Look every few seconds, as long as a caller waits or a start counts."""
         from redis.exceptions import RedisError
 
         try:
@@ -427,7 +427,7 @@ class _Exchange(NamedTuple):
 
 
 class _Connection:
-    """The connection to Redis: tells it what is new in the log, and asks for the callers that wait.
+    """The connection to Redis, which sends the news of the log and asks for the waiting callers.
 
     Raises:
         InputError: When the address cannot be used.
@@ -442,7 +442,7 @@ class _Connection:
         self._log = log
 
     async def ask(self, queue: WaitQueue) -> _Exchange:
-        """One call with the news, for those who wait; again when the script or the connection is gone."""
+        """One call with the news and the waiting callers; repeated if the script or connection is gone."""
         from redis.exceptions import ConnectionError as NoConnection
         from redis.exceptions import NoScriptError
 
@@ -450,16 +450,16 @@ class _Connection:
         whole = False
         for tries_left in (2, 1, 0):
             changed = [name for name in islice(log.changed, _CHUNK) if name in log.starts]
-            told, dropped = set(islice(log.changed, _CHUNK)), set(islice(log.dropped, _CHUNK))
-            # Nothing is asked for before everything is told.
+            sent, dropped = set(islice(log.changed, _CHUNK)), set(islice(log.dropped, _CHUNK))
+            # Starts are requested only once Redis knows all others.
             asked = [] if len(log.changed) > _CHUNK else queue.next_waiters()
-            log.changed -= told
+            log.changed -= sent
             pause, log.pause_is_news = log.pause_is_news, False
             seconds = log.paused_until - loop.time() if pause else 0.0
             try:
                 return _Exchange(asked, await self._send(changed, dropped, asked, seconds, whole=whole))
             except BaseException as error:
-                log.changed |= told
+                log.changed |= sent
                 log.dropped.update(waiter.name for waiter in asked)
                 dropped = set()
                 log.pause_is_news |= pause
@@ -499,7 +499,7 @@ class _Connection:
         starts = []
         for name in changed:
             start = self._log.starts[name]
-            start.told = start.at
+            start.known_since = start.at
             starts.append((name, now - start.at, start.tokens))
         requested = [(waiter.name, waiter.tokens) for waiter in asked]
         request = encode_request(self._windows, starts, dropped, requested, pause)

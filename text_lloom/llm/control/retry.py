@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from text_lloom.errors import (
     AnswerRefused,
@@ -42,9 +42,6 @@ from text_lloom.llm.control.rate_limits import Limiter
 from text_lloom.llm.control.redis_limiter import SharedLimiter
 from text_lloom.llm.runtime.http import HttpError, NoJson
 
-if TYPE_CHECKING:
-    from text_lloom.llm.dispatch.step_state import Run, StepState
-
 __all__ = ["FATAL", "FATAL_IN_A_ROW", "RetryPolicy", "RetryState", "as_model_error"]
 
 FATAL = (AuthenticationFailed, ModelNotFound, ModelSetupError)
@@ -54,48 +51,24 @@ FATAL_IN_A_ROW = 5
 single requests."""
 
 _MISTAKES = (NameError, ImportError, SyntaxError, TypeError, AttributeError, NotImplementedError)
-_OVERFLOW_SIGNS = (
-    "context_length",
-    "context length",
-    "maximum context",
-    "context window",
-    "context size",
-    "too many tokens",
-    "too many input tokens",
-    "prompt is too long",
-    "input is too long",
-    "prompt too long",
-    "input too long",
-    "request too large",
-    "maximum number of tokens",
-    "maximum number of input tokens",
-    "maximum input length",
-    "maximum prompt length",
-    "maximum sequence length",
-    "max_model_len",
-    "max_input_tokens",
-    "must be reduced in order to run",
+_OVERFLOW = re.compile(
+    "context[_ ]length|maximum context|context window|context size|too many (?:input )?tokens|"
+    "(?:prompt|input) (?:is )?too long|request too large|maximum number of (?:input )?tokens|"
+    "maximum (?:input|prompt|sequence) length|max_model_len|max_input_tokens|must be reduced in order to run"
 )
-_REFUSAL_SIGNS = (
-    "content_filter",
-    "content filter",
-    "content_policy",
-    "content policy",
-    "content management policy",
-    "responsibleai",
-    "safety",
-    "blocked",
+_REFUSAL = re.compile(
+    "content[_ ]filter|content[_ ]policy|content management policy|responsibleai|safety|blocked"
 )
-_BROKEN_REPLY_SIGNS = ("json_validate_failed", "failed to generate json")
-_QUOTA_SIGNS = ("insufficient_quota", "billing", "exceeded your current quota", "credit balance")
-_CREDIT_SIGNS = ("insufficient_quota", "credit balance is too low", "credit_balance_too_low")
-_KEY_SIGNS = ("api key not valid", "api_key_invalid", "invalid api key", "incorrect api key")
+_BROKEN_REPLY = re.compile("json_validate_failed|failed to generate json")
+_QUOTA = re.compile("insufficient_quota|billing|exceeded your current quota|credit balance")
+_CREDIT = re.compile("insufficient_quota|credit balance is too low|credit_balance_too_low")
+_KEY = re.compile("api key not valid|api_key_invalid|invalid api key|incorrect api key")
+_NETWORK = re.compile("connect|timeout|network|protocolerror|readerror|disconnected|payload")
 _WAIT = re.compile(
     r"(?:(?:retry|try again) (?:in|after) |retrydelay['\"]: ?['\"])"
     r"(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)(ms|s))?",
     re.IGNORECASE,
 )
-_NETWORK_SIGNS = ("connect", "timeout", "network", "protocolerror", "readerror", "disconnected", "payload")
 _SAYS_NOTHING = ("Connection error.", "Request timed out.")
 """Messages of SDKs about a failed connection; the reason is in the error that caused it."""
 _MESSAGE_LIMIT = 300
@@ -126,7 +99,7 @@ class RetryPolicy:
             (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
         longest: Longest backoff in seconds.
         deadline: Seconds from the start of the first try after which no further one is started; also the
-            longest that a step waits for a model that has answered before and answers nobody any more.
+            longest that a step waits for a model that has answered before and has gone down.
 
     Raises:
         InputError: When a value is not a number, or is below 0.
@@ -159,16 +132,29 @@ class RetryPolicy:
         return rng.uniform(0.0, min(self.longest, self.base * 2.0 ** min(failed - 1, _MOST_DOUBLINGS)))
 
 
+class _Step(Protocol):
+    """What the requests of a step share: how many got an answer, and why nothing more is sent."""
+
+    answered: int
+    ended: LloomError | None
+
+
 class RetryState:
     """What one request has met so far, and whether it is worth another try.
+
+    Args:
+        label: Name of the model.
+        policy: How often and how long to try.
+        jitter: Draws the waits, so that no two requests wait alike.
+        step: What the request shares with the others of its step.
 
     Attributes:
         is_away: The request has given its slot up after a failure, and wants to come back.
     """
 
-    def __init__(self, label: str, run: Run, step: StepState) -> None:
+    def __init__(self, label: str, policy: RetryPolicy, jitter: random.Random, step: _Step) -> None:
         self._label, self._step = label, step
-        self._policy, self._jitter = run.policy, run.jitter
+        self._policy, self._jitter = policy, jitter
         self._transient = self._limited = self._last_tries = 0
         self._deadline: float | None = None
         self.is_away = False
@@ -281,16 +267,16 @@ def as_model_error(
     if isinstance(error, _MISTAKES):
         return PermanentError(f"The call function of model {model!r} raised {text}.")
     name = f"{type(error).__module__}.{type(error).__name__}".lower()
-    if isinstance(error, OSError) or any(sign in name for sign in _NETWORK_SIGNS):
+    if isinstance(error, OSError) or _NETWORK.search(name):
         return TransientError(f"Model {model!r} could not be reached: {text}.")
-    if any(sign in text.lower() for sign in _REFUSAL_SIGNS):
+    if _REFUSAL.search(text.lower()):
         return AnswerRefused(f"Model {model!r} declined to answer: {text}.")
     return TransientError(f"The call to model {model!r} failed: {text}.")
 
 
 def _from_status(status: int, error: Exception, text: str, model: str) -> ModelError:
     lowered = text.lower()
-    if status in (401, 403) or (status == 400 and any(sign in lowered for sign in _KEY_SIGNS)):
+    if status in (401, 403) or (status == 400 and _KEY.search(lowered)):
         return AuthenticationFailed(
             f"The key for model {model!r} was refused ({status}): {text}. Check the API key and its rights."
         )
@@ -298,34 +284,30 @@ def _from_status(status: int, error: Exception, text: str, model: str) -> ModelE
         nearest = nearest_model(model)
         advice = "Check the name." if nearest is None else f"Did you mean {nearest!r}?"
         return ModelNotFound(f"The provider knows no model {model!r} ({status}): {text}. {advice}")
-    if status == 402 or (status == 400 and any(sign in lowered for sign in _CREDIT_SIGNS)):
+    if status == 402 or (status == 400 and _CREDIT.search(lowered)):
         return AuthenticationFailed(f"The account of model {model!r} has no credit left: {text}.")
     if status == 429:
-        if _names(error, lowered, _CREDIT_SIGNS):  # some gateways add a Retry-After to this, too
+        if _CREDIT.search(
+            f"{getattr(error, 'code', None)} {lowered}"
+        ):  # some gateways add a Retry-After to this, too
             return AuthenticationFailed(f"The account of model {model!r} has no quota left: {text}.")
         if "request too large" in lowered:
             return ContextOverflow(f"The prompt is too long for the limits of model {model!r}: {text}.")
         wait = _retry_after(error)
-        if wait is None and any(sign in lowered for sign in _QUOTA_SIGNS):
+        if wait is None and _QUOTA.search(lowered):
             return AuthenticationFailed(f"The account of model {model!r} has no quota left: {text}.")
         return RateLimited(f"Model {model!r} is rate limited: {text}.", retry_after=wait)
     if (status in (408, 425) or status >= 500) and (wait := _retry_after(error)) is not None:
         return RateLimited(f"Model {model!r} is overloaded ({status}): {text}.", retry_after=wait)
     if status in (408, 409, 425) or status >= 500:
         return TransientError(f"Model {model!r} had a server error ({status}): {text}.")
-    if any(sign in lowered for sign in _BROKEN_REPLY_SIGNS):
+    if _BROKEN_REPLY.search(lowered):
         return BadAnswer(f"The reply of model {model!r} was no JSON: {text}.")
-    if status == 413 or any(sign in lowered for sign in _OVERFLOW_SIGNS):
+    if status == 413 or _OVERFLOW.search(lowered):
         return ContextOverflow(f"The prompt is too long for model {model!r}: {text}.")
-    if any(sign in lowered for sign in _REFUSAL_SIGNS):
+    if _REFUSAL.search(lowered):
         return AnswerRefused(f"Model {model!r} declined to answer: {text}.")
     return PermanentError(f"Model {model!r} refused the request ({status}): {text}.")
-
-
-def _names(error: Exception, text: str, signs: tuple[str, ...]) -> bool:
-    """Whether an error names one of these codes."""
-    code = getattr(error, "code", None)
-    return (isinstance(code, str) and code in signs) or any(sign in text for sign in signs)
 
 
 def _status(error: Exception) -> int | None:

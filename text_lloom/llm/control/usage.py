@@ -26,10 +26,12 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
 Outcome = Literal[
     "answer", "cached", "bad answer", "rate limited", "transient error", "permanent error", "cancelled"
 ]
 Reporter: TypeAlias = "Callable[[CostTracker], object]"
+
 _DTYPES = {
     "step": "str",
     "model": "str",

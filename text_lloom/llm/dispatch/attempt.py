@@ -89,7 +89,7 @@ class Account:
         self.unpriced = False
 
     def expect(self, count: Callable[[], int], out_tokens: int, most_tokens: int | None) -> None:
-        """Set the tokens of the prompt (counted only if needed) and the expected and most ones of the reply."""
+        """Set how to count the prompt's tokens, if needed, and the expected and most tokens of the reply."""
         self._count, self.expected, self._most_tokens = count, out_tokens, most_tokens
 
     @property
@@ -205,7 +205,7 @@ class Request:
         self.is_out = False
         self.seconds = 0.0
         self.reply: Completion | None = None
-        self._retry = RetryState(model.label, run, state)
+        self._retry = RetryState(model.label, run.policy, run.jitter, state)
 
     async def answer(self, work: Work[A]) -> A:
         """Make attempts until a reply can be read."""

@@ -1,8 +1,10 @@
-"""What models share whose weights run in this process: loading, identity, batches on a worker thread."""
+"""What models share whose weights run in this process: packages, loading, identity, batches of requests."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import importlib.util
 import threading
 import time
 from abc import abstractmethod
@@ -11,26 +13,100 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from text_lloom.errors import LloomError, ModelSetupError
+from text_lloom.errors import InputError, LloomError, MissingPackage, ModelSetupError
 from text_lloom.llm.completion import Completion, Embeddings
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import EmbedModel, Model
-from text_lloom.llm.on_device.local_files import fingerprint
+from text_lloom.llm.options import ModelOptions
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Batcher", "Job", "OnDeviceEmbedModel", "OnDeviceModel", "load_weights"]
+__all__ = [
+    "LONG_TIMEOUT",
+    "Batcher",
+    "Job",
+    "OnDeviceEmbedModel",
+    "OnDeviceModel",
+    "OnDeviceOptions",
+    "check_packages",
+    "fingerprint",
+    "load_weights",
+    "pick_device",
+]
+
+_MODULES: Final = {"sentence-transformers": "sentence_transformers", "llama-cpp-python": "llama_cpp"}
+_DEVICES: Final = ("auto", "cpu", "cuda", "mps")
+
+
+def check_packages(*packages: str, extra: str, purpose: str) -> None:
+    """Refuse to go on when a package is missing, before anything is loaded or spent.
+
+    Args:
+        *packages: Names as they are installed by pip.
+        extra: The extra of text_lloom that installs them.
+        purpose: What needs them; the first words of the message.
+
+    Raises:
+        MissingPackage: Names the first missing package and what to run.
+    """
+    for package in packages:
+        if importlib.util.find_spec(_MODULES.get(package, package)) is None:
+            raise MissingPackage(package, extra=extra, purpose=purpose)
+
+
+def fingerprint(source: str) -> str:
+    """A hash of the files of a model, which changes when they do; `""` for an id on the hub.
+
+    It covers names, sizes and times of the files, not their bytes, so that large models load at once.
+    """
+    path = Path(source).expanduser()
+    if not path.exists():
+        return ""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        about = file.stat()
+        digest.update(f"{file.relative_to(path.parent)}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def pick_device(name: str) -> str:
+    """The device to run on: the one that is named; for `"auto"` a GPU if there is one, else the CPU.
+
+    Raises:
+        InputError: When the named device is unknown or not on this machine.
+    """
+    import torch
+
+    kind = name.partition(":")[0]
+    if kind not in _DEVICES:
+        raise InputError(f"device={name!r} is unknown; use 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'.")
+    has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if kind == "auto":
+        return next(found for found in ("cuda", "mps", "cpu") if has[found])
+    if not has[kind]:
+        raise InputError(f"device={name!r} was asked for, but this machine has none. Use device='auto'.")
+    return name
+
 
 T = TypeVar("T")
 
-_TIMEOUT = 3600.0
-"""Seconds for one batch: a large model on a slow processor is no reason to ask again."""
+LONG_TIMEOUT: Final = 3600.0
+"""Seconds for one batch: a large model on a slow processor must not be asked again."""
 _LINGER_SECONDS = 0.01
 """How long the first request of a batch waits for others that are being sent just now."""
+
+
+class OnDeviceOptions(ModelOptions, total=False):
+    """Options of language models of this machine: those of `ModelOptions`, and further ways of sampling."""
+
+    min_p: float | None
+    repetition_penalty: float | None
 
 
 class OnDeviceModel(Model):
@@ -45,6 +121,10 @@ class OnDeviceModel(Model):
 
     _batcher: Batcher
     adapter: str | None
+
+    @property
+    def provider_key(self) -> str:
+        return f"on this machine: {type(self).__name__}"
 
     @property
     def parameters(self) -> Mapping[str, object]:
@@ -89,7 +169,7 @@ class OnDeviceEmbedModel(EmbedModel):
         self, source: str, *, batch_size: int, context_window: int | None = None, **args: Any
     ) -> None:
         super().__init__(
-            source, batch_size=batch_size, cost=0, context_window=context_window, timeout=_TIMEOUT, **args
+            source, batch_size=batch_size, cost=0, context_window=context_window, timeout=LONG_TIMEOUT, **args
         )
         self._given_window = context_window
 
@@ -109,6 +189,10 @@ class OnDeviceEmbedModel(EmbedModel):
     def window(self) -> int | None:
         """The longest text that is embedded whole, in tokens. Loads the model when none was given."""
         return self._given_window if self._given_window is not None else self.own_window()
+
+    @property
+    def provider_key(self) -> str:
+        return f"on this machine: {type(self).__name__}"
 
     @property
     def parameters(self) -> Mapping[str, object]:

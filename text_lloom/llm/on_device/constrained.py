@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from text_lloom.errors import InputError, ModelSetupError
-from text_lloom.llm.on_device.local_files import check_packages
+from text_lloom.llm.on_device.base import check_packages
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from text_lloom.errors import InputError
 from text_lloom.llm.completion import Embeddings
 from text_lloom.llm.model import Embedder
-from text_lloom.llm.on_device.base import OnDeviceEmbedModel
-from text_lloom.llm.on_device.local_files import check_packages, pick_device
+from text_lloom.llm.on_device.base import OnDeviceEmbedModel, check_packages, pick_device
 from text_lloom.llm.options import whole_number
 
 if TYPE_CHECKING:

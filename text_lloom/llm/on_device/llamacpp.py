@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from text_lloom.errors import ContextOverflow, InputError, PermanentError
 from text_lloom.llm.completion import Completion, Reply
-from text_lloom.llm.on_device.base import Batcher, Job, OnDeviceModel, load_weights
-from text_lloom.llm.on_device.local_files import check_packages
+from text_lloom.llm.on_device.base import (
+    LONG_TIMEOUT,
+    Batcher,
+    Job,
+    OnDeviceModel,
+    OnDeviceOptions,
+    check_packages,
+    load_weights,
+)
+from text_lloom.llm.options import expand_options, generation_params
 
 __all__ = ["LlamaCppModel"]
 
 _NAMES: Final = {
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "min_p": "min_p",
-    "max_tokens": "max_tokens",
-    "stop": "stop",
-    "seed": "seed",
-    "presence_penalty": "presence_penalty",
-    "frequency_penalty": "frequency_penalty",
+    **{name: name for name in generation_params(OnDeviceOptions, lacking=["reasoning_effort"])},
     "repetition_penalty": "repeat_penalty",
 }
 """Our names of generation parameters, and those of llama-cpp-python."""
@@ -34,22 +34,20 @@ _LONGEST_REPLY = 1024
 class LlamaCppModel(OnDeviceModel):
     """A language model in a GGUF file, run by llama-cpp-python on this machine; free.
 
-    One request is worked on at a time. A JSON schema is held by a grammar; a pattern (`regex=`) is checked
-    after the reply, since grammars of llama.cpp are no regular expressions.
+    One request is worked on at a time. A grammar enforces a JSON schema; a pattern (`regex=`) is checked
+    after the reply, since grammars of llama.cpp are not regular expressions.
 
     Args:
         path: The GGUF file.
-        context_window: In tokens; the model's own when not given. Memory grows with it.
         gpu_layers: How many layers run on a GPU; -1 for all, 0 for none.
         threads: Threads of the processor; half of its cores when not given.
         chat_format: Name of a chat format of llama-cpp-python; the file's own template when not given.
         adapter: A LoRA file to put on top.
         model_kwargs: Further arguments of `llama_cpp.Llama`.
         system_prompt: The system message, if any.
-        timeout: Seconds after which a request is given up.
-        **params: Generation parameters: `temperature` (0 when not given), `top_p`, `top_k`, `min_p`,
+        **options: Generation parameters: `temperature` (0 when not given), `top_p`, `top_k`, `min_p`,
             `max_tokens` (1024 when not given), `stop`, `seed`, `presence_penalty`, `frequency_penalty`,
-            `repetition_penalty`.
+            `repetition_penalty`; and limits, see `ModelOptions`. Memory grows with `context_window`.
 
     Raises:
         MissingPackage: When llama-cpp-python is not installed.
@@ -58,27 +56,24 @@ class LlamaCppModel(OnDeviceModel):
 
     generation_params = frozenset(_NAMES)
 
+    @expand_options(OnDeviceOptions, cost=0, concurrency=2, timeout=LONG_TIMEOUT)
     def __init__(
         self,
         path: str | Path,
         *,
-        context_window: int | None = None,
         gpu_layers: int = -1,
         threads: int | None = None,
         chat_format: str | None = None,
         adapter: str | Path | None = None,
         model_kwargs: Mapping[str, Any] | None = None,
         system_prompt: str | None = None,
-        timeout: float = 3600.0,
-        **params: Any,
+        **options: Unpack[OnDeviceOptions],
     ) -> None:
         check_packages("llama-cpp-python", extra="llamacpp", purpose="LlamaCppModel")
         file = Path(path).expanduser()
         if not file.is_file():
             raise InputError(f"There is no GGUF file {str(path)!r}.")
-        super().__init__(
-            str(file), context_window=context_window, cost=0, concurrency=2, timeout=timeout, **params
-        )
+        super().__init__(str(file), **options)
         self.gpu_layers, self.threads = gpu_layers, threads
         self.chat_format = chat_format
         self.adapter = None if adapter is None else str(Path(adapter).expanduser())

@@ -5,16 +5,24 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Unpack
 
 from text_lloom.errors import ContextOverflow, InputError, ModelSetupError
 from text_lloom.llm.completion import Completion
 from text_lloom.llm.messages import Message, ModelRequest
-from text_lloom.llm.on_device.base import Batcher, Job, OnDeviceModel, load_weights
+from text_lloom.llm.on_device.base import (
+    LONG_TIMEOUT,
+    Batcher,
+    Job,
+    OnDeviceModel,
+    OnDeviceOptions,
+    check_packages,
+    load_weights,
+    pick_device,
+)
 from text_lloom.llm.on_device.constrained import Constraint, ConstraintMaker
 from text_lloom.llm.on_device.generation import BatchRow, Generated, generate_rows, sampling_of, stops_of
-from text_lloom.llm.on_device.local_files import check_packages, pick_device
-from text_lloom.llm.options import whole_number
+from text_lloom.llm.options import expand_options, whole_number
 
 __all__ = ["TransformersModel"]
 
@@ -53,7 +61,6 @@ class TransformersModel(OnDeviceModel):
         device: `"auto"` (a GPU if there is one), `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
         bits: 8 or 4 quantise the weights while they are loaded; needs a CUDA GPU and bitsandbytes.
         batch_size: The largest number of requests that are generated together.
-        context_window: In tokens; the model's own when not given.
         chat_template: A template in Jinja to use instead of the tokenizer's own.
         template_kwargs: Passed on to the template, such as `{"enable_thinking": False}`.
         trust_remote_code: Allow code that comes with the model to run on this machine.
@@ -62,11 +69,10 @@ class TransformersModel(OnDeviceModel):
         tokenizer_kwargs: Passed on to the loading of the tokenizer.
         revision: Of a model on the hub.
         system_prompt: The system message, if any.
-        concurrency: Requests in flight; two batches when not given, so that one waits while one is worked on.
-        timeout: Seconds after which a request is given up.
-        **params: Generation parameters: `temperature` (0 when not given), `top_p`, `top_k`, `min_p`,
-            `max_tokens` (when not given, 1024, or more if the wanted form needs it), `stop`, `seed`,
-            `repetition_penalty`.
+        **options: Generation parameters: `temperature` (0 when not given), `top_p`, `top_k`, `min_p`,
+            `max_tokens` (when not given, 1024, or more if the requested form needs it), `stop`, `seed`,
+            `repetition_penalty`; and limits, see `ModelOptions`. `concurrency` is two batches when not
+            given, so that one waits while one is worked on.
 
     Raises:
         MissingPackage: When torch or transformers is not installed, or peft for an adapter.
@@ -80,6 +86,7 @@ class TransformersModel(OnDeviceModel):
     constrains = True
     generation_params = _PARAMS
 
+    @expand_options(OnDeviceOptions, cost=0, timeout=LONG_TIMEOUT)
     def __init__(
         self,
         source: str,
@@ -88,7 +95,6 @@ class TransformersModel(OnDeviceModel):
         device: str = "auto",
         bits: int | None = None,
         batch_size: int = 8,
-        context_window: int | None = None,
         chat_template: str | None = None,
         template_kwargs: Mapping[str, Any] | None = None,
         trust_remote_code: bool = False,
@@ -96,9 +102,7 @@ class TransformersModel(OnDeviceModel):
         tokenizer_kwargs: Mapping[str, Any] | None = None,
         revision: str | None = None,
         system_prompt: str | None = None,
-        concurrency: int | None = None,
-        timeout: float = 3600.0,
-        **params: Any,
+        **options: Unpack[OnDeviceOptions],
     ) -> None:
         check_packages("torch", "transformers", extra="transformers", purpose="TransformersModel")
         if adapter is not None:
@@ -106,14 +110,8 @@ class TransformersModel(OnDeviceModel):
         if bits not in _BITS:
             raise InputError(f"bits={bits!r} must be 4, 8 or None.")
         batch = whole_number(batch_size, what="batch_size")
-        super().__init__(
-            source,
-            context_window=context_window,
-            cost=0,
-            concurrency=concurrency or 2 * batch,
-            timeout=timeout,
-            **params,
-        )
+        options["concurrency"] = options.get("concurrency") or 2 * batch
+        super().__init__(source, **options)
         self.adapter, self.device, self.bits = adapter, device, bits
         self.chat_template, self.template_kwargs = chat_template, dict(template_kwargs or {})
         self.trust_remote_code, self.revision = trust_remote_code, revision
@@ -277,15 +275,15 @@ class TransformersModel(OnDeviceModel):
 
     def _room(self, request: ModelRequest, prompt: int, usual: int) -> int:
         """How many tokens a reply may have; `usual` when the request does not say."""
-        wanted = whole_number(request.params.get("max_tokens") or usual, what="max_tokens")
+        limit = whole_number(request.params.get("max_tokens") or usual, what="max_tokens")
         window = self.context_window
         if window is None:
-            return wanted
-        if prompt + min(wanted, _SHORTEST_ROOM) > window:
+            return limit
+        if prompt + min(limit, _SHORTEST_ROOM) > window:
             raise ContextOverflow(
                 f"The prompt has {prompt} tokens, but model {self.label!r} has a context window of {window}."
             )
-        return min(wanted, window - prompt)
+        return min(limit, window - prompt)
 
     def _constraint(self, request: ModelRequest) -> Constraint | None:
         if request.schema is not None:

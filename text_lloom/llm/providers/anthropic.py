@@ -6,19 +6,27 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from text_lloom.errors import AnswerRefused, PermanentError, TransientError
 from text_lloom.llm.completion import Completion
-from text_lloom.llm.control.prices import known_context_window, known_price
-from text_lloom.llm.control.rate_limits import RateLimitSpec
 from text_lloom.llm.messages import ModelRequest
-from text_lloom.llm.providers.sdk import SdkModel, checked_url, imported, key_from, no_key
+from text_lloom.llm.options import (
+    NO_KEY,
+    SYSTEM_PROMPT,
+    ModelOptions,
+    checked_url,
+    expand_options,
+    generation_params,
+    key_from,
+    missing_key,
+)
+from text_lloom.llm.providers.sdk import SdkModel, add_list_price, imported
 from text_lloom.llm.runtime.event_loop import close_with
 
 __all__ = ["AnthropicModel"]
 
-_SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
+_KEY_VARIABLES: Final = ("ANTHROPIC_API_KEY",)
 _MAX_TOKENS: Final = 8192
 _LONGEST: Final = re.compile(r"max_tokens: \d+ > (\d+)")
 _REASONS: Final = {
@@ -31,73 +39,52 @@ _REASONS: Final = {
 _TOOL: Final = "answer"
 
 
+class AnthropicOptions(ModelOptions, total=False):
+    """Options of `AnthropicModel`: those of `ModelOptions`, and parameters that only Anthropic has."""
+
+    metadata: Mapping[str, str] | None
+    service_tier: str | None
+    thinking: Mapping[str, object] | None
+
+
 class AnthropicModel(SdkModel):
     """A model of Anthropic.
 
-    Replies in a schema are had by structured output, by a tool that the model must use where that is not
-    supported, and in words alone otherwise.
+    A request with a schema asks for structured output. Models that refuse that are made to call a tool, and
+    those that refuse the tool are asked in words.
 
     Args:
         name: Name of the model.
         api_key: The key; without one, `ANTHROPIC_API_KEY`, which is sent to Anthropic only and never to a
             `base_url`.
         base_url: Address of another server that speaks Anthropic's protocol.
-        rate_limit: As for `Model`.
-        context_window: In tokens; from the price list when not given and known.
-        cost: `(input, output)` in USD per token; from the price list when not given and known. Tokens read
-            from a prompt cache are counted at the full price.
         system_prompt: The system message.
-        max_tokens: The largest number of tokens of a reply, thinking included; 8192 when not given.
-        concurrency: As for `Model`.
-        timeout: As for `Model`.
-        **args: Generation parameters for every call, such as `temperature=0` (which newer models refuse) or
-            `thinking={"type": "disabled"}`.
+        **options: Limits, price, and generation parameters such as `temperature=0` (which newer models
+            refuse) or `thinking={"type": "disabled"}`; see `ModelOptions`. Tokens read from a prompt cache
+            are counted at the full price. `max_tokens` includes thinking and is 8192 when not given.
     """
 
-    ways = 3
-    generation_params = frozenset(
-        {
-            "max_tokens",
-            "metadata",
-            "reasoning_effort",
-            "service_tier",
-            "stop",
-            "temperature",
-            "thinking",
-            "top_k",
-            "top_p",
-        }
+    generation_params = generation_params(
+        AnthropicOptions, lacking=("frequency_penalty", "presence_penalty", "seed")
     )
 
+    @expand_options(AnthropicOptions)
     def __init__(
         self,
         name: str,
         api_key: str | None = None,
         base_url: str | None = None,
-        rate_limit: RateLimitSpec = None,
-        context_window: int | None = None,
-        cost: object = None,
         *,
-        system_prompt: str | None = _SYSTEM_PROMPT,
-        max_tokens: int | None = None,
-        concurrency: int | None = None,
-        timeout: float = 120.0,
-        **args: Any,
+        system_prompt: str | None = SYSTEM_PROMPT,
+        **options: Unpack[AnthropicOptions],
     ) -> None:
-        listed = base_url is None
-        base_url = checked_url(base_url, ending="/v1")
-        super().__init__(
-            name,
-            key_from(("ANTHROPIC_API_KEY",), api_key, given_url=not listed),
-            rate_limit,
-            context_window or (known_context_window(name, "anthropic") if listed else None),
-            cost if cost is not None or not listed else known_price(name, "anthropic"),
-            system_prompt=system_prompt,
-            concurrency=concurrency,
-            timeout=timeout,
-            params=args if max_tokens is None else {"max_tokens": max_tokens, **args},
-        )
-        self.base_url = base_url
+        self.base_url = checked_url(base_url, ending="/v1")
+        if self.base_url is None:
+            add_list_price(options, name, "anthropic")
+        if options.get("max_tokens") is None:
+            options.pop("max_tokens", None)
+        key = key_from(_KEY_VARIABLES, api_key, is_elsewhere=self.base_url is not None)
+        super().__init__(name, key, system_prompt=system_prompt, **options)
         self._longest: int | None = None
 
     @property
@@ -107,9 +94,9 @@ class AnthropicModel(SdkModel):
     def _set_up(self) -> Any:
         anthropic = imported("anthropic", extra="anthropic", purpose="AnthropicModel")
         if not self.api_key and self.base_url is None:
-            raise no_key("Anthropic", "ANTHROPIC_API_KEY")
+            raise missing_key("Anthropic", _KEY_VARIABLES)
         client = anthropic.AsyncAnthropic(
-            api_key=self.api_key or "EMPTY",
+            api_key=self.api_key or NO_KEY,
             base_url=self.base_url,
             max_retries=0,
             timeout=self.timeout,
@@ -122,18 +109,18 @@ class AnthropicModel(SdkModel):
         return {"stop": "stop_sequences", "reasoning_effort": "effort"}.get(name, name)
 
     async def _ask(self, request: ModelRequest) -> Completion:
-        body, reply = self._body(request), _Reply()
+        body, reader = self._body(request), _MessageReader()
         if request.on_chunk is None:
-            reply.read(await self.client.messages.create(**body))
-            return reply.completion()
+            reader.read(await self.client.messages.create(**body))
+            return reader.completion()
         stream = await self.client.messages.create(**body, stream=True)
         try:
             async for event in stream:
-                if piece := reply.add(event):
+                if piece := reader.add(event):
                     request.on_chunk(piece)
         finally:
             await stream.close()
-        return reply.completion()
+        return reader.completion()
 
     def _learns(self, message: str, request: ModelRequest, way: int, left_out: frozenset[str]) -> bool:
         if (found := _LONGEST.search(message)) is not None and self._longest != int(found[1]):
@@ -172,8 +159,8 @@ class AnthropicModel(SdkModel):
 
 
 @dataclass
-class _Reply:
-    """A message, read whole or put together from the events of a stream."""
+class _MessageReader:
+    """Reads a message, whole or from the events of a stream."""
 
     pieces: list[str] = field(default_factory=list)
     reason: str | None = None
@@ -186,7 +173,7 @@ class _Reply:
         """Take a whole message.
 
         Raises:
-            PermanentError: When it is none, as from a server that does not speak this protocol.
+            PermanentError: When it is something else, as from a server that speaks another protocol.
         """
         if getattr(message, "content", None) is None:
             raise PermanentError(

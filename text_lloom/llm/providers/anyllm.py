@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from text_lloom.errors import InputError, ModelSetupError
-from text_lloom.llm.completion import Completion, Embeddings, in_order
-from text_lloom.llm.control.prices import known_context_window, known_price
-from text_lloom.llm.control.rate_limits import RateLimitSpec
+from text_lloom.llm.completion import Completion, Embeddings
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import EmbedModel
-from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS, read_completion
-from text_lloom.llm.providers.sdk import SdkModel, imported, key_from, listed_at
+from text_lloom.llm.options import NO_KEY, SYSTEM_PROMPT, EmbedOptions, ModelOptions, expand_options, key_from
+from text_lloom.llm.providers.openai_formats import FORMATS, read_completion
+from text_lloom.llm.providers.sdk import SdkModel, add_list_price, embeddings_of, imported, read_stream
 from text_lloom.llm.runtime.event_loop import close_with
 
 __all__ = ["AnyEmbedModel", "AnyModel"]
 
-_SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
-_NO_KEY: Final = "EMPTY"
 _ANTHROPIC_TOKENS: Final = 8192
+
+
+class AnyOptions(ModelOptions, total=False):
+    """Options of `AnyModel`: those of `ModelOptions`, and parameters that only some providers have."""
+
+    parallel_tool_calls: bool | None
+    service_tier: str | None
+    user: str | None
 
 
 class AnyModel(SdkModel):
@@ -30,50 +35,30 @@ class AnyModel(SdkModel):
         api_key: The key; without one, that of the provider's own environment variable, which is not sent to
             another `base_url`.
         base_url: Another address for the provider.
-        rate_limit: As for `Model`.
-        context_window: In tokens; from the price list when not given and known.
-        cost: `(input, output)` in USD per token; from the price list when not given and known.
         system_prompt: The system message.
         client_args: Further arguments for the provider's client.
-        concurrency: As for `Model`.
-        timeout: As for `Model`.
-        **args: Generation parameters for every call, such as `temperature=0`.
+        **options: Limits, price, and generation parameters such as `temperature=0`; see `ModelOptions`.
     """
 
-    ways = len(ANSWER_FORMATS)
     generation_params = FORMATS["chat"].params | {"parallel_tool_calls", "service_tier", "top_k", "user"}
 
+    @expand_options(AnyOptions)
     def __init__(
         self,
         name: str,
         api_key: str | None = None,
         base_url: str | None = None,
-        rate_limit: RateLimitSpec = None,
-        context_window: int | None = None,
-        cost: object = None,
         *,
-        system_prompt: str | None = _SYSTEM_PROMPT,
+        system_prompt: str | None = SYSTEM_PROMPT,
         client_args: dict[str, Any] | None = None,
-        concurrency: int | None = None,
-        timeout: float = 120.0,
-        **args: Any,
+        **options: Unpack[AnyOptions],
     ) -> None:
-        self._provider = _Provider(name, api_key, base_url, client_args or {})
-        provider, model = self._provider.provider, self._provider.model
-        listed = base_url is None
-        if provider == "anthropic":
-            args.setdefault("max_tokens", _ANTHROPIC_TOKENS)  # else any-llm logs a warning per request
-        super().__init__(
-            name,
-            api_key,
-            rate_limit,
-            context_window or (known_context_window(model, listed_at(provider)) if listed else None),
-            cost if cost is not None or not listed else known_price(model, listed_at(provider)),
-            system_prompt=system_prompt,
-            concurrency=concurrency,
-            timeout=timeout,
-            params=args,
-        )
+        self._connection = _Connection(name, api_key, base_url, client_args or {})
+        if self._connection.provider == "anthropic":
+            options.setdefault("max_tokens", _ANTHROPIC_TOKENS)  # else any-llm logs a warning per request
+        if base_url is None:
+            add_list_price(options, self._connection.model, self._connection.provider)
+        super().__init__(name, api_key, system_prompt=system_prompt, **options)
         self.base_url = base_url
 
     @property
@@ -81,28 +66,21 @@ class AnyModel(SdkModel):
         return f"any-llm:{self.base_url or ''}"
 
     def redact(self, text: str) -> str:
-        return self._provider.redact(super().redact(text))
+        return self._connection.redact(super().redact(text))
 
     def _set_up(self) -> Any:
-        client = self._provider.client("AnyModel")
-        close_with(self, self._provider.closing(client))
+        client = self._connection.client("AnyModel")
+        close_with(self, self._connection.closing(client))
         return client
 
     async def _ask(self, request: ModelRequest) -> Completion:
-        chat = FORMATS["chat"]
-        params = {name: value for name, value in request.params.items() if self._takes(name)}
-        answer_format = ANSWER_FORMATS[self._way(request)]
-        body = chat.body(self._provider.model, request, answer_format=answer_format, longest="max_tokens")
-        asked: dict[str, Any] = {name: body[name] for name in ("model", "response_format") if name in body}
-        asked |= params | {"messages": [dict(message) for message in request.messages]}
+        asked = self._chat_arguments(self._connection.model, request)
         if request.on_chunk is None:
             return read_completion((await self.client.acompletion(**asked)).model_dump())
-        options = {"stream_options": {"include_usage": True}} if self._takes("stream_options") else {}
-        pieces = chat.pieces()
-        async for chunk in await self.client.acompletion(**asked, **options, stream=True):
-            if piece := pieces.add(chunk.model_dump()):
-                request.on_chunk(piece)
-        return pieces.completion()
+        asked["stream"] = True
+        if self._takes("stream_options"):
+            asked["stream_options"] = {"include_usage": True}
+        return await read_stream(await self.client.acompletion(**asked), request.on_chunk)
 
     def _learns(self, message: str, request: ModelRequest, way: int, left_out: frozenset[str]) -> bool:
         if request.on_chunk is not None and "stream_options" in message and self._takes("stream_options"):
@@ -112,53 +90,25 @@ class AnyModel(SdkModel):
 
 
 class AnyEmbedModel(EmbedModel):
-    """An embedding model of any provider that any-llm knows.
+    """An embedding model of any provider that any-llm knows, such as `"mistral:mistral-embed"`.
 
-    Args:
-        name: `"provider:model"`, such as `"mistral:mistral-embed"`.
-        api_key: As for `AnyModel`.
-        base_url: Another address for the provider.
-        batch_size: The largest number of texts in one call.
-        rate_limit: As for `Model`.
-        cost: USD per token; from the price list when not given and known.
-        context_window: In tokens; longer texts are cut.
-        client_args: Further arguments for the provider's client.
-        concurrency: As for `Model`.
-        timeout: As for `Model`.
-        **args: Passed on in every call, such as `dimensions=256`.
+    It takes the arguments of `AnyModel`, and `EmbedOptions`. Anything else is sent with every call.
     """
 
+    @expand_options(EmbedOptions, batch_size=64, concurrency=4)
     def __init__(
         self,
         name: str,
         api_key: str | None = None,
         base_url: str | None = None,
-        batch_size: int = 64,
-        rate_limit: RateLimitSpec = None,
-        cost: object = None,
-        context_window: int | None = None,
         *,
         client_args: dict[str, Any] | None = None,
-        concurrency: int | None = 4,
-        timeout: float = 120.0,
-        **args: Any,
+        **options: Unpack[EmbedOptions],
     ) -> None:
-        self._provider = _Provider(name, api_key, base_url, client_args or {})
-        provider, model = self._provider.provider, self._provider.model
-        listed = base_url is None
-        super().__init__(
-            name,
-            None,
-            None,
-            api_key,
-            batch_size,
-            rate_limit,
-            cost if cost is not None or not listed else known_price(model, listed_at(provider)),
-            context_window or (known_context_window(model, listed_at(provider)) if listed else None),
-            concurrency=concurrency,
-            timeout=timeout,
-            **args,
-        )
+        self._connection = _Connection(name, api_key, base_url, client_args or {})
+        if base_url is None:
+            add_list_price(options, self._connection.model, self._connection.provider)
+        super().__init__(name, api_key=api_key, **options)
         self.base_url = base_url
 
     @property
@@ -166,23 +116,20 @@ class AnyEmbedModel(EmbedModel):
         return f"any-llm:{self.base_url or ''}"
 
     def redact(self, text: str) -> str:
-        return self._provider.redact(super().redact(text))
+        return self._connection.redact(super().redact(text))
 
     def _set_up(self) -> Any:
-        client = self._provider.client("AnyEmbedModel")
-        close_with(self, self._provider.closing(client))
+        client = self._connection.client("AnyEmbedModel")
+        close_with(self, self._connection.closing(client))
         return client
 
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
-        import numpy as np
-
-        reply = await self.client.aembedding(self._provider.model, list(texts), **dict(self.args))
-        rows = in_order([(row.index, row.embedding) for row in reply.data], len(texts))
-        vectors = np.asarray(rows, dtype=np.float32)
-        return Embeddings(vectors, getattr(reply.usage, "prompt_tokens", None) or None)
+        reply = await self.client.aembedding(self._connection.model, list(texts), **dict(self.args))
+        rows = [(row.index, row.embedding) for row in reply.data]
+        return embeddings_of(rows, len(texts), getattr(reply.usage, "prompt_tokens", None))
 
 
-class _Provider:
+class _Connection:
     """A provider of any-llm: its name, its model, its key, its client."""
 
     def __init__(
@@ -209,8 +156,8 @@ class _Provider:
         try:
             kind = any_llm.AnyLLM.get_provider_class(self.provider)
             variables = str(getattr(kind, "ENV_API_KEY_NAME", "") or "").split("/")
-            self._key = key_from(variables, self._key, given_url=self._base_url is not None)
-            key = self._key or (_NO_KEY if self._base_url is not None else None)
+            self._key = key_from(variables, self._key, is_elsewhere=self._base_url is not None)
+            key = self._key or (NO_KEY if self._base_url is not None else None)
             settings = {"api_key": key, "api_base": self._base_url, **self._client_args}
             try:  # trying again is ours to do
                 return any_llm.AnyLLM.create(

@@ -1,76 +1,32 @@
-"""Where Google's models are asked, and as whom: the Developer API or Vertex AI."""
+"""Google's models, at the Developer API or at Vertex AI, through the package `google-genai`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
-from text_lloom.errors import AnswerRefused, ModelSetupError, TransientError
-from text_lloom.llm.completion import Completion, Embeddings, in_order
-from text_lloom.llm.control.prices import known_context_window, known_price
-from text_lloom.llm.control.rate_limits import RateLimitSpec
+from text_lloom.errors import AnswerRefused, ModelSetupError, TransientError, UnknownName
+from text_lloom.llm.completion import Completion, Embeddings
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import EmbedModel
-from text_lloom.llm.providers.sdk import SdkModel, checked_url, imported, key_from, no_key
+from text_lloom.llm.options import (
+    NO_KEY,
+    SYSTEM_PROMPT,
+    EmbedOptions,
+    ModelOptions,
+    checked_url,
+    expand_options,
+    generation_params,
+    key_from,
+    missing_key,
+)
+from text_lloom.llm.providers.sdk import SdkModel, add_list_price, embeddings_of, imported
 from text_lloom.llm.runtime.event_loop import close_with
 
-__all__ = ["GeminiEmbedModel", "GeminiModel", "GoogleService"]
+__all__ = ["GeminiEmbedModel", "GeminiModel", "GoogleConnection"]
 
-_KEYS: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
-
-
-@dataclass(frozen=True)
-class GoogleService:
-    """Where Google's models are asked, and as whom."""
-
-    vertex: bool
-    project: str | None
-    location: str | None
-    credentials: object = field(repr=False)
-    base_url: str | None
-
-    def __post_init__(self) -> None:
-        checked_url(self.base_url)
-
-    def key(self, api_key: str | None) -> str | None:
-        """The key to send: the one given, or for the Developer API that of the environment."""
-        return key_from(_KEYS, api_key, given_url=self.vertex or self.base_url is not None)
-
-    @property
-    def provider_key(self) -> str:
-        """Identifies the service."""
-        where = f"{self.project or ''}/{self.location or ''}" if self.vertex else ""
-        return f"{'vertex' if self.vertex else 'gemini'}:{where}{self.base_url or ''}"
-
-    def client(self, api_key: str | None, timeout: float, *, purpose: str) -> Any:
-        """A client that leaves trying again to us.
-
-        Raises:
-            MissingPackage: Without the package.
-            ModelSetupError: When it finds no key or no credentials.
-        """
-        genai = imported("google.genai", extra="gemini", purpose=purpose)
-        if not self.vertex and not api_key and self.base_url is None:
-            raise no_key("Gemini", _KEYS[0])
-        options: dict[str, Any] = {"timeout": round(1000 * timeout), "retry_options": {"attempts": 1}}
-        if self.base_url is not None:
-            options["base_url"] = self.base_url
-        settings: dict[str, Any] = {"vertexai": self.vertex, "http_options": options}
-        if self.vertex and not api_key:
-            settings |= {"project": self.project, "location": self.location, "credentials": self.credentials}
-        else:
-            settings["api_key"] = api_key or "EMPTY"
-        try:
-            return genai.Client(**settings)
-        except Exception as error:
-            raise ModelSetupError(
-                f"Google's client could not be made: {type(error).__name__}: {error}. Vertex AI needs "
-                f"project=, location= and credentials (`gcloud auth application-default login`), or api_key=."
-            ) from None
-
-
-_SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
+_KEY_VARIABLES: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 _NAMES: Final = {
     "max_tokens": "maxOutputTokens",
     "stop": "stopSequences",
@@ -90,6 +46,62 @@ _BUDGETS: Final = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "hig
 """Thinking tokens by effort for models before Gemini 3 (https://ai.google.dev/gemini-api/docs/openai)."""
 
 
+@dataclass(frozen=True)
+class GoogleConnection:
+    """Where Google's models are asked, and as whom."""
+
+    vertex: bool
+    project: str | None
+    location: str | None
+    credentials: object = field(repr=False)
+    base_url: str | None
+
+    def __post_init__(self) -> None:
+        checked_url(self.base_url)
+
+    def key(self, api_key: str | None) -> str | None:
+        """The key to send: the one given, or for the Developer API that of the environment."""
+        return key_from(_KEY_VARIABLES, api_key, is_elsewhere=self.vertex or self.base_url is not None)
+
+    @property
+    def provider_key(self) -> str:
+        """Identifies the service."""
+        where = f"{self.project or ''}/{self.location or ''}" if self.vertex else ""
+        return f"{'vertex' if self.vertex else 'gemini'}:{where}{self.base_url or ''}"
+
+    def client(self, api_key: str | None, timeout: float, *, purpose: str) -> Any:
+        """A client that leaves trying again to us.
+
+        Raises:
+            MissingPackage: Without the package.
+            ModelSetupError: When it finds no key or no credentials.
+        """
+        genai = imported("google.genai", extra="gemini", purpose=purpose)
+        if not self.vertex and not api_key and self.base_url is None:
+            raise missing_key("Gemini", _KEY_VARIABLES)
+        options: dict[str, Any] = {"timeout": round(1000 * timeout), "retry_options": {"attempts": 1}}
+        if self.base_url is not None:
+            options["base_url"] = self.base_url
+        settings: dict[str, Any] = {"vertexai": self.vertex, "http_options": options}
+        if self.vertex and not api_key:
+            settings |= {"project": self.project, "location": self.location, "credentials": self.credentials}
+        else:
+            settings["api_key"] = api_key or NO_KEY
+        try:
+            return genai.Client(**settings)
+        except Exception as error:
+            raise ModelSetupError(
+                f"Google's client could not be made: {type(error).__name__}: {error}. Vertex AI needs "
+                f"project=, location= and credentials (`gcloud auth application-default login`), or api_key=."
+            ) from None
+
+
+class GeminiOptions(ModelOptions, total=False):
+    """Options of `GeminiModel`: those of `ModelOptions`, and parameters that only Google has."""
+
+    safety_settings: Sequence[Mapping[str, object]] | None
+
+
 class GeminiModel(SdkModel):
     """A Gemini model, at Google's Developer API or at Vertex AI.
 
@@ -98,76 +110,44 @@ class GeminiModel(SdkModel):
         api_key: The key; without one, `GEMINI_API_KEY` or `GOOGLE_API_KEY`, which is sent to Google only and
             never to a `base_url`. At Vertex AI, `None` uses Google's application default credentials.
         base_url: Address of another server that speaks Google's protocol.
-        rate_limit: As for `Model`.
-        context_window: In tokens; from the price list when not given and known.
-        cost: `(input, output)` in USD per token; from the price list when not given and known. Thinking
-            tokens are counted as output.
         vertex: Ask Vertex AI.
         project: Project at Vertex AI; else `GOOGLE_CLOUD_PROJECT`.
         location: Region at Vertex AI; else `GOOGLE_CLOUD_LOCATION`.
         credentials: Credentials for Vertex AI, of the package `google-auth`.
         system_prompt: The system message.
-        concurrency: As for `Model`.
-        timeout: As for `Model`.
-        **args: Generation parameters for every call, such as `temperature=0` or `reasoning_effort="low"`.
+        **options: Limits, price, and generation parameters such as `reasoning_effort="low"`; see
+            `ModelOptions`. Thinking tokens are counted as output.
     """
 
-    ways = 3
-    generation_params = frozenset(
-        {
-            "frequency_penalty",
-            "max_tokens",
-            "presence_penalty",
-            "reasoning_effort",
-            "safety_settings",
-            "seed",
-            "stop",
-            "temperature",
-            "top_k",
-            "top_p",
-        }
-    )
+    generation_params = generation_params(GeminiOptions)
 
+    @expand_options(GeminiOptions)
     def __init__(
         self,
         name: str,
         api_key: str | None = None,
         base_url: str | None = None,
-        rate_limit: RateLimitSpec = None,
-        context_window: int | None = None,
-        cost: object = None,
         *,
         vertex: bool = False,
         project: str | None = None,
         location: str | None = None,
         credentials: object = None,
-        system_prompt: str | None = _SYSTEM_PROMPT,
-        concurrency: int | None = None,
-        timeout: float = 120.0,
-        **args: Any,
+        system_prompt: str | None = SYSTEM_PROMPT,
+        **options: Unpack[GeminiOptions],
     ) -> None:
-        listed = base_url is None
-        self._service = GoogleService(vertex, project, location, credentials, base_url)
-        super().__init__(
-            name,
-            self._service.key(api_key),
-            rate_limit,
-            context_window or (known_context_window(name, "google") if listed else None),
-            cost if cost is not None or not listed else known_price(name, "google"),
-            system_prompt=system_prompt,
-            concurrency=concurrency,
-            timeout=timeout,
-            params=args,
-        )
+        self._connection = GoogleConnection(vertex, project, location, credentials, base_url)
+        if base_url is None:
+            add_list_price(options, name, "google")
+        super().__init__(name, self._connection.key(api_key), system_prompt=system_prompt, **options)
         self.base_url = base_url
         self.many_generations = True
 
     @property
     def provider_key(self) -> str:
-        return self._service.provider_key
+        return self._connection.provider_key
 
     def _set_up(self) -> Any:
-        client = self._service.client(self.api_key, self.timeout, purpose="GeminiModel")
+        client = self._connection.client(self.api_key, self.timeout, purpose="GeminiModel")
         close_with(self, client.aio.aclose)
         return client
 
@@ -184,14 +164,14 @@ class GeminiModel(SdkModel):
             single = replace(request, n=1)
             return _together([await self._ask(single) for _ in range(request.n)])
         asked = {"model": self.name, "contents": contents, "config": self._config(request)}
-        reply = _Reply()
+        reader = _CandidateReader()
         if request.on_chunk is None:
-            reply.add(await self.client.aio.models.generate_content(**asked))
-            return reply.completion()
+            reader.add(await self.client.aio.models.generate_content(**asked))
+            return reader.completion()
         async for chunk in await self.client.aio.models.generate_content_stream(**asked):
-            if piece := reply.add(chunk):
+            if piece := reader.add(chunk):
                 request.on_chunk(piece)
-        return reply.completion()
+        return reader.completion()
 
     def _learns(self, message: str, request: ModelRequest, way: int, left_out: frozenset[str]) -> bool:
         if request.n > 1 and "candidate" in message.lower():
@@ -219,8 +199,8 @@ class GeminiModel(SdkModel):
 
 
 @dataclass
-class _Reply:
-    """The candidates of a reply, read whole or put together from the chunks of a stream."""
+class _CandidateReader:
+    """Reads the candidates of a reply, whole or from the chunks of a stream."""
 
     texts: dict[int, list[str]] = field(default_factory=dict)
     reasons: dict[int, str | None] = field(default_factory=dict)
@@ -312,78 +292,56 @@ class GeminiEmbedModel(EmbedModel):
         name: Name of the model.
         api_key: As for `GeminiModel`.
         base_url: Address of another server that speaks Google's protocol.
-        batch_size: The largest number of texts in one call.
-        rate_limit: As for `Model`.
-        cost: USD per token; from the price list when not given and known.
-        context_window: In tokens; longer texts are cut.
-        dimensions: Length of the vectors; the model's own when not given.
         task_type: What the vectors are for, such as `"CLUSTERING"`, for models that ask for it.
-        vertex: Ask Vertex AI.
-        project: As for `GeminiModel`.
-        location: As for `GeminiModel`.
-        credentials: As for `GeminiModel`.
-        concurrency: As for `Model`.
-        timeout: As for `Model`.
+        vertex: Ask Vertex AI; `project`, `location` and `credentials` are as for `GeminiModel`.
+        project: Project at Vertex AI.
+        location: Region at Vertex AI.
+        credentials: Credentials for Vertex AI.
+        **options: Limits, price, size of a batch; see `EmbedOptions`.
     """
 
+    @expand_options(EmbedOptions, batch_size=100, concurrency=4, context_window=2048)
     def __init__(
         self,
         name: str = "gemini-embedding-001",
         api_key: str | None = None,
         base_url: str | None = None,
-        batch_size: int = 100,
-        rate_limit: RateLimitSpec = None,
-        cost: object = None,
-        context_window: int | None = 2048,
         *,
-        dimensions: int | None = None,
         task_type: str | None = None,
         vertex: bool = False,
         project: str | None = None,
         location: str | None = None,
         credentials: object = None,
-        concurrency: int | None = 4,
-        timeout: float = 120.0,
+        **options: Unpack[EmbedOptions],
     ) -> None:
-        listed = base_url is None
-        self._service = GoogleService(vertex, project, location, credentials, base_url)
-        config = {"output_dimensionality": dimensions, "task_type": task_type}
-        super().__init__(
-            name,
-            None,
-            None,
-            self._service.key(api_key),
-            batch_size,
-            rate_limit,
-            cost if cost is not None or not listed else known_price(name, "google"),
-            context_window,
-            concurrency=concurrency,
-            timeout=timeout,
-            **{field: value for field, value in config.items() if value is not None},
-        )
+        for given in options:
+            if given not in EmbedOptions.__annotations__:
+                raise UnknownName(given, EmbedOptions.__annotations__, what="argument of GeminiEmbedModel:")
+        self._connection = GoogleConnection(vertex, project, location, credentials, base_url)
+        if base_url is None:
+            add_list_price(options, name, "google")
+        config = {"output_dimensionality": options.pop("dimensions", None), "task_type": task_type}
+        sent: dict[str, Any] = {field: value for field, value in config.items() if value is not None}
+        super().__init__(name, api_key=self._connection.key(api_key), **options, **sent)
         self.base_url = base_url
 
     @property
     def provider_key(self) -> str:
-        return self._service.provider_key
+        return self._connection.provider_key
 
     def _set_up(self) -> Any:
-        client = self._service.client(self.api_key, self.timeout, purpose="GeminiEmbedModel")
+        client = self._connection.client(self.api_key, self.timeout, purpose="GeminiEmbedModel")
         close_with(self, client.aio.aclose)
         return client
 
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
-        import numpy as np
-
         contents = [{"role": "user", "parts": [{"text": text}]} for text in texts]
         reply = await self.client.aio.models.embed_content(
             model=self.name, contents=contents, config=dict(self.args)
         )
         embeddings = reply.embeddings or ()
-        rows = in_order([(None, found.values) for found in embeddings], len(texts))
-        vectors = np.asarray(rows, dtype=np.float32)
         counted = getattr(getattr(reply, "usage_metadata", None), "prompt_token_count", None)
         if not counted:
             statistics = [getattr(found.statistics, "token_count", None) for found in embeddings]
             counted = int(sum(count or 0 for count in statistics))
-        return Embeddings(vectors, counted or None)
+        return embeddings_of([(None, found.values) for found in embeddings], len(texts), counted)

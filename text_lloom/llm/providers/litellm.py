@@ -1,4 +1,4 @@
-"""LiteLLM configurations: the models in them, with their settings, parameters, limits and fallbacks."""
+"""Models that a LiteLLM configuration describes, through the package `litellm`."""
 
 from __future__ import annotations
 
@@ -7,49 +7,37 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Unpack
 
 from text_lloom.errors import FormRefused, InputError, ModelSetupError, PermanentError, UnknownName
-from text_lloom.llm.completion import Completion, Embeddings, in_order
-from text_lloom.llm.control.prices import known_context_window, known_price
+from text_lloom.llm.completion import Completion, Embeddings
 from text_lloom.llm.control.rate_limits import RateLimitSpec
 from text_lloom.llm.control.retry import FATAL, as_model_error
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import EmbedModel
-from text_lloom.llm.options import whole_number
-from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS, read_completion
-from text_lloom.llm.providers.sdk import SdkModel, imported, listed_at
+from text_lloom.llm.options import (
+    NO_KEY,
+    SYSTEM_PROMPT,
+    CallOptions,
+    EmbedOptions,
+    ModelOptions,
+    expand_options,
+    whole_number,
+)
+from text_lloom.llm.providers.openai_formats import FORMATS, read_completion
+from text_lloom.llm.providers.sdk import SdkModel, add_list_price, embeddings_of, imported, read_stream
 
-__all__ = [
-    "PARAMS",
-    "Deployment",
-    "Listing",
-    "LiteLLMEmbedModel",
-    "LiteLLMModel",
-    "completed",
-    "deployments_of",
-    "limit_of",
-    "redacted",
-    "where",
-]
+__all__ = ["Deployment", "LiteLLMEmbedModel", "LiteLLMModel", "deployments_of"]
 
+_BATCH_SIZE: Final = 16
 _ENVIRONMENT: Final = "os.environ/"
-_NO_KEY: Final = "EMPTY"
-_ADDRESSED: Final = frozenset(
-    {
-        "azure",
-        "azure_ai",
-        "bedrock",
-        "databricks",
-        "huggingface",
-        "sagemaker",
-        "snowflake",
-        "vertex_ai",
-        "watsonx",
-    }
+_ADDRESSED: Final = (
+    *("azure", "azure_ai", "bedrock", "databricks", "huggingface"),
+    *("sagemaker", "snowflake", "vertex_ai", "watsonx"),
 )
 """Providers whose users each have an address of their own; to others, a key of the environment is not sent
 when the configuration names another address."""
+_PARAMS: Final = FORMATS["chat"].params | {"top_k"}
 _CONFIG_KEYS: Final = (
     "fallbacks",
     "model_list",
@@ -59,17 +47,17 @@ _CONFIG_KEYS: Final = (
     "request_limit",
     "router_kwargs",
 )
-PARAMS: Final = FORMATS["chat"].params | {"top_k"}
-_OURS: Final = frozenset(
-    {"rpm", "tpm", "max_retries", "num_retries", "max_parallel_requests", "weight", "order"}
-)
-_KEYS: Final = (
+_NOT_SENT: Final = ("rpm", "tpm", "max_retries", "num_retries", "max_parallel_requests", "weight", "order")
+_SECRETS: Final = (
     "api_key",
     "aws_secret_access_key",
     "aws_session_token",
     "azure_ad_token",
     "vertex_credentials",
 )
+_MALICIOUS: Final = ("1.82.7", "1.82.8")
+_ABOUT_ITSELF: Final = "Item .* on TypedDict class .* is using the `ReadOnly` qualifier"
+"""What pydantic says about LiteLLM's own types, and users can do nothing about."""
 
 
 @dataclass(frozen=True)
@@ -96,31 +84,23 @@ class Deployment:
         return f"Deployment({self.name!r}, {self.model!r})"
 
     @property
-    def listing(self) -> Listing:
-        """Where the price list has it; nowhere if it is asked at an address of one's own."""
-        if self.settings.get("api_base"):
-            return Listing("", "")
-        provider, slash, model = self.model.partition("/")
-        return Listing(model, listed_at(provider)) if slash else Listing(self.model, None)
+    def rate_limit(self) -> RateLimitSpec:
+        """The rate limit that the configuration has for it, `None` for none."""
+        if self.requests is None and self.tokens is None:
+            return None
+        return {"requests": self.requests, "tokens": self.tokens}
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """The keys among its settings."""
-        return tuple(str(self.settings[key]) for key in _KEYS if self.settings.get(key))
-
-
-class Listing(NamedTuple):
-    """Where the price list has a model; a name without provider may be anyone's."""
-
-    model: str
-    provider: str | None
+        return tuple(str(self.settings[key]) for key in _SECRETS if self.settings.get(key))
 
 
 def deployments_of(name: str, config: Mapping[str, Any] | None) -> tuple[Deployment, ...]:
     """The models of a configuration that `name` stands for: the one, then its fallbacks in order.
 
     Raises:
-        InputError: When the configuration is none, or does not have the name.
+        InputError: When the configuration has none of the known shapes, or does not have the name.
     """
     if config is None:
         if not name:
@@ -168,13 +148,13 @@ def _deployment(entry: object) -> Deployment:
     model = settings.pop("model", None) or name
     if not isinstance(model, str) or not model:
         raise InputError("config: a model needs 'model_name', or 'model' in its 'litellm_params'.")
-    params = {key: settings.pop(key) for key in list(settings) if key in PARAMS}
+    params = {key: settings.pop(key) for key in list(settings) if key in _PARAMS}
     if settings.get("api_base") and model.partition("/")[0] not in _ADDRESSED:
-        settings["api_key"] = settings.get("api_key") or _NO_KEY
+        settings["api_key"] = settings.get("api_key") or NO_KEY
     return Deployment(
         str(name or model),
         model,
-        {key: value for key, value in settings.items() if key not in _OURS},
+        {key: value for key, value in settings.items() if key not in _NOT_SENT},
         params,
         _per_minute(settings.get("rpm")),
         _per_minute(settings.get("tpm")),
@@ -205,12 +185,6 @@ def _limited(deployment: Deployment, config: Mapping[str, Any]) -> Deployment:
     return replace(deployment, tokens=tokens, requests=requests)
 
 
-def limit_of(deployment: Deployment) -> RateLimitSpec:
-    """The rate limit that the configuration has for a model, `None` for none."""
-    limits = {"requests": deployment.requests, "tokens": deployment.tokens}
-    return limits if any(value is not None for value in limits.values()) else None
-
-
 def _fallbacks(listed: Sequence[Mapping[str, Sequence[str]]], name: str) -> list[str]:
     """Names of the models that are asked after `name`, each once."""
     found: list[str] = []
@@ -221,12 +195,12 @@ def _fallbacks(listed: Sequence[Mapping[str, Sequence[str]]], name: str) -> list
     return found
 
 
-def completed(
+def _completed(
     deployments: tuple[Deployment, ...], api_key: str | None, base_url: str | None
 ) -> tuple[Deployment, ...]:
     """The models with the key and the address that the configuration leaves out.
 
-    An address of one's own gets no key from the environment.
+    An address that the user gave gets no key from the environment.
     """
     first, *others = deployments
     settings = dict(first.settings)
@@ -234,28 +208,31 @@ def completed(
         settings.setdefault("api_key", api_key)
     if base_url is not None:
         settings.setdefault("api_base", base_url)
-        settings.setdefault("api_key", _NO_KEY)
+        settings.setdefault("api_key", NO_KEY)
     return (replace(first, settings=settings), *others)
 
 
-def where(deployments: Sequence[Deployment]) -> str:
+def _fill_in(options: CallOptions, deployment: Deployment) -> None:
+    """Take limits from the configuration, price and window from the price list, where none are given."""
+    if options.get("rate_limit") is None:
+        options["rate_limit"] = deployment.rate_limit
+    if not deployment.settings.get("api_base"):
+        provider, slash, model = deployment.model.partition("/")
+        add_list_price(options, model if slash else deployment.model, provider if slash else None)
+
+
+def _provider_key(deployments: Sequence[Deployment]) -> str:
     """What tells the services of some models from others, without any key."""
-    return " ".join(f"{part.model}@{part.settings.get('api_base') or ''}" for part in deployments)
+    return "litellm:" + " ".join(f"{d.model}@{d.settings.get('api_base') or ''}" for d in deployments)
 
 
-def redacted(text: str, deployments: Sequence[Deployment]) -> str:
+def _redacted(text: str, deployments: Sequence[Deployment]) -> str:
     """`text` without the keys of the configuration, or those that LiteLLM finds in the environment."""
     found = {key for part in deployments for key in part.secrets}
     found |= {value for name, value in os.environ.items() if name.endswith(("_API_KEY", "_TOKEN"))}
     for key in sorted((key for key in found if len(key) >= 8), key=len, reverse=True):
         text = text.replace(key, "***")
     return text
-
-
-_SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
-_MALICIOUS: Final = frozenset({"1.82.7", "1.82.8"})
-_ABOUT_ITSELF: Final = "Item .* on TypedDict class .* is using the `ReadOnly` qualifier"
-"""What pydantic says about LiteLLM's own types, and users can do nothing about."""
 
 
 class LiteLLMModel(SdkModel):
@@ -273,54 +250,36 @@ class LiteLLMModel(SdkModel):
             settings of one model, `{"name": …, "temperature": 0.1}`. `os.environ/NAME` reads a variable.
         api_key: The key, if the configuration has none; else LiteLLM reads the provider's variable.
         base_url: The address, if the configuration has none.
-        rate_limit: As for `Model`; stronger than the configuration.
-        context_window: In tokens; from the price list when not given and known.
-        cost: `(input, output)` in USD per token; from the price list when not given, and what LiteLLM states
-            where that does not know the model.
         system_prompt: The system message.
-        concurrency: As for `Model`.
-        timeout: As for `Model`.
-        **args: Generation parameters for every call, stronger than the configuration.
+        **options: Limits, price, and generation parameters, stronger than the configuration; see
+            `ModelOptions`. A cost that the price list does not know is the one that LiteLLM states.
     """
 
-    ways = len(ANSWER_FORMATS)
-    generation_params = PARAMS
+    generation_params = _PARAMS
 
+    @expand_options(ModelOptions)
     def __init__(
         self,
         name: str = "",
         config: Mapping[str, Any] | None = None,
         api_key: str | None = None,
         base_url: str | None = None,
-        rate_limit: RateLimitSpec = None,
-        context_window: int | None = None,
-        cost: object = None,
         *,
-        system_prompt: str | None = _SYSTEM_PROMPT,
-        concurrency: int | None = None,
-        timeout: float = 120.0,
-        **args: Any,
+        system_prompt: str | None = SYSTEM_PROMPT,
+        **options: Unpack[ModelOptions],
     ) -> None:
-        self.deployments = completed(deployments_of(name, config), api_key, base_url)
+        self.deployments = _completed(deployments_of(name, config), api_key, base_url)
         first = self.deployments[0]
-        super().__init__(
-            name or first.name,
-            first.settings.get("api_key"),
-            rate_limit if rate_limit is not None else limit_of(first),
-            context_window or known_context_window(*first.listing),
-            cost if cost is not None else known_price(*first.listing),
-            system_prompt=system_prompt,
-            concurrency=concurrency,
-            timeout=timeout,
-            params={**first.params, **args},
-        )
+        _fill_in(options, first)
+        key, all_options = first.settings.get("api_key"), {**first.params, **options}
+        super().__init__(name or first.name, key, system_prompt=system_prompt, **all_options)
 
     @property
     def provider_key(self) -> str:
-        return f"litellm:{where(self.deployments)}"
+        return _provider_key(self.deployments)
 
     def redact(self, text: str) -> str:
-        return redacted(super().redact(text), self.deployments)
+        return _redacted(super().redact(text), self.deployments)
 
     def _set_up(self) -> Any:
         return _litellm("LiteLLMModel")
@@ -340,96 +299,66 @@ class LiteLLMModel(SdkModel):
         return await self._ask_one(self.deployments[-1], request)
 
     async def _ask_one(self, deployment: Deployment, request: ModelRequest) -> Completion:
-        chat = FORMATS["chat"]
-        params = {name: value for name, value in request.params.items() if self._takes(name)}
-        posed = replace(request, params=params)
-        answer_format = ANSWER_FORMATS[self._way(request)]
-        body = chat.body(deployment.model, posed, answer_format=answer_format, longest="max_tokens")
-        body |= {"messages": [dict(message) for message in request.messages]}
-        asked = {**body, **deployment.settings, "max_retries": 0, "num_retries": 0, "timeout": self.timeout}
+        arguments = self._chat_arguments(deployment.model, request)
+        asked = {
+            **arguments,
+            **deployment.settings,
+            "max_retries": 0,
+            "num_retries": 0,
+            "timeout": self.timeout,
+        }
         if request.on_chunk is None:
             reply = await self.client.acompletion(**asked)
             completion = read_completion(reply.model_dump())
             stated = reply._hidden_params.get("response_cost") if self.cost is None else None
             return replace(completion, usd=stated or None)
-        pieces = chat.pieces()
         asked |= {"stream": True, "stream_options": {"include_usage": True}}
-        async for chunk in await self.client.acompletion(**asked):
-            if piece := pieces.add(chunk.model_dump()):
-                request.on_chunk(piece)
-        return replace(pieces.completion(), usd=None)
+        completion = await read_stream(await self.client.acompletion(**asked), request.on_chunk)
+        return replace(completion, usd=None)
 
 
 class LiteLLMEmbedModel(EmbedModel):
-    """An embedding model that a LiteLLM configuration describes.
+    """An embedding model that a LiteLLM configuration describes, such as `"mistral/mistral-embed"`.
 
-    Args:
-        name: As for `LiteLLMModel`, such as `"mistral/mistral-embed"`.
-        config: As for `LiteLLMModel`; `batch_size` may stand in it, too.
-        api_key: As for `LiteLLMModel`.
-        base_url: As for `LiteLLMModel`.
-        batch_size: The largest number of texts in one call; 16 when neither it nor the configuration says.
-        rate_limit: As for `Model`; stronger than the configuration.
-        cost: USD per token; from the price list when not given and known.
-        context_window: In tokens; longer texts are cut.
-        concurrency: As for `Model`.
-        timeout: As for `Model`.
-        **args: Passed on in every call, such as `dimensions=256`.
+    It takes the arguments of `LiteLLMModel`, and `EmbedOptions`; `batch_size` may stand in the
+    configuration, too, and is 16 otherwise. Anything else is sent with every call.
     """
 
+    @expand_options(EmbedOptions, concurrency=4)
     def __init__(
         self,
         name: str = "",
         config: Mapping[str, Any] | None = None,
         api_key: str | None = None,
         base_url: str | None = None,
-        batch_size: int | None = None,
-        rate_limit: RateLimitSpec = None,
-        cost: object = None,
-        context_window: int | None = None,
-        *,
-        concurrency: int | None = 4,
-        timeout: float = 120.0,
-        **args: Any,
+        **options: Unpack[EmbedOptions],
     ) -> None:
         described = dict(config or {})
         in_config = described.pop("batch_size", None)
+        options["batch_size"] = options.get("batch_size") or in_config or _BATCH_SIZE
         extra = described.pop("kwargs", {})
-        self.deployments = completed(deployments_of(name, described or None), api_key, base_url)
+        self.deployments = _completed(deployments_of(name, described or None), api_key, base_url)
         first = self.deployments[0]
-        super().__init__(
-            name or first.name,
-            None,
-            None,
-            first.settings.get("api_key"),
-            batch_size or in_config or 16,
-            rate_limit if rate_limit is not None else limit_of(first),
-            cost if cost is not None else known_price(*first.listing),
-            context_window or known_context_window(*first.listing),
-            concurrency=concurrency,
-            timeout=timeout,
-            **{**extra, **first.params, **args},
-        )
+        _fill_in(options, first)
+        all_options = {**extra, **first.params, **options}
+        super().__init__(name or first.name, api_key=first.settings.get("api_key"), **all_options)
 
     @property
     def provider_key(self) -> str:
-        return f"litellm:{where(self.deployments)}"
+        return _provider_key(self.deployments)
 
     def redact(self, text: str) -> str:
-        return redacted(super().redact(text), self.deployments)
+        return _redacted(super().redact(text), self.deployments)
 
     def _set_up(self) -> Any:
         return _litellm("LiteLLMEmbedModel")
 
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
-        import numpy as np
-
         first = self.deployments[0]
         asked = {**self.args, **first.settings, "max_retries": 0, "num_retries": 0, "timeout": self.timeout}
         reply = await self.client.aembedding(model=first.model, input=list(texts), **asked)
-        rows = in_order([(row.get("index"), row["embedding"]) for row in reply.data], len(texts))
-        vectors = np.asarray(rows, dtype=np.float32)
-        return Embeddings(vectors, getattr(reply.usage, "prompt_tokens", None) or None)
+        rows = [(row.get("index"), row["embedding"]) for row in reply.data]
+        return embeddings_of(rows, len(texts), getattr(reply.usage, "prompt_tokens", None))
 
 
 def _litellm(purpose: str) -> Any:

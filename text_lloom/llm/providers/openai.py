@@ -1,33 +1,48 @@
-"""OpenAI, and every server that speaks its protocols: chat, responses, completions, embeddings."""
+"""Models of OpenAI, and of every server that speaks its protocols: chat, completions, embeddings."""
 
 from __future__ import annotations
 
+import base64
 import random
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, Unpack
 
-from text_lloom.errors import FormRefused, InputError, ModelError, PermanentError, UnknownName
+from text_lloom.errors import BadAnswer, FormRefused, InputError, ModelError, PermanentError, UnknownName
 from text_lloom.llm.batches import BatchEndpoint
-from text_lloom.llm.completion import Completion
+from text_lloom.llm.completion import Completion, Embeddings, in_order
 from text_lloom.llm.control.capability_probe import (
     SchemaSupport,
     refused_parameter,
     refuses_form,
     refuses_many,
 )
-from text_lloom.llm.control.rate_limits import RateLimitSpec
 from text_lloom.llm.control.retry import RetryPolicy, as_model_error
 from text_lloom.llm.dispatch.attempt import limiter_of
 from text_lloom.llm.messages import ModelRequest
-from text_lloom.llm.model import Model
+from text_lloom.llm.model import EmbedModel, Model
+from text_lloom.llm.options import SYSTEM_PROMPT, EmbedOptions, ModelOptions, expand_options
 from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS
-from text_lloom.llm.providers.servers import Presets, Service
+from text_lloom.llm.providers.servers import Presets, ServerConnection
+from text_lloom.llm.providers.table import CompatibleServer
 from text_lloom.llm.runtime.event_loop import close_with
+from text_lloom.llm.runtime.http import stated_error
 
-__all__ = ["DEFAULT_MODELS", "DefaultModels", "Endpoint", "OpenAIModel"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "DEFAULT_MODELS",
+    "DefaultModels",
+    "Endpoint",
+    "OpenAIEmbedModel",
+    "OpenAIEmbedOptions",
+    "OpenAIModel",
+    "OpenAIOptions",
+]
 
 Endpoint: TypeAlias = Literal["chat", "responses", "completions"]
 
@@ -43,16 +58,41 @@ class DefaultModels(NamedTuple):
 
 DEFAULT_MODELS: Final = DefaultModels("gpt-4o-mini", "text-embedding-3-large", "gpt-4o", "gpt-4o-mini")
 
-_SYSTEM_PROMPT = "You are careful and exact, and answer in the form that is asked for."
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_LONGEST_PAUSE = 60.0
-_NO_STREAM = re.compile(r"\bstream(?:ing|ed)?\b(?!_)")
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST_PAUSE: Final = 60.0
+_NO_STREAM: Final = re.compile(r"\bstream(?:ing|ed)?\b(?!_)")
 _TEMPERATURE: Final = 0.0
-_COMPLETION_TOKENS = 2048
+_COMPLETION_TOKENS: Final = 2048
 """The largest number of tokens of a plain completion; servers cut after 16 when none is stated."""
-_NEVER_LEFT_OUT = frozenset({"model", "messages", "input", "prompt", "instructions", "stream", "n"})
-_LONGEST_NAMES = ("max_tokens", "max_completion_tokens")
+_NEVER_LEFT_OUT: Final = frozenset({"model", "messages", "input", "prompt", "instructions", "stream", "n"})
+_LONGEST_NAMES: Final = ("max_tokens", "max_completion_tokens")
+
+
+class OpenAIOptions(ModelOptions, total=False):
+    """Options of `OpenAIModel`: those of `ModelOptions`, and parameters that only some servers have."""
+
+    chat_template_kwargs: Mapping[str, object] | None
+    logit_bias: Mapping[str, float] | None
+    metadata: Mapping[str, str] | None
+    min_p: float | None
+    models: Sequence[str] | None
+    prompt_cache_key: str | None
+    prompt_mode: str | None
+    provider: Mapping[str, object] | None
+    random_seed: int | None
+    reasoning: Mapping[str, object] | None
+    reasoning_format: str | None
+    repeat_penalty: float | None
+    repetition_penalty: float | None
+    safe_prompt: bool | None
+    safety_identifier: str | None
+    service_tier: str | None
+    store: bool | None
+    verbosity: str | None
+
+
+_RARE: Final = frozenset(OpenAIOptions.__annotations__) - frozenset(ModelOptions.__annotations__)
 
 
 class OpenAIModel(Presets, Model):
@@ -63,70 +103,50 @@ class OpenAIModel(Presets, Model):
         api_key: The key; without one, that of the server's own environment variable, such as
             `OPENAI_API_KEY`, which is sent to that provider only and never to another `base_url`.
         base_url: Address of a compatible server, such as `http://localhost:8000/v1`.
-        rate_limit: As for `Model`.
-        context_window: In tokens; from the price list when not given and known.
-        cost: `(input, output)` in USD per token; from the price list when not given and known. Servers of
-            one's own, such as Ollama, are free unless a cost is given.
         system_prompt: The system message.
-        temperature: Sampling temperature; left out for models that refuse it.
         endpoint: `"chat"`, `"responses"` or `"completions"` (one text in, one text out).
-        server: The kind of server: `"openai"`, or a name such as `"groq"` or `"ollama"`, for which there
-            are methods, too: `OpenAIModel.groq("llama-3.3-70b-versatile")`.
+        server: The kind of server: `"openai"`, a name such as `"groq"` or `"ollama"`, for which there are
+            methods, too (`OpenAIModel.groq("llama-3.3-70b-versatile")`), or a `CompatibleServer`.
         api_version: For Azure, such as `"2024-10-21"`.
         extra_body: Further fields of every request that only this server knows.
-        concurrency: As for `Model`.
-        timeout: As for `Model`.
-        **args: Generation parameters for every call, such as `seed=1` or `max_tokens=500`.
+        **options: Limits, price, and generation parameters such as `max_tokens=500`; see `ModelOptions`.
+            `temperature` is 0 when not given, and is left out for models that refuse it.
     """
 
     stays_on_loop = True
     streams = True
     learns = True
 
+    @expand_options(OpenAIOptions, hidden=_RARE, temperature=_TEMPERATURE)
     def __init__(
         self,
         name: str = DEFAULT_MODELS.score,
         api_key: str | None = None,
         base_url: str | None = None,
-        rate_limit: RateLimitSpec = None,
-        context_window: int | None = None,
-        cost: object = None,
         *,
-        system_prompt: str = _SYSTEM_PROMPT,
-        temperature: float | None = _TEMPERATURE,
+        system_prompt: str = SYSTEM_PROMPT,
         endpoint: Endpoint = "chat",
-        server: str = "openai",
+        server: str | CompatibleServer = "openai",
         api_version: str | None = None,
         extra_body: Mapping[str, object] | None = None,
-        concurrency: int | None = None,
-        timeout: float = 120.0,
-        **args: Any,
+        **options: Unpack[OpenAIOptions],
     ) -> None:
         if endpoint not in FORMATS:
             raise UnknownName(endpoint, FORMATS, what="endpoint")
         if endpoint == "completions":
-            args.setdefault("max_tokens", _COMPLETION_TOKENS)
-        self._service = service = Service(server, name, api_key, base_url, api_version)
+            options.setdefault("max_tokens", _COMPLETION_TOKENS)
+        if options.get("temperature") is None:
+            options.pop("temperature", None)
+        self._connection = connection = ServerConnection(server, name, api_key, base_url, api_version)
         self.endpoint, self._format = endpoint, FORMATS[endpoint]
         self.many_generations = self._format.many
-        other = server == "openai" and service.given
-        self._longest = "max_tokens" if other else service.kind.longest
-        extra_params = service.kind.extra_params | ({"top_k"} if other else set())
+        self._longest = "max_tokens" if connection.is_unknown else connection.server.longest
+        extra_params = connection.server.params | ({"top_k"} if connection.is_unknown else set())
         self.generation_params = self._format.params | extra_params
-        super().__init__(
-            service.name,
-            None,
-            None,
-            service.key,
-            rate_limit,
-            service.window(context_window),
-            service.price(cost),
-            concurrency=concurrency,
-            timeout=timeout,
-            **({} if temperature is None else {"temperature": temperature}),
-            **args,
-        )
-        self.base_url = service.url if service.given or server != "openai" else None
+        options["cost"] = connection.price(options.get("cost"))
+        options["context_window"] = connection.window(options.get("context_window"))
+        super().__init__(connection.name, api_key=connection.key, **options)
+        self.base_url = connection.base_url
         self.system_prompt = system_prompt
         if extra_body is not None and not isinstance(extra_body, Mapping):
             raise InputError(f"extra_body={extra_body!r} must be fields and values, such as {{'top_k': 40}}.")
@@ -137,7 +157,7 @@ class OpenAIModel(Presets, Model):
 
     @property
     def provider_key(self) -> str:
-        key = self._service.provider_key
+        key = self._connection.provider_key
         return key if self.endpoint == "chat" else f"{key} {self.endpoint}"
 
     @property
@@ -148,7 +168,7 @@ class OpenAIModel(Presets, Model):
         return BatchEndpoint(self, policy=policy, jitter=jitter) if self.endpoint == "chat" else None
 
     def _set_up(self) -> Any:
-        client = self._service.client(self.timeout)
+        client = self._connection.client(self.timeout)
         close_with(self, client.close)
         return client
 
@@ -157,38 +177,44 @@ class OpenAIModel(Presets, Model):
             request = replace(request, n=1)
         known, body = self._schemas.refused_for(request.schema), self.request_body(request)
         try:
-            completion = await self._exchange(request, body)
+            if request.on_chunk is not None:
+                completion = await self._stream(request.on_chunk, body)
+            else:
+                path = self._format.path + self._connection.query
+                completion = self._format.read(
+                    await self.client.post(path, body, on_headers=self._on_headers)
+                )
         except Exception as error:
             found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
             if self._learns(error, found, request, body, known):
                 raise FormRefused(str(found)) from None
-            raise self._service.advised(found, error) from None
-        if completion.usd is None or self._service.kind.reports_cost:
+            raise self._connection.advised(found, error) from None
+        if completion.usd is None or self._connection.server.reports_cost:
             return completion
         return replace(completion, usd=None)  # an amount of unknown meaning
 
-    async def _exchange(self, request: ModelRequest, body: Mapping[str, Any]) -> Completion:
-        path, client = self._format.path + self._service.query, self.client
-        is_told = False
-        if request.on_chunk is None or not self._in_pieces:
-            completion = self._format.read(await client.post(path, body, on_headers=self._heed))
+    async def _stream(self, on_chunk: Callable[[str], object], body: Mapping[str, Any]) -> Completion:
+        """The reply, whose text goes to `on_chunk` in pieces, or whole where the server does not stream."""
+        path, was_sent = self._format.path + self._connection.query, False
+        if not self._in_pieces:
+            completion = self._format.read(await self.client.post(path, body, on_headers=self._on_headers))
         else:
             pieces = self._format.pieces()
-            async for event in client.events(path, body, on_headers=self._heed):
+            async for event in self.client.events(path, body, on_headers=self._on_headers):
                 if piece := pieces.add(event):
-                    request.on_chunk(piece)
-                    is_told = True
+                    on_chunk(piece)
+                    was_sent = True
             completion = pieces.completion()
-        if request.on_chunk is not None and not is_told and completion.text:
-            request.on_chunk(completion.text)
+        if not was_sent and completion.text:
+            on_chunk(completion.text)
         return completion
 
     def request_body(self, request: ModelRequest) -> dict[str, Any]:
         """What is sent to ask a request, as a JSON object."""
         answer_format = ANSWER_FORMATS[self._schemas.refused_for(request.schema)]
         body = self._format.body(self.name, request, answer_format=answer_format, longest=self._longest)
-        if request.regex is not None and "structured_outputs" not in self._left_out:
-            body |= _pattern(self._service.server, request.regex)
+        if request.regex is not None and self._connection.server.patterns:
+            body["structured_outputs"] = {"regex": request.regex}
         if request.on_chunk is not None and self._in_pieces:
             body["stream"] = True
             if self.endpoint != "responses":
@@ -197,8 +223,8 @@ class OpenAIModel(Presets, Model):
             body.pop(name, None)
         return body | self.extra_body
 
-    def _heed(self, headers: Mapping[str, str]) -> None:
-        """Hold all requests of this model back when the provider says that none is left for a while."""
+    def _on_headers(self, headers: Mapping[str, str]) -> None:
+        """Pause all requests of this model when the provider says that none is left until a reset."""
         if self.limit.windows:
             return
         for unit in ("requests", "tokens"):
@@ -269,14 +295,109 @@ class OpenAIModel(Presets, Model):
         return True
 
 
+class OpenAIEmbedOptions(EmbedOptions, total=False):
+    """Options of `OpenAIEmbedModel`: those of `EmbedOptions`, and fields that are sent with every call."""
+
+    encoding_format: str | None
+    input_type: str | None
+    truncate: str | None
+    user: str | None
+
+
+class OpenAIEmbedModel(Presets, EmbedModel):
+    """An embedding model of OpenAI or of any server that speaks its protocol.
+
+    Args:
+        name: Name of the model; `"name@http://host:8000/v1"` names its server, too.
+        api_key: As for `OpenAIModel`.
+        base_url: Address of a compatible server.
+        server: As for `OpenAIModel`; `OpenAIEmbedModel.mistral("mistral-embed")`.
+        api_version: For Azure, such as `"2024-10-21"`.
+        **options: Limits, price, size of a batch (what the server takes, when not given); see
+            `EmbedOptions`. Anything else is sent with every call, such as `dimensions=256`; servers have
+            more such fields than are listed, and ignore those that they do not know.
+
+    Raises:
+        UnknownName: For a name that is nearly a known one.
+    """
+
+    @expand_options(OpenAIEmbedOptions, concurrency=8)
+    def __init__(
+        self,
+        name: str = DEFAULT_MODELS.cluster,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        *,
+        server: str | CompatibleServer = "openai",
+        api_version: str | None = None,
+        **options: Unpack[OpenAIEmbedOptions],
+    ) -> None:
+        self._connection = connection = ServerConnection(server, name, api_key, base_url, api_version)
+        if options.get("batch_size") is None:
+            options["batch_size"] = connection.server.embed_batch
+        options["cost"] = connection.price(options.get("cost"))
+        options["context_window"] = connection.window(options.get("context_window"))
+        super().__init__(connection.name, api_key=connection.key, **options)
+        self.base_url = connection.base_url
+
+    @property
+    def provider_key(self) -> str:
+        return self._connection.provider_key
+
+    def _set_up(self) -> Any:
+        client = self._connection.client(self.timeout)
+        close_with(self, client.close)
+        return client
+
+    async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
+        body: dict[str, Any] = {"model": self.name, "input": list(texts)}
+        if self._connection.server.packed_vectors:
+            body["encoding_format"] = "base64"
+        try:
+            reply = await self.client.post("/embeddings" + self._connection.query, body | dict(self.args))
+        except Exception as error:
+            found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
+            raise self._connection.advised(found, error) from None
+        return _read_embeddings(reply, len(texts))
+
+
+def _read_embeddings(reply: object, n: int) -> Embeddings:
+    """The vectors in a reply, in the order of the texts.
+
+    Raises:
+        BadAnswer: When there are not `n` vectors of one length.
+    """
+    import numpy as np
+
+    content = reply if isinstance(reply, Mapping) else {}
+    rows = content.get("data")
+    if (error := stated_error(content)) is not None:
+        raise error
+    if not isinstance(rows, list) or not all(isinstance(r, Mapping) and "embedding" in r for r in rows):
+        raise BadAnswer(f"The server sent no embeddings but: {str(reply)[:200]}")
+    ordered = in_order([(row.get("index"), row["embedding"]) for row in rows], n)
+    vectors = [_vector(embedding) for embedding in ordered]
+    if len(lengths := {len(vector) for vector in vectors}) != 1:
+        raise BadAnswer(f"The provider sent vectors of different lengths: {sorted(lengths)}.")
+    usage = content.get("usage")
+    tokens = usage.get("prompt_tokens") if isinstance(usage, Mapping) else None
+    return Embeddings(np.stack(vectors), tokens or None)
+
+
+def _vector(embedding: object) -> NDArray[np.float32]:
+    import numpy as np
+
+    try:
+        if isinstance(embedding, str):
+            return np.frombuffer(base64.b64decode(embedding), dtype="<f4").astype(np.float32)
+        return np.asarray(embedding, dtype=np.float32).reshape(-1)
+    except (TypeError, ValueError):
+        raise BadAnswer(f"The provider sent {str(embedding)[:80]!r} where a vector was expected.") from None
+
+
 def seconds_of(duration: str) -> float:
     """Seconds in a duration as OpenAI's headers state it, such as `6m0s`, `1.5s` or `120ms`; 0 if unclear."""
     parts = _DURATION.findall(duration.strip())
     if not parts or "".join(f"{number}{unit}" for number, unit in parts) != duration.strip():
         return 0.0
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
-
-
-def _pattern(server: str, regex: str) -> dict[str, Any]:
-    """How a server is told that the reply must match a pattern; nothing where it cannot be."""
-    return {"structured_outputs": {"regex": regex}} if server in ("vllm", "kserve") else {}

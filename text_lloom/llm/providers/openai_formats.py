@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
@@ -13,7 +12,7 @@ from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.options import finite_number
 from text_lloom.llm.runtime.http import stated_error
 
-__all__ = ["ANSWER_FORMATS", "FORMATS", "Format", "Pieces", "read_completion", "strict_schema"]
+__all__ = ["ANSWER_FORMATS", "FORMATS", "Format", "read_completion", "strict_schema"]
 
 ANSWER_FORMATS: Final = ("json_schema", "json_object", "none")
 """How a JSON reply can be asked for, strictest first."""
@@ -25,27 +24,14 @@ _ENDED = frozenset({"stop", "eos_token", "stop_sequence", "end_turn", "completed
 _THOUGHTS = re.compile(r"\A\s*<think>.*?</think>\s*", re.DOTALL)
 _THOUGHTS_END = "</think>"
 _NO_THOUGHT = ("{", "[", '"', "`")
-"""How replies begin that are no thoughts, whatever is quoted in them."""
+"""How replies begin that hold no thoughts before the answer, whatever they quote."""
+_BROKEN: Final = "The stream ended before the reply did."
+_MOST_SCHEMAS: Final = 256
+_strict: dict[int, tuple[Mapping[str, object], dict[str, Any]]] = {}
 
 
-class Pieces(ABC):
-    """Puts a reply together that comes in pieces."""
-
-    @abstractmethod
-    def add(self, event: Mapping[str, Any]) -> str:
-        """Take one event; gives the text that it adds to the first reply."""
-
-    @abstractmethod
-    def completion(self) -> Completion:
-        """The whole reply.
-
-        Raises:
-            TransientError: When the stream ended before the reply did.
-        """
-
-
-class Format(ABC):
-    """One endpoint: what is sent, how the reply is read.
+class Format:
+    """One endpoint: what is sent, how the reply is read. This one is that of chats.
 
     Attributes:
         path: Where it is, below the base address.
@@ -53,11 +39,10 @@ class Format(ABC):
         many: It gives several replies to one request.
     """
 
-    path: ClassVar[str]
-    params: ClassVar[frozenset[str]]
+    path: ClassVar[str] = "/chat/completions"
+    params: ClassVar[frozenset[str]] = _COMMON | _SAMPLING | {"reasoning_effort"}
     many: ClassVar[bool] = True
 
-    @abstractmethod
     def body(self, model: str, request: ModelRequest, *, answer_format: str, longest: str) -> dict[str, Any]:
         """What is sent to ask a request.
 
@@ -67,21 +52,6 @@ class Format(ABC):
             answer_format: How to ask for a reply in the request's schema, of `ANSWER_FORMATS`.
             longest: What this server calls the largest number of tokens of a reply.
         """
-
-    @abstractmethod
-    def read(self, reply: object) -> Completion:
-        """The completion in a reply; raises as `read_completion`."""
-
-    @abstractmethod
-    def pieces(self) -> Pieces:
-        """What puts the pieces of one reply together."""
-
-
-class _Chat(Format):
-    path = "/chat/completions"
-    params = _COMMON | _SAMPLING | {"reasoning_effort"}
-
-    def body(self, model: str, request: ModelRequest, *, answer_format: str, longest: str) -> dict[str, Any]:
         body: dict[str, Any] = {"model": model, "messages": list(request.messages)}
         if request.schema is not None and answer_format == "json_schema":
             named = {"name": "answer", "schema": strict_schema(request.schema), "strict": True}
@@ -91,9 +61,11 @@ class _Chat(Format):
         return _with_params(body, request, longest)
 
     def read(self, reply: object) -> Completion:
+        """The completion in a reply; raises as `read_completion`."""
         return read_completion(reply)
 
-    def pieces(self) -> Pieces:
+    def pieces(self) -> _ChoicePieces | _ResponsePieces:
+        """What puts the pieces of one streamed reply together."""
         return _ChoicePieces()
 
 
@@ -102,14 +74,7 @@ class _Completions(Format):
     params = _COMMON | _SAMPLING
 
     def body(self, model: str, request: ModelRequest, *, answer_format: str, longest: str) -> dict[str, Any]:
-        del answer_format, longest
         return _with_params({"model": model, "prompt": request.text}, request, "max_tokens")
-
-    def read(self, reply: object) -> Completion:
-        return read_completion(reply)
-
-    def pieces(self) -> Pieces:
-        return _ChoicePieces()
 
 
 class _Responses(Format):
@@ -118,7 +83,6 @@ class _Responses(Format):
     many = False
 
     def body(self, model: str, request: ModelRequest, *, answer_format: str, longest: str) -> dict[str, Any]:
-        del longest
         said = [message for message in request.messages if message["role"] != "system"]
         body: dict[str, Any] = {"model": model, "input": said}
         if request.system is not None:
@@ -142,12 +106,12 @@ class _Responses(Format):
     def read(self, reply: object) -> Completion:
         return _read_response(reply)
 
-    def pieces(self) -> Pieces:
+    def pieces(self) -> _ResponsePieces:
         return _ResponsePieces()
 
 
 FORMATS: Final[Mapping[str, Format]] = {
-    "chat": _Chat(),
+    "chat": Format(),
     "responses": _Responses(),
     "completions": _Completions(),
 }
@@ -161,7 +125,7 @@ def read_completion(reply: object) -> Completion:
         AnswerRefused: When the model declined.
         PermanentError: When the reply is something else.
     """
-    content = reply if isinstance(reply, Mapping) else {}
+    content = _mapping(reply)
     listed = content.get("choices")
     choices = listed if isinstance(listed, list) and all(isinstance(c, Mapping) for c in listed) else []
     for part in (content, *choices[:1]):
@@ -170,7 +134,7 @@ def read_completion(reply: object) -> Completion:
     if not choices:
         raise PermanentError(f"The server sent no completion but: {str(reply)[:200]}")
     texts = [_text(choice) for choice in choices]
-    refusal = _message(choices[0]).get("refusal")
+    refusal = _mapping(choices[0].get("message")).get("refusal")
     return _completion(texts, [choice.get("finish_reason") for choice in choices], refusal, content)
 
 
@@ -186,10 +150,6 @@ def strict_schema(schema: Mapping[str, object]) -> dict[str, Any]:
             _strict.clear()
         known = _strict[id(schema)] = (schema, _closed(_resolved(schema)))
     return known[1]
-
-
-_strict: dict[int, tuple[Mapping[str, object], dict[str, Any]]] = {}
-_MOST_SCHEMAS = 256
 
 
 def _resolved(schema: Mapping[str, object]) -> Mapping[str, object]:
@@ -219,8 +179,8 @@ def _closed(node: Any) -> Any:
     return kept
 
 
-class _ChoicePieces(Pieces):
-    """Pieces of chat and plain completions."""
+class _ChoicePieces:
+    """Puts a chat or a plain completion together from its pieces."""
 
     def __init__(self) -> None:
         self._texts: dict[int, list[str]] = {}
@@ -229,10 +189,11 @@ class _ChoicePieces(Pieces):
         self._rest: dict[str, Any] = {}
 
     def add(self, event: Mapping[str, Any]) -> str:
+        """Take one event; gives the text that it adds to the first reply."""
         self._rest |= {name: event[name] for name in ("usage", "model") if event.get(name)}
         new = ""
         for choice in event.get("choices") or ():
-            index, delta = choice.get("index", 0), choice.get("delta") or _message(choice)
+            index, delta = choice.get("index", 0), choice.get("delta") or _mapping(choice.get("message"))
             piece = _content(delta) or choice.get("text") or ""
             self._texts.setdefault(index, []).append(piece)
             self._reasons[index] = choice.get("finish_reason") or self._reasons.get(index)
@@ -242,15 +203,20 @@ class _ChoicePieces(Pieces):
         return new
 
     def completion(self) -> Completion:
+        """The whole reply.
+
+        Raises:
+            TransientError: When the stream ended before the reply did.
+        """
         if self._reasons.get(0) is None:
-            raise _broken()
+            raise TransientError(_BROKEN)
         texts = [_without_thoughts("".join(self._texts[index])) for index in sorted(self._texts)]
         reasons = [self._reasons[index] for index in sorted(self._texts)]
         return _completion(texts, reasons, "".join(self._refusal), self._rest)
 
 
-class _ResponsePieces(Pieces):
-    """Events of the responses endpoint."""
+class _ResponsePieces:
+    """Finds the reply of the responses endpoint among its events."""
 
     def __init__(self) -> None:
         self._final: Mapping[str, Any] | None = None
@@ -269,13 +235,13 @@ class _ResponsePieces(Pieces):
 
     def completion(self) -> Completion:
         if self._final is None:
-            raise _broken()
+            raise TransientError(_BROKEN)
         return _read_response(self._final)
 
 
 def _read_response(reply: object) -> Completion:
     """The completion in a reply of the responses endpoint; raises as `read_completion`."""
-    content = reply if isinstance(reply, Mapping) else {}
+    content = _mapping(reply)
     status = content.get("status")
     if status == "failed":
         error = content.get("error") or {}
@@ -288,8 +254,7 @@ def _read_response(reply: object) -> Completion:
     parts = [part for message in messages for part in message.get("content") or ()]
     text = "".join(part.get("text") or "" for part in parts if part.get("type") == "output_text")
     refusal = "".join(part.get("refusal") or "" for part in parts if part.get("type") == "refusal")
-    reported = content.get("usage")
-    usage = reported if isinstance(reported, Mapping) else {}
+    usage = _mapping(content.get("usage"))
     counts = {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}
     return _completion([text], [reason], refusal, {"usage": counts, "model": content.get("model")})
 
@@ -297,8 +262,7 @@ def _read_response(reply: object) -> Completion:
 def _completion(
     texts: Sequence[str], reasons: Sequence[str | None], refusal: str | None, reply: Mapping[str, Any]
 ) -> Completion:
-    reported = reply.get("usage")
-    usage = reported if isinstance(reported, Mapping) else {}
+    usage = _mapping(reply.get("usage"))
     in_tokens, out_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
     cost = finite_number(usage.get("cost"))
     if reasons[0] == "error":
@@ -323,10 +287,9 @@ def _completion(
     )
 
 
-def _message(choice: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The message of a choice, empty when it has none."""
-    message = choice.get("message")
-    return message if isinstance(message, Mapping) else {}
+def _mapping(value: object) -> Mapping[str, Any]:
+    """A part of a reply that should be an object; an empty one when it is not."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _content(message: Mapping[str, Any]) -> str:
@@ -340,11 +303,13 @@ def _content(message: Mapping[str, Any]) -> str:
 
 def _text(choice: Mapping[str, Any]) -> str:
     text = choice.get("text")
-    return _without_thoughts(_content(_message(choice)) or (text if isinstance(text, str) else ""))
+    return _without_thoughts(
+        _content(_mapping(choice.get("message"))) or (text if isinstance(text, str) else "")
+    )
 
 
 def _without_thoughts(text: str) -> str:
-    """A reply without what a reasoning model on one's own server wrote before it.
+    """A reply without the thoughts that some servers put before it.
 
     Some chat templates begin the thoughts themselves, so that only their end stands in the reply.
     """
@@ -362,7 +327,3 @@ def _with_params(body: dict[str, Any], request: ModelRequest, longest: str) -> d
     if request.n > 1:
         body["n"] = request.n
     return body
-
-
-def _broken() -> TransientError:
-    return TransientError("The stream ended before the reply did.")

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import importlib
-import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+from dataclasses import replace
 from types import ModuleType
-from typing import Any, ClassVar, Final
-from urllib.parse import urlsplit
+from typing import Any, Final
 
-from text_lloom.errors import FormRefused, InputError, MissingPackage, ModelSetupError, PermanentError
-from text_lloom.llm.completion import Completion
+from text_lloom.errors import FormRefused, MissingPackage, PermanentError
+from text_lloom.llm.completion import Completion, Embeddings, in_order
 from text_lloom.llm.control.capability_probe import SchemaSupport, refused_parameter, refuses_form
-from text_lloom.llm.control.rate_limits import RateLimitSpec
+from text_lloom.llm.control.prices import known_context_window, known_price
 from text_lloom.llm.control.retry import as_model_error
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import Model
+from text_lloom.llm.options import CallOptions
+from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS
 
-__all__ = ["SdkModel", "checked_url", "imported", "key_from", "listed_at", "no_key"]
-
+__all__ = ["SdkModel", "add_list_price", "embeddings_of", "imported", "read_stream"]
 
 _LISTED_AT: Final[Mapping[str, str]] = {
     "azureopenai": "azure",
@@ -34,6 +34,7 @@ _LISTED_AT: Final[Mapping[str, str]] = {
     "vertexai": "google",
     "xai": "x-ai",
 }
+"""Ids in the price list of providers that packages for many providers call something else."""
 
 
 class SdkModel(Model, ABC):
@@ -41,42 +42,16 @@ class SdkModel(Model, ABC):
 
     A subclass says how it asks; this class remembers what the service refuses: parameters, which are left
     out from then on, and ways to ask for replies in a form, of which the next one is tried.
-
     """
 
     stays_on_loop = True
     streams = True
     learns = True
-    ways: ClassVar[int]
-    """How many ways there are to ask for a form, the last being in words alone."""
 
-    def __init__(
-        self,
-        name: str,
-        api_key: str | None,
-        rate_limit: RateLimitSpec,
-        context_window: int | None,
-        cost: object,
-        *,
-        system_prompt: str | None,
-        concurrency: int | None,
-        timeout: float,
-        params: dict[str, Any],
-    ) -> None:
-        super().__init__(
-            name,
-            None,
-            None,
-            api_key,
-            rate_limit,
-            context_window,
-            cost,
-            concurrency=concurrency,
-            timeout=timeout,
-            **params,
-        )
+    def __init__(self, name: str, api_key: str | None, *, system_prompt: str | None, **options: Any) -> None:
+        super().__init__(name, api_key=api_key, **options)
         self.system_prompt = system_prompt
-        self._schemas = SchemaSupport(self.ways)
+        self._schemas = SchemaSupport(len(ANSWER_FORMATS))
         self._left_out: frozenset[str] = frozenset()
 
     @abstractmethod
@@ -94,6 +69,14 @@ class SdkModel(Model, ABC):
     def _wire_name(self, name: str) -> str:
         """What the service calls a parameter."""
         return name
+
+    def _chat_arguments(self, model: str, request: ModelRequest) -> dict[str, Any]:
+        """Arguments for a package whose functions take what OpenAI's chat endpoint takes."""
+        params = {name: value for name, value in request.params.items() if self._takes(name)}
+        answer_format = ANSWER_FORMATS[self._way(request)]
+        taken = replace(request, params=params)
+        body = FORMATS["chat"].body(model, taken, answer_format=answer_format, longest="max_tokens")
+        return body | {"messages": [dict(message) for message in request.messages]}
 
     async def complete(self, request: ModelRequest) -> Completion:
         _ = self.client
@@ -126,9 +109,36 @@ class SdkModel(Model, ABC):
         return True
 
 
-def listed_at(provider: str) -> str:
-    """The id in the price list of a provider as packages for many providers call it."""
-    return _LISTED_AT.get(provider, provider)
+async def read_stream(chunks: AsyncIterable[Any], on_chunk: Callable[[str], object]) -> Completion:
+    """The reply in a stream of chunks as OpenAI's chat endpoint sends them; hands on each piece of text."""
+    pieces = FORMATS["chat"].pieces()
+    async for chunk in chunks:
+        if piece := pieces.add(chunk.model_dump()):
+            on_chunk(piece)
+    return pieces.completion()
+
+
+def embeddings_of(rows: Sequence[tuple[int | None, Any]], n: int, tokens: int | None) -> Embeddings:
+    """Vectors from rows of `(index, vector)`, in the order of the `n` texts; raises as `in_order`."""
+    import numpy as np
+
+    return Embeddings(np.asarray(in_order(rows, n), dtype=np.float32), tokens or None)
+
+
+def add_list_price(options: CallOptions, model: str, provider: str | None) -> None:
+    """Fill in price and context window from the price list, where the user gives none.
+
+    Args:
+        options: The options of a model.
+        model: Its name in the price list.
+        provider: The provider, by its id in the price list or as packages for many providers call it;
+            `None` for whichever has the model.
+    """
+    listed_at = None if provider is None else _LISTED_AT.get(provider, provider)
+    if options.get("cost") is None:
+        options["cost"] = known_price(model, listed_at)
+    if not options.get("context_window"):
+        options["context_window"] = known_context_window(model, listed_at)
 
 
 def imported(module: str, *, extra: str, purpose: str) -> ModuleType:
@@ -144,40 +154,3 @@ def imported(module: str, *, extra: str, purpose: str) -> ModuleType:
         if module.startswith(missing):
             raise MissingPackage(module, extra=extra, purpose=purpose) from None
         raise
-
-
-def key_from(variables: Sequence[str], api_key: str | None, *, given_url: bool = False) -> str | None:
-    """The key that was given, or that of the first of the variables that is set.
-
-    The environment's key is for the provider's own address; with `given_url` it is not taken.
-
-    Raises:
-        InputError: When the key is no string.
-    """
-    if api_key is not None and not isinstance(api_key, str):
-        raise InputError(f"api_key must be a string, but is {type(api_key).__name__}.")
-    given = (api_key or "").strip()
-    if given or given_url:
-        return given or None
-    return next((key for name in variables if (key := os.environ.get(name, "").strip())), None)
-
-
-def checked_url(base_url: str | None, *, ending: str = "") -> str | None:
-    """An address that was given, without the ending that the package adds itself.
-
-    Raises:
-        InputError: When it is no address.
-    """
-    if base_url is None:
-        return None
-    if not isinstance(base_url, str) or urlsplit(base_url).scheme not in ("http", "https"):
-        raise InputError(f"base_url={base_url!r} must be an address such as http://localhost:8000.")
-    return base_url.rstrip("/").removesuffix(ending)
-
-
-def no_key(provider: str, variable: str) -> ModelSetupError:
-    """The error that says which key is missing, and how to give it."""
-    return ModelSetupError(
-        f"No {provider} key was found. Set the environment variable {variable}, or pass api_key=. "
-        f"(Without a key, the local engine runs: leave the models out.)"
-    )

@@ -31,6 +31,7 @@ __all__ = ["CallRunner", "TimeLimit", "Workers", "time_limit"]
 T = TypeVar("T")
 A = TypeVar("A")
 R = TypeVar("R")
+
 _MOST_HUNG = 1000
 _BLOCKED_SECONDS = 0.02
 

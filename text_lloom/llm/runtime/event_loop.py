@@ -22,10 +22,12 @@ from typing import Any, Generic, TypeVar
 __all__ = ["Cooperative", "Stop", "close_with", "is_event_loop_thread", "run_async", "run_sync", "start"]
 
 T = TypeVar("T")
+
 _BLOCKED_SECONDS = 0.5
 _CLEANUP_SECONDS = 5.0
 _POLL_SECONDS = 0.2
 _TURN_SECONDS = 0.02
+
 _thread: _EventLoopThread | None = None
 _thread_lock = threading.Lock()
 

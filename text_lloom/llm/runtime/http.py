@@ -170,7 +170,7 @@ class JsonClient:
                 try:
                     event = json.loads(text)
                 except ValueError:
-                    raise ValueError(f"a part of the stream is no JSON: {text[:100]!r}") from None
+                    raise ValueError(f"a part of the stream is not JSON: {text[:100]!r}") from None
                 if isinstance(event, dict):
                     yield _event(event, reply.headers)
             if no_event and not is_stream:

@@ -11,8 +11,7 @@ from text_lloom.llm.classifiers.classifier import Classifier
 from text_lloom.llm.composite import Answerer, Fallbacks
 from text_lloom.llm.model import Embedder, Model, Solver
 from text_lloom.llm.providers.local import LocalEmbedModel, LocalModel
-from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIModel
-from text_lloom.llm.providers.openai_embed import OpenAIEmbedModel
+from text_lloom.llm.providers.openai import DEFAULT_MODELS, OpenAIEmbedModel, OpenAIModel
 from text_lloom.llm.providers.registry import embedder_from, model_from
 
 __all__ = ["EmbedSpec", "ModelSpec", "Models", "model_of", "resolve_models"]
@@ -41,7 +40,7 @@ def resolve_models(
     """The models to use for what a user passed.
 
     What is left out is OpenAI's default for that operator if `OPENAI_API_KEY` is set, and the local
-    engine otherwise. Strings are `"provider:name"`; see `llm.catalogue`.
+    engine otherwise. Strings are `"provider:name"`; see `llm.providers.registry`.
 
     Args:
         distill: Reads the documents.
@@ -51,7 +50,7 @@ def resolve_models(
         background: Texts of the corpus, for the local engine.
 
     Raises:
-        InputError: When something is passed that is no model of the right kind.
+        InputError: When something is passed that is not a model of the right kind.
     """
     local = LocalModel(background)
     has_key = bool(os.environ.get("OPENAI_API_KEY"))
