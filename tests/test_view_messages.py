@@ -22,7 +22,7 @@ from text_lloom.widget.spans import excerpt, merge_spans, utf16_spans
 from text_lloom.widget.view import ConceptView
 
 
-class Asked(Mapping[str, Any]):
+class AnsweredMessage(Mapping[str, Any]):
     """The reply to a message, with its buffers."""
 
     def __init__(self, content: dict[str, Any], buffers: list[bytes]) -> None:
@@ -38,17 +38,17 @@ class Asked(Mapping[str, Any]):
         return len(self.content)
 
 
-def ask(view: ConceptView, kind: str, patience: float = 30.0, **arguments: Any) -> Asked:
+def ask(view: ConceptView, kind: str, timeout: float = 30.0, **arguments: Any) -> AnsweredMessage:
     """Send a message as a front end does and wait for its reply."""
     arrived, replies = threading.Event(), []
 
     def send(content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
-        replies.append(Asked(json.loads(json.dumps(content, allow_nan=False)), buffers or []))
+        replies.append(AnsweredMessage(json.loads(json.dumps(content, allow_nan=False)), buffers or []))
         arrived.set()
 
     view.send = send
     view._handle_custom_msg({"id": "q-1", "kind": kind, **arguments}, [])
-    assert arrived.wait(patience), f"{kind} was not answered"
+    assert arrived.wait(timeout), f"{kind} was not answered"
     [reply] = replies
     assert reply["id"] == "q-1"
     return reply
