@@ -23,8 +23,8 @@ from text_lloom.errors import (
 )
 from text_lloom.llm import Completion, Failure, Model, RetryPolicy
 from text_lloom.llm.ask import ask_all
+from text_lloom.llm.dispatch.request_builder import fit_task
 from text_lloom.llm.dispatch.step_state import Run
-from text_lloom.llm.dispatch.truncate import fit_task
 from text_lloom.llm.runtime.event_loop import run_async
 from text_lloom.tasks import SummarizeDocument
 from text_lloom.testing import FunctionModel, ScriptedModel, TaskModel

@@ -23,9 +23,14 @@ from text_lloom.llm.composite import Answerer, Fallbacks
 from text_lloom.llm.control.retry import FATAL
 from text_lloom.llm.control.usage import Attempt
 from text_lloom.llm.dispatch.dispatcher import Dispatcher, Work, ask_in_turn
-from text_lloom.llm.dispatch.request_builder import NO_SETTINGS, build_task_request, with_feedback
+from text_lloom.llm.dispatch.request_builder import (
+    NO_SETTINGS,
+    build_task_request,
+    fit_task,
+    halved,
+    with_feedback,
+)
 from text_lloom.llm.dispatch.step_state import Failure, Run
-from text_lloom.llm.dispatch.truncate import fit_task, halved
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import Model, Solver
 from text_lloom.llm.runtime.event_loop import Cooperative

@@ -24,8 +24,8 @@ from text_lloom.errors import (
 from text_lloom.llm.cache.keys import vector_keys
 from text_lloom.llm.completion import Completion, Embeddings, as_embeddings
 from text_lloom.llm.dispatch.dispatcher import ALL_OR_NOTHING, Dispatcher, Work
+from text_lloom.llm.dispatch.request_builder import cut_texts
 from text_lloom.llm.dispatch.step_state import Run
-from text_lloom.llm.dispatch.truncate import cut_texts
 from text_lloom.llm.model import Embedder, EmbedModel, OneTextAtATime
 from text_lloom.llm.options import finite_number
 
