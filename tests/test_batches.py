@@ -346,7 +346,7 @@ def test_lines_end_only_where_they_end(sessions: Sessions) -> None:
     assert json.loads(line)["body"]["messages"][-1]["content"] == prompt
 
 
-# --- going on later ------------------------------------------------------------------------------------
+# --- resuming later ------------------------------------------------------------------------------------
 
 
 async def test_sending_without_waiting_and_fetching_later(

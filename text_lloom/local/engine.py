@@ -1,4 +1,4 @@
-"""The local engine: answers every task by corpus statistics."""
+"""The local engine: answers tasks by corpus statistics."""
 
 from __future__ import annotations
 
@@ -41,13 +41,12 @@ __all__ = ["LocalEngine"]
 class LocalEngine:
     """Answers tasks without a key, a network or a language model.
 
-    Keyword-grade: it finds words and phrases that documents share, and knows nothing of what they
-    mean beyond which of them occur together. The same tasks and background give the same answers.
+    It works with keywords: it finds words and phrases that documents share, and knows which of them
+    occur together, but not what they mean. The same tasks and background give the same answers.
 
     Args:
-        background: The texts of the whole corpus. Term statistics come from them, so that an answer
-            does not depend on which documents are asked about together; when empty, statistics come
-            from the tasks given.
+        background: The texts of the whole corpus. Term statistics come from them, so an answer does not
+            depend on which documents are asked about together. If empty, statistics come from the tasks.
 
     Example:
         >>> from text_lloom.tasks import SummarizeDocument
@@ -103,7 +102,7 @@ class LocalEngine:
 
 
 class _Corpus:
-    """All that is derived from a set of texts, each part made when it is first needed."""
+    """What is derived from a set of texts; each part is computed when it is first needed."""
 
     def __init__(self, texts: Sequence[str], reader: Reader) -> None:
         self._texts = sample_evenly(texts)
@@ -140,7 +139,7 @@ class _Corpus:
         return Scorer(self.statistics, self.readings, self.reader, lambda texts: self.embedder.known(texts))
 
     def related(self, seed: str | None) -> Relatedness | None:
-        """How much texts have to do with a seed; `None` without one."""
+        """Gives how related texts are to a seed; `None` without a seed."""
         if seed is None or not seed.strip():
             return None
         if seed not in self._seeds:

@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field
 
 from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
-from text_lloom.tasks.base import DocumentTask, Reply, Stage, Template
+from text_lloom.tasks.base import DocumentTask, ReplySchema, Stage, Template
 from text_lloom.tasks.exact import bullets_schema
 
 __all__ = ["FILTER_TEMPLATE", "SUMMARIZE_TEMPLATE", "FilterQuotes", "SummarizeDocument"]
@@ -82,13 +82,13 @@ _ONE_BULLET_FORM = '{"bullets": ["the bullet point"]}'
 _BULLETS_FORM = '{"bullets": ["first bullet point", "second bullet point"]}'
 
 
-class QuotesReply(Reply):
+class QuotesReply(ReplySchema):
     """Exact passages of the document."""
 
     quotes: list[str] = Field(validation_alias=AliasChoices("quotes", "relevant_quotes"))
 
 
-class BulletsReply(Reply):
+class BulletsReply(ReplySchema):
     """Short points that sum the text up."""
 
     bullets: list[str] = Field(validation_alias=AliasChoices("bullets", "bullet_points"))
@@ -103,7 +103,7 @@ class FilterQuotes(DocumentTask[list[str]]):
 
     step: ClassVar[str] = "distill_filter"
     stage: ClassVar[Stage] = "generation"
-    reply: ClassVar[type[Reply]] = QuotesReply
+    reply: ClassVar[type[ReplySchema]] = QuotesReply
     template: ClassVar[Template] = FILTER_TEMPLATE
     expected_tokens: ClassVar[int] = 40
 
@@ -119,7 +119,7 @@ class FilterQuotes(DocumentTask[list[str]]):
             seeding = f", choosing passages that have to do with {self.seed} (an empty list if none has)"
         return {"ex": self.text, "n_quotes": str(self.n_quotes), "seeding_phrase": seeding}
 
-    def read(self, reply: Reply) -> list[str]:
+    def read(self, reply: ReplySchema) -> list[str]:
         claimed = [quote for quote in cast("QuotesReply", reply).quotes if quote.strip()]
         located = [found.text for quote in claimed if (found := locate_quote(quote, self.text)).text]
         if located:
@@ -139,7 +139,7 @@ class SummarizeDocument(DocumentTask[list[str]]):
 
     step: ClassVar[str] = "distill_summarize"
     stage: ClassVar[Stage] = "generation"
-    reply: ClassVar[type[Reply]] = BulletsReply
+    reply: ClassVar[type[ReplySchema]] = BulletsReply
     template: ClassVar[Template] = SUMMARIZE_TEMPLATE
     expected_tokens: ClassVar[int] = 14
 
@@ -152,7 +152,7 @@ class SummarizeDocument(DocumentTask[list[str]]):
 
     @property
     def most_bullets(self) -> int:
-        """The largest number of bullets that was asked for."""
+        """The largest number of bullets that the prompt allows."""
         return max(int(part) for part in str(self.n_bullets).split("-"))
 
     def fields(self) -> Mapping[str, str]:
@@ -175,7 +175,7 @@ class SummarizeDocument(DocumentTask[list[str]]):
     def exact_schema(self) -> Mapping[str, object]:
         return bullets_schema(may_be_empty=self.seed is not None)
 
-    def read(self, reply: Reply) -> list[str]:
+    def read(self, reply: ReplySchema) -> list[str]:
         bullets = [" ".join(b.split()).lstrip("-•* ") for b in cast("BulletsReply", reply).bullets]
         bullets = [bullet for bullet in bullets if bullet][: max(2 * self.most_bullets, 4)]
         if not bullets and self.seed is None:
