@@ -330,6 +330,15 @@ def test_a_local_answer_that_is_left_out_is_named_to_the_user(with_task: Tree) -
     assert message in told(with_task, step, "pytest tests/test_tone.py")
 
 
+def test_a_task_of_gen_without_its_step_is_named(with_task: Tree) -> None:
+    path = with_task.root / "text_lloom" / "tasks" / "tone.py"
+    source = path.read_text(encoding="utf-8")
+    path.write_text(source.replace('stage = "map"', 'stage = "generation"'), encoding="utf-8")
+    ran = with_task.run(POINTS)
+    path.write_text(source, encoding="utf-8")
+    assert "JudgeTone belongs to the stage 'generation', but has no Step in STEPS" in ran.output
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -406,7 +415,7 @@ def test_a_provider_works(with_provider: Tree) -> None:
 NIMBUS_TEST: Final = "pytest tests/test_nimbus.py"
 PROVIDER_FORGOTTEN: Final = {
     "text_lloom/llm/providers/nimbus.py": (NIMBUS_TEST, "No module named 'text_lloom.llm.providers.nimbus'"),
-    ENTRY: (NIMBUS_TEST, "'nimbus'"),
+    ENTRY: (NIMBUS_TEST, "Unknown provider in model: 'nimbus'"),
     "tests/test_nimbus.py": (POINTS, "No test makes a model of the provider 'nimbus'"),
     TABLE: (TABLE_TEST, "docs/models.md lists other providers. Run: LLOOM_WRITE_DOCS=1"),
 }
