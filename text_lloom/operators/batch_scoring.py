@@ -232,11 +232,11 @@ class BatchScoring:
                         break
                     reserved[line.key] = cost
                     if not file.add(line):
-                        await self._send_file(file, requests, reserved, table)
+                        await self._send_file(file, requests, reserved)
                         file = self._new_file()
                         file.add(line)
             if len(file):
-                await self._send_file(file, requests, reserved, table)
+                await self._send_file(file, requests, reserved)
         finally:
             self._budget.replace(total_cost(reserved.values()), BatchCost())
 
@@ -275,7 +275,6 @@ class BatchScoring:
         file: BatchFile,
         requests: dict[str, BatchRequest],
         reserved: dict[str, BatchCost],
-        table: ScoreTable,
     ) -> None:
         """Upload a file and create its batch; moves the reservations of its requests to the record."""
         file_id = await self._endpoint.upload(file.content)
