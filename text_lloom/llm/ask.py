@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from text_lloom.errors import (
-    BadAnswer,
     BudgetReached,
     ContextOverflow,
     InputError,
@@ -18,7 +17,7 @@ from text_lloom.errors import (
 )
 from text_lloom.llm.cache.keys import request_key
 from text_lloom.llm.classifiers.classifier import Classifier
-from text_lloom.llm.completion import Completion
+from text_lloom.llm.completion import Completion, usable_text
 from text_lloom.llm.composite import Answerer, Fallbacks
 from text_lloom.llm.control.retry import FATAL
 from text_lloom.llm.control.usage import Attempt
@@ -35,7 +34,6 @@ from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import Model, Solver
 from text_lloom.llm.runtime.event_loop import Cooperative
 from text_lloom.tasks import Task
-from text_lloom.tasks.base import CUT_OFF
 
 __all__ = ["Failure", "Run", "ask_all"]
 
@@ -244,9 +242,8 @@ class _Question(Work[list[A]]):
         return self._asking.model.reply_to(request if problem is None else with_feedback(request, problem))
 
     def read(self, completion: Completion) -> list[A]:
-        if completion.finish_reason == "length":
-            raise BadAnswer(CUT_OFF)
-        return [task.parse(completion.text) for task in (self._task, *self._tasks[1:])]
+        text = usable_text(completion.replies[0], in_form=True, regex=self._task.regex)
+        return [task.parse(text) for task in (self._task, *self._tasks[1:])]
 
     async def keep(self, answer: list[A], run: Run) -> None:
         request = self.request

@@ -9,10 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
-from text_lloom.errors import BadAnswer, BudgetReached, CallbackFailed, InputError, LloomError
+from text_lloom.errors import (
+    AnswerRefused,
+    BadAnswer,
+    BudgetReached,
+    CallbackFailed,
+    InputError,
+    LloomError,
+    TransientError,
+)
 from text_lloom.llm.cache.journal import open_journal
 from text_lloom.llm.cache.keys import request_key
-from text_lloom.llm.completion import Completion
+from text_lloom.llm.completion import Completion, usable_text
 from text_lloom.llm.control.budget import Budget
 from text_lloom.llm.control.retry import RetryPolicy
 from text_lloom.llm.control.usage import Ledger
@@ -22,7 +30,6 @@ from text_lloom.llm.dispatch.step_state import Run
 from text_lloom.llm.messages import Message, ModelRequest, Prompt, as_messages
 from text_lloom.llm.options import whole_number, with_params
 from text_lloom.llm.runtime.event_loop import run_async, run_sync
-from text_lloom.tasks.base import CUT_OFF
 from text_lloom.tasks.form import Form, form_of
 
 if TYPE_CHECKING:
@@ -353,25 +360,19 @@ class _PromptWork(Work[list[Completion]]):
 
     def read(self, completion: Completion) -> list[Completion]:
         """The replies that can be used, at least one."""
-        usable, problem = [], None
-        for text, reason in completion.replies:
+        form, usable, problem = self._prompt.call.form, list[Completion](), None
+        for reply in completion.replies:
             try:
-                parsed = self._parsed(text, reason)
-            except BadAnswer as error:
+                text = usable_text(reply, in_form=form is not None, regex=form.regex if form else None)
+                parsed = None if form is None else form.read(text)
+            except (BadAnswer, TransientError, AnswerRefused) as error:
                 problem = problem or error
             else:
-                usable.append(Completion(text, finish_reason=reason, parsed=parsed))
+                reason, thoughts = reply.finish_reason, reply.reasoning
+                usable.append(Completion(text, finish_reason=reason, parsed=parsed, reasoning=thoughts))
         if not usable and problem is not None:
             raise problem
         return usable
-
-    def _parsed(self, text: str, finish_reason: str | None) -> object | None:
-        form = self._prompt.call.form
-        if form is None:
-            return None
-        if finish_reason == "length":
-            raise BadAnswer(CUT_OFF)
-        return form.read(text)
 
     def _accounted(self, replies: list[Completion]) -> list[Completion]:
         """The replies with model, time, tokens and cost; the first one has the tokens and cost of all."""

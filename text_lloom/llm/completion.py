@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from text_lloom.errors import BadAnswer
+from text_lloom.errors import AnswerRefused, BadAnswer, TransientError
 from text_lloom.llm.options import finite_number
+from text_lloom.llm.thoughts import part_thoughts
+from text_lloom.tasks.base import CUT_OFF
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,17 +24,41 @@ __all__ = [
     "as_completion",
     "as_embeddings",
     "checked",
+    "ending",
     "in_order",
+    "settled",
+    "usable_text",
 ]
 
 _MOST_TOKENS = 1e12
+_ENDED = frozenset({"stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "completed"})
+_CUT = frozenset(
+    {"length", "max_tokens", "max_output_tokens", "max_completion_tokens", "max_new_tokens", "max_length"}
+    | {"model_length", "model_context_window_exceeded", "context_length_exceeded", "token_limit"}
+)
+_DECLINED = frozenset(
+    {"content_filter", "content_filtered", "refusal", "safety", "sensitive", "error_toxic", "blocklist"}
+    | {"prohibited_content", "recitation", "spii", "model_armor", "guardrail_intervened"}
+)
+_BROKEN_OFF = frozenset(
+    {"error", "abort", "aborted", "cancelled", "canceled", "user_cancel", "timeout", "time_limit"}
+    | {"network_error", "insufficient_system_resource", "interrupted", "failed", "error_limit", "other"}
+    | {"incomplete", "in_progress", "queued", "pause_turn", "malformed_function_call", "language"}
+    | {"unexpected_tool_call", "malformed_response", "finish_reason_unspecified"}
+)
+"""Why a reply ended, in the words of OpenAI, Anthropic, Gemini, Mistral, DeepSeek
+(`insufficient_system_resource`), Zhipu (`network_error`, `sensitive`), Cohere (`ERROR_TOXIC`,
+`ERROR_LIMIT`), vLLM and SGLang (`abort`), TGI (`eos_token`), Bedrock (`guardrail_intervened`)."""
+_TOOLS = frozenset({"tool_calls", "tool_use", "tool_call", "function_call"})
+_FENCED = re.compile(r"\s*```[a-zA-Z]*\s*\n")
 
 
 class Reply(NamedTuple):
-    """One reply: its text, and why it ended."""
+    """One reply: its text, why it ended, and the thoughts before it."""
 
     text: str
     finish_reason: str | None
+    reasoning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +78,8 @@ class Completion:
         model: Name of the model that replied.
         cached: The reply came from the cache, and cost nothing now.
         other_reasons: Why each of `others` ended; as `finish_reason` where none is given.
+        reasoning: What the model thought before it replied, where the server or the reply shows it; `None`
+            without it, and for replies from the cache.
     """
 
     text: str
@@ -63,13 +93,14 @@ class Completion:
     model: str | None = None
     cached: bool = False
     other_reasons: tuple[str | None, ...] = ()
+    reasoning: str | None = None
 
     @property
     def replies(self) -> tuple[Reply, ...]:
         """The first and the further replies, each with the reason why it ended."""
         reasons = (*self.other_reasons, *(self.finish_reason,) * len(self.others))
         others = (Reply(text, reason) for text, reason in zip(self.others, reasons, strict=False))
-        return (Reply(self.text, self.finish_reason), *others)
+        return (Reply(self.text, self.finish_reason, self.reasoning), *others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +137,28 @@ def as_completion(returned: object) -> Completion:
 
 
 def checked(completion: Completion) -> Completion:
-    """The completion, in which tokens and cost that are not numbers are `None`.
+    """The completion as it is used: its thoughts apart from its text, and only numbers as tokens and cost.
 
     Raises:
         BadAnswer: When there is no text.
     """
-    text, in_tokens, out_tokens = completion.text, completion.in_tokens, completion.out_tokens
-    if not isinstance(text, str):
-        raise BadAnswer(f"The reply has {type(text).__name__} where text was expected.")
-    usd = completion.usd
+    if not isinstance(completion.text, str):
+        raise BadAnswer(f"The reply has {type(completion.text).__name__} where text was expected.")
+    first = settled(completion.text, completion.reasoning)
+    others = tuple(settled(text, None).text for text in completion.others)
+    reasons = tuple(ending(reason) for reason in (completion.finish_reason, *completion.other_reasons))
+    changed = (first.text, first.reasoning, others, reasons)
+    as_given = (completion.finish_reason, *completion.other_reasons)
+    if changed != (completion.text, completion.reasoning, completion.others, as_given):
+        completion = replace(
+            completion,
+            text=first.text,
+            reasoning=first.reasoning,
+            others=others,
+            finish_reason=reasons[0],
+            other_reasons=reasons[1:],
+        )
+    in_tokens, out_tokens, usd = completion.in_tokens, completion.out_tokens, completion.usd
     if _is_count(in_tokens) and _is_count(out_tokens) and usd is None:
         return completion
     read = _count(in_tokens)
@@ -125,6 +169,69 @@ def checked(completion: Completion) -> Completion:
         out_tokens=None if read is None else _count(out_tokens),
         usd=None if cost is None or cost < 0 else cost,
     )
+
+
+def settled(text: str, reasoning: str | None) -> Reply:
+    """A reply as text and thoughts, from what stands in the fields for them.
+
+    Servers confuse the two: the text may begin with thoughts, and the answer may stand with the thoughts when
+    these end there, or when a JSON value is all that stands there, which thoughts never are.
+    """
+    answer, thoughts = part_thoughts(text)
+    apart = reasoning.strip() if isinstance(reasoning, str) else ""
+    if not answer.strip() and apart:
+        parted = part_thoughts(apart)
+        if parted.reasoning is not None and parted.answer:
+            answer, apart = parted.answer, parted.reasoning
+        elif _is_json(apart):
+            answer, apart = apart, ""
+    both = "\n\n".join(part for part in (apart, thoughts) if part)
+    return Reply(answer, None, both or None)
+
+
+def ending(reason: object) -> str | None:
+    """Why a reply ended, in one word for all servers where that is known: `"stop"`, `"length"`, …."""
+    if not isinstance(reason, str) or not reason:
+        return None
+    lowered = reason.lower()
+    return "length" if lowered in _CUT else "stop" if lowered in _ENDED else reason
+
+
+def usable_text(reply: Reply, *, in_form: bool, regex: str | None = None) -> str:
+    """The text of a reply that is whole, or that may be cut off because no form is asked for.
+
+    Args:
+        reply: The reply.
+        in_form: A form is asked for, which a reply that was cut off cannot have.
+        regex: The form, when it is a pattern.
+
+    Raises:
+        BadAnswer: When the reply is empty, thoughts alone, or cut off.
+        TransientError: When the server broke it off.
+        AnswerRefused: When the provider or the model declined.
+    """
+    text, reason, reasoning = reply
+    how = (reason or "").lower()
+    if how in _DECLINED:
+        raise AnswerRefused(f"The model declined to answer: {reason}.")
+    if how in _BROKEN_OFF:
+        raise TransientError(f"The provider broke the reply off ({reason}).")
+    if not text.strip() and reasoning is not None and regex is not None:
+        text = reasoning.strip() if re.fullmatch(regex, reasoning.strip()) else text
+    if not text.strip() and reasoning is not None:
+        shown = "The reply has thoughts (reasoning) but no answer"
+        if how == "length":
+            raise BadAnswer(f"{shown}: they used up all tokens. Think less, or make max_tokens= larger.")
+        raise BadAnswer(f"{shown}. Give the answer itself, after the thoughts.")
+    if in_form and how == "length":
+        raise BadAnswer(CUT_OFF)
+    if not text.strip():
+        raise BadAnswer(
+            "Expected a JSON object, but the reply is empty." if in_form else "The reply is empty."
+        )
+    if in_form and regex is None and how not in {"stop", *_TOOLS} and _is_unfinished(text):
+        raise BadAnswer(CUT_OFF)
+    return text
 
 
 def as_embeddings(returned: object, n: int) -> Embeddings | None:
@@ -210,3 +317,34 @@ def _as_vectors(value: object, n: int) -> NDArray[np.float32] | None:
     if array.ndim == 1 and n == 1 and len(array):
         array = array[np.newaxis]
     return array if array.ndim == 2 and len(array) == n and array.shape[1] else None
+
+
+def _is_json(text: str) -> bool:
+    """Whether a text is a JSON object or list and nothing else."""
+    if not text.startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_unfinished(text: str) -> bool:
+    """Whether a text is JSON that breaks off."""
+    fence = _FENCED.match(text)
+    body = (text[fence.end() :] if fence is not None else text).lstrip()
+    if not body.startswith(("{", "[")):
+        return False
+    depth, is_quoted, is_escaped = 0, False, False
+    for character in body:
+        if is_quoted:
+            is_quoted = is_escaped or character != '"'
+            is_escaped = character == "\\" and not is_escaped
+        elif character == '"':
+            is_quoted = True
+        else:
+            depth += (character in "{[") - (character in "}]")
+            if not depth:
+                return False
+    return True

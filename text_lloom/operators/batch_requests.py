@@ -12,7 +12,7 @@ from text_lloom.corpus import Document
 from text_lloom.errors import BadAnswer, LloomError, ModelError, PermanentError, TransientError
 from text_lloom.llm.batches import BATCH_PRICE, BatchEndpoint, BatchJob, BatchLine, BatchResult
 from text_lloom.llm.cache.keys import request_key
-from text_lloom.llm.completion import Completion
+from text_lloom.llm.completion import Completion, checked, usable_text
 from text_lloom.llm.control.retry import as_model_error
 from text_lloom.llm.control.usage import Attempt, Outcome
 from text_lloom.llm.dispatch.request_builder import NO_SETTINGS, build_task_request, fit_task
@@ -30,7 +30,6 @@ from text_lloom.operators.batch_records import (
 )
 from text_lloom.scores import Judgement
 from text_lloom.tasks import Scored, ScoreDocuments
-from text_lloom.tasks.base import CUT_OFF
 
 __all__ = [
     "BatchReader",
@@ -242,8 +241,8 @@ class BatchReader:
     def read_cached(self, key: str, completion: Completion) -> RequestResult | None:
         """The result of a request whose reply is in the cache, `None` if the reply is not usable."""
         try:
-            judgements = self._judgements(key, completion)
-        except BadAnswer:
+            judgements = self._judgements(key, checked(completion))
+        except ModelError:
             return None
         row = Attempt(_STEP, self._model.label, time.time(), 0.0, 0, 0, 0.0, "cached")
         return RequestResult(key, completion, row, judgements, [])
@@ -271,12 +270,12 @@ class BatchReader:
             return self._failed(key, "", error, _Tokens(0, 0))
         tokens = _tokens(result.body)
         try:
-            completion = self._endpoint.read(result.body)
+            completion = checked(self._endpoint.read(result.body))
         except (ModelError, HttpError) as refused:
             return self._failed(key, "", self._classified(refused), tokens)
         try:
             judgements = self._judgements(key, completion)
-        except BadAnswer as bad:
+        except ModelError as bad:
             return self._failed(key, completion.text, bad, tokens)
         row = self._row(key, completion.text, "answer", tokens)
         return RequestResult(key, completion, row, judgements, [])
@@ -328,10 +327,9 @@ def parse_scores(task: ScoreDocuments, completion: Completion) -> list[Scored]:
 
     Raises:
         BadAnswer: When it was cut off, or does not answer the question.
+        ModelError: When it was broken off, or declined.
     """
-    if completion.finish_reason == "length":
-        raise BadAnswer(CUT_OFF)
-    return task.parse(completion.text)
+    return task.parse(usable_text(completion.replies[0], in_form=True))
 
 
 class _Tokens(NamedTuple):

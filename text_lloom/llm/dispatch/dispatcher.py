@@ -28,6 +28,7 @@ from text_lloom.errors import (
     ModelUnavailable,
     StepFailed,
 )
+from text_lloom.llm.completion import checked
 from text_lloom.llm.control.paid_call_guard import check_allowed
 from text_lloom.llm.control.retry import FATAL, FATAL_IN_A_ROW
 from text_lloom.llm.control.usage import Attempt
@@ -236,7 +237,8 @@ class Dispatcher:
             return None
         async with store.flight(work.key, on_wait=begun.set) as kept:
             if kept is not None:
-                with contextlib.suppress(BadAnswer):
+                with contextlib.suppress(ModelError):  # one that was kept though it cannot be used
+                    kept = checked(kept)
                     work.answer = work.read(kept)
                     self.run.ledger.add(
                         Attempt(self.step, self.model.label, time.time(), 0.0, 0, 0, 0.0, "cached")

@@ -84,17 +84,18 @@ def build_task_request(
 
 def with_feedback(request: ModelRequest, problem: tuple[str, str]) -> ModelRequest:
     """The request with the reply that could not be used and the reason added."""
-    return request.with_added_text(complaint(problem, regex=request.regex))
+    in_form = request.schema is not None or request.regex is not None
+    return request.with_added_text(complaint(problem, regex=request.regex, in_form=in_form))
 
 
-def complaint(problem: tuple[str, str], *, regex: str | None = None) -> str:
+def complaint(problem: tuple[str, str], *, regex: str | None = None, in_form: bool = True) -> str:
     """The text that tells a model what was wrong with its reply."""
     reply, reason = problem
     shown = reply if len(reply) <= _LONGEST_SHOWN else f"{reply[:_LONGEST_SHOWN]}…"
-    form = "with the JSON object only" if regex is None else "in the requested form only"
+    form = ", with the JSON object only" if regex is None else ", in the requested form only"
     return (
         f"\n\nYour earlier answer could not be used.\n<earlier_answer>\n{shown}\n</earlier_answer>\n"
-        f"What is wrong with it: {reason}\nAnswer again, {form}."
+        f"What is wrong with it: {reason}\nAnswer again{form if in_form else ''}."
     )
 
 

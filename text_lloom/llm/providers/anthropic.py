@@ -163,6 +163,7 @@ class _MessageReader:
     """Reads a message, whole or from the events of a stream."""
 
     pieces: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
     reason: str | None = None
     explanation: str | None = None
     in_tokens: int | None = None
@@ -186,6 +187,8 @@ class _MessageReader:
                 self.pieces.append(block.text)
             elif block.type == "tool_use" and block.name == _TOOL:
                 self.pieces.append(json.dumps(block.input, ensure_ascii=False))
+            elif block.type == "thinking":
+                self.thoughts.append(block.thinking)
         self._end(message)
 
     def add(self, event: Any) -> str:
@@ -196,6 +199,7 @@ class _MessageReader:
         elif event.type == "content_block_delta":
             piece = getattr(event.delta, "text", None) or getattr(event.delta, "partial_json", None) or ""
             self.pieces.append(piece)
+            self.thoughts.append(getattr(event.delta, "thinking", None) or "")
         elif event.type == "message_delta":
             self.out_tokens = getattr(event.usage, "output_tokens", None)
             self._end(event.delta)
@@ -218,7 +222,8 @@ class _MessageReader:
             )
         reason = _REASONS.get(self.reason, self.reason)
         text = "".join(self.pieces)
-        return Completion(text, self.in_tokens, self.out_tokens, reason, model=self.model)
+        thoughts = "".join(self.thoughts) or None
+        return Completion(text, self.in_tokens, self.out_tokens, reason, model=self.model, reasoning=thoughts)
 
     def _start(self, message: Any) -> None:
         self.model = message.model

@@ -203,6 +203,7 @@ class _CandidateReader:
     """Reads the candidates of a reply, whole or from the chunks of a stream."""
 
     texts: dict[int, list[str]] = field(default_factory=dict)
+    thoughts: list[str] = field(default_factory=list)
     reasons: dict[int, str | None] = field(default_factory=dict)
     blocked: str | None = None
     in_tokens: int | None = None
@@ -225,6 +226,8 @@ class _CandidateReader:
             parts = candidate.content.parts if candidate.content is not None else None
             piece = "".join(part.text or "" for part in parts or () if not part.thought)
             self.texts.setdefault(index, []).append(piece)
+            if index == 0:
+                self.thoughts += [part.text or "" for part in parts or () if part.thought]
             self.reasons[index] = _name(candidate.finish_reason) or self.reasons.get(index)
             new += piece if index == 0 else ""
         return new
@@ -258,6 +261,7 @@ class _CandidateReader:
             others=tuple(texts[1:]),
             model=self.model,
             other_reasons=tuple(named[1:]),
+            reasoning="".join(self.thoughts) or None,
         )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from text_lloom.errors import AnswerRefused, PermanentError, TransientError
-from text_lloom.llm.completion import Completion
+from text_lloom.llm.completion import Completion, Reply, ending, settled
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.options import finite_number
 from text_lloom.llm.runtime.http import stated_error
@@ -19,12 +19,11 @@ ANSWER_FORMATS: Final = ("json_schema", "json_object", "none")
 
 _COMMON = frozenset({"temperature", "top_p", "max_tokens"})
 _SAMPLING = frozenset({"stop", "seed", "presence_penalty", "frequency_penalty"})
-_CUT = frozenset({"length", "max_tokens", "model_length", "max_output_tokens"})
-_ENDED = frozenset({"stop", "eos_token", "stop_sequence", "end_turn", "completed"})
-_THOUGHTS = re.compile(r"\A\s*<think>.*?</think>\s*", re.DOTALL)
-_THOUGHTS_END = "</think>"
-_NO_THOUGHT = ("{", "[", '"', "`")
-"""How replies begin that hold no thoughts before the answer, whatever they quote."""
+_THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking", "thinking_content", "thought")
+"""Fields of a message in which servers put thoughts: DeepSeek, vLLM, llama.cpp, LM Studio; OpenRouter, Groq,
+Ollama, vLLM; Ollama's own interface; gateways."""
+_THOUGHT_PARTS: Final = frozenset({"thinking", "reasoning", "reasoning_text", "thought", "redacted_thinking"})
+"""Kinds of parts of a message that are thoughts: Mistral, Anthropic behind a gateway, Databricks."""
 _BROKEN: Final = "The stream ended before the reply did."
 _MOST_SCHEMAS: Final = 256
 _strict: dict[int, tuple[Mapping[str, object], dict[str, Any]]] = {}
@@ -133,9 +132,9 @@ def read_completion(reply: object) -> Completion:
             raise error
     if not choices:
         raise PermanentError(f"The server sent no completion but: {str(reply)[:200]}")
-    texts = [_text(choice) for choice in choices]
+    replies = [_reply(choice, _mapping(choice.get("message"))) for choice in choices]
     refusal = _mapping(choices[0].get("message")).get("refusal")
-    return _completion(texts, [choice.get("finish_reason") for choice in choices], refusal, content)
+    return _completion(replies, refusal, content)
 
 
 def strict_schema(schema: Mapping[str, object]) -> dict[str, Any]:
@@ -184,6 +183,8 @@ class _ChoicePieces:
 
     def __init__(self) -> None:
         self._texts: dict[int, list[str]] = {}
+        self._asides: dict[int, list[str]] = {}
+        self._calls: dict[int, list[str]] = {}
         self._refusal: list[str] = []
         self._reasons: dict[int, str | None] = {}
         self._rest: dict[str, Any] = {}
@@ -196,6 +197,8 @@ class _ChoicePieces:
             index, delta = choice.get("index", 0), choice.get("delta") or _mapping(choice.get("message"))
             piece = _content(delta) or choice.get("text") or ""
             self._texts.setdefault(index, []).append(piece)
+            self._asides.setdefault(index, []).append(_aside(delta))
+            self._calls.setdefault(index, []).append(_call(delta))
             self._reasons[index] = choice.get("finish_reason") or self._reasons.get(index)
             if index == 0:
                 new += piece
@@ -210,9 +213,12 @@ class _ChoicePieces:
         """
         if self._reasons.get(0) is None:
             raise TransientError(_BROKEN)
-        texts = [_without_thoughts("".join(self._texts[index])) for index in sorted(self._texts)]
-        reasons = [self._reasons[index] for index in sorted(self._texts)]
-        return _completion(texts, reasons, "".join(self._refusal), self._rest)
+        replies = []
+        for index in sorted(self._texts):
+            text, called = "".join(self._texts[index]), "".join(self._calls[index])
+            said = settled(text if text.strip() else called, "".join(self._asides[index]))
+            replies.append(said._replace(finish_reason=self._reasons[index]))
+        return _completion(replies, "".join(self._refusal), self._rest)
 
 
 class _ResponsePieces:
@@ -249,41 +255,45 @@ def _read_response(reply: object) -> Completion:
     output = [item for item in content.get("output") or () if isinstance(item, Mapping)]
     messages = [item for item in output if item.get("type") == "message"]
     reason = (content.get("incomplete_details") or {}).get("reason") or status
-    if not messages and status != "incomplete":
+    if not output and status != "incomplete":
         raise PermanentError(f"The server sent no response but: {str(reply)[:200]}")
     parts = [part for message in messages for part in message.get("content") or ()]
     text = "".join(part.get("text") or "" for part in parts if part.get("type") == "output_text")
     refusal = "".join(part.get("refusal") or "" for part in parts if part.get("type") == "refusal")
+    called = "".join(
+        str(item.get("arguments") or "") for item in output if item.get("type") == "function_call"
+    )
+    thoughts = [item for item in output if item.get("type") == "reasoning"]
+    told = [part for item in thoughts for part in (*_parts(item, "summary"), *_parts(item, "content"))]
+    aside = "\n\n".join(str(part.get("text") or "") for part in told)
     usage = _mapping(content.get("usage"))
     counts = {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}
-    return _completion([text], [reason], refusal, {"usage": counts, "model": content.get("model")})
+    said = settled(text if text.strip() else called, aside)._replace(finish_reason=reason)
+    return _completion([said], refusal, {"usage": counts, "model": content.get("model")})
 
 
-def _completion(
-    texts: Sequence[str], reasons: Sequence[str | None], refusal: str | None, reply: Mapping[str, Any]
-) -> Completion:
+def _completion(replies: Sequence[Reply], refusal: str | None, reply: Mapping[str, Any]) -> Completion:
     usage = _mapping(reply.get("usage"))
     in_tokens, out_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
     cost = finite_number(usage.get("cost"))
-    if reasons[0] == "error":
-        raise TransientError("The provider broke the reply off with an error.")
-    if reasons[0] == "content_filter" or refusal:
+    first, *others = replies
+    if first.finish_reason == "content_filter" or refusal:
         raise AnswerRefused(
             f"The model declined to answer: {refusal or 'content filter'}.",
             in_tokens=in_tokens,
             out_tokens=out_tokens,
             usd=cost,
         )
-    first, *others = ("length" if r in _CUT else "stop" if r in _ENDED else r for r in reasons)
     return Completion(
-        texts[0],
+        first.text,
         in_tokens,
         out_tokens,
-        first,
+        ending(first.finish_reason),
         cost,
-        tuple(texts[1:]),
+        tuple(other.text for other in others),
         model=reply.get("model"),
-        other_reasons=tuple(others),
+        other_reasons=tuple(ending(other.finish_reason) for other in others),
+        reasoning=first.reasoning,
     )
 
 
@@ -292,32 +302,52 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def _parts(message: Mapping[str, Any], name: str = "content") -> list[Mapping[str, Any]]:
+    """The parts of a field of a message; none when it is a text."""
+    content = message.get(name)
+    return [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+
+
 def _content(message: Mapping[str, Any]) -> str:
-    """The text of a message, which may come in parts."""
+    """The text of a message, which may come in parts, or as the JSON object that was asked for."""
     content = message.get("content")
-    if isinstance(content, list):
-        texts = (part.get("text") for part in content if isinstance(part, Mapping))
-        return "".join(text for text in texts if isinstance(text, str))
-    return content if isinstance(content, str) else ""
+    if isinstance(content, Mapping):
+        return json.dumps(content, ensure_ascii=False)
+    texts = (part.get("text") for part in _parts(message) if part.get("type") not in _THOUGHT_PARTS)
+    found = "".join(text for text in texts if isinstance(text, str))
+    return content if isinstance(content, str) else found
 
 
-def _text(choice: Mapping[str, Any]) -> str:
+def _aside(message: Mapping[str, Any]) -> str:
+    """The thoughts that stand beside the text of a message."""
+    for name in _THOUGHTS:
+        if isinstance(said := message.get(name), str) and said:
+            return said
+    found = []
+    for part in _parts(message):
+        if part.get("type") in _THOUGHT_PARTS:
+            said = next(
+                (part[name] for name in ("thinking", "reasoning", "text", "summary") if part.get(name)), ""
+            )
+            inner = said if isinstance(said, list) else [{"text": said}]
+            found += [str(piece.get("text") or "") for piece in inner if isinstance(piece, Mapping)]
+    return "".join(found)
+
+
+def _call(message: Mapping[str, Any]) -> str:
+    """The arguments of the tool that a message calls, as JSON."""
+    tools = [_mapping(call.get("function")) for call in _parts(message, "tool_calls")]
+    called = next(iter([*tools, _mapping(message.get("function_call"))]))
+    arguments = called.get("arguments")
+    return arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
+
+
+def _reply(choice: Mapping[str, Any], message: Mapping[str, Any]) -> Reply:
+    """One of the replies: its text, or the arguments of a tool where there is no text."""
     text = choice.get("text")
-    return _without_thoughts(
-        _content(_mapping(choice.get("message"))) or (text if isinstance(text, str) else "")
-    )
-
-
-def _without_thoughts(text: str) -> str:
-    """A reply without the thoughts that some servers put before it.
-
-    Some chat templates begin the thoughts themselves, so that only their end stands in the reply.
-    """
-    if "<think>" in text[:200]:
-        return _THOUGHTS.sub("", text, count=1)
-    if _THOUGHTS_END in text and not text.lstrip().startswith(_NO_THOUGHT):
-        return text.partition(_THOUGHTS_END)[2].lstrip()
-    return text
+    said = _content(message) or (text if isinstance(text, str) else "")
+    reply = settled(said if said.strip() else _call(message), _aside(message) or _aside(choice))
+    return reply._replace(finish_reason=choice.get("finish_reason"))
 
 
 def _with_params(body: dict[str, Any], request: ModelRequest, longest: str) -> dict[str, Any]:
