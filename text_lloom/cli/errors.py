@@ -31,6 +31,7 @@ _OPTION_OF = {
     "target_n_concepts": "--target",
 }
 _ARGUMENT = re.compile("|".join(rf"\b{re.escape(name)}(?!\w)" for name in _OPTION_OF))
+_FILE_ARGUMENT = re.compile(r"\b(encoding|separator|decimal|sheet|header_row)=")
 
 
 @contextmanager
@@ -55,4 +56,5 @@ def clear_errors() -> Iterator[None]:
 
 def as_options(message: object) -> str:
     """A message with Python arguments replaced by command-line options."""
-    return _ARGUMENT.sub(lambda found: _OPTION_OF[found.group()], str(message))
+    text = _FILE_ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')}=", str(message))
+    return _ARGUMENT.sub(lambda found: _OPTION_OF[found.group()], text)

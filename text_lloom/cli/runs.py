@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -14,13 +14,17 @@ from text_lloom.cli.model_options import chosen_models
 from text_lloom.cli.options import (
     BaseUrl,
     BudgetUsd,
+    Decimal,
     EmbedName,
     Encoding,
+    HeaderRow,
     IdCol,
     MaxConcepts,
     ModelName,
     Out,
     PriceUsd,
+    Separator,
+    Sheet,
     SliceCol,
     Table,
     TextCol,
@@ -33,6 +37,17 @@ if TYPE_CHECKING:
     from text_lloom.workbench import lloom
 
 __all__ = ["demo", "run", "score"]
+
+
+class Reading(NamedTuple):
+    """How a table is read; see `read_table`."""
+
+    encoding: str | None = None
+    separator: str | None = None
+    decimal: str | None = None
+    sheet: str | None = None
+    header_row: int | None = None
+
 
 _SAMPLE = ("transport_comments.csv", "text", "comment_id", "neighbourhood")
 
@@ -72,6 +87,10 @@ def run(
         typer.Option("--target", help="How many concepts to generate, before the best are selected.", min=1),
     ] = None,
     encoding: Encoding = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    sheet: Sheet = None,
+    header_row: HeaderRow = None,
     yes: Yes = False,
 ) -> None:
     """Generate concepts from a table of texts and score every row on them."""
@@ -86,7 +105,7 @@ def run(
             base_url=base_url,
             price=price,
             budget=budget,
-            encoding=encoding,
+            reading=Reading(encoding, separator, decimal, sheet, header_row),
             slice_col=slice_col,
         )
         _generate(session, seed, target, max_concepts, out, slice_col, table.stem, yes=yes)
@@ -106,6 +125,10 @@ def score(
     price: PriceUsd = None,
     budget: BudgetUsd = None,
     encoding: Encoding = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    sheet: Sheet = None,
+    header_row: HeaderRow = None,
     yes: Yes = False,
 ) -> None:
     """Score every row of a table on the concepts of a codebook."""
@@ -122,7 +145,7 @@ def score(
             base_url=base_url,
             price=price,
             budget=budget,
-            encoding=encoding,
+            reading=Reading(encoding, separator, decimal, sheet, header_row),
             slice_col=slice_col,
         )
         session.concepts = concepts
@@ -144,7 +167,7 @@ def _open(
     base_url: str | None = None,
     price: str | None = None,
     budget: float | None = None,
-    encoding: str | None = None,
+    reading: Reading | None = None,
     slice_col: str | None = None,
 ) -> lloom:
     """Create a session from a table, and check the options before anything is spent."""
@@ -154,7 +177,7 @@ def _open(
     check_folder(out)
     chat, embedder = chosen_models(model, embed_model, base_url, price)
     session = open_session(
-        read_table(table, encoding=encoding),
+        read_table(table, **(reading or Reading())._asdict()),
         text_col,
         id_col,
         distill_model=chat,

@@ -1,7 +1,8 @@
-"""Decoding text files; the encoding of a file is never guessed."""
+"""Decoding text files; the encoding of a file without a byte order mark is never guessed."""
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Final
 
@@ -11,9 +12,9 @@ __all__ = ["decode_text"]
 
 _SIGNATURES: Final = (
     (b"PAR1", "a Parquet file; name it .parquet"),
-    (b"PK\x03\x04", "a zip archive or an Excel sheet; save it as CSV (UTF-8)"),
+    (b"PK\x03\x04", "a zip archive or an Excel sheet; name it .zip or .xlsx"),
     (b"\x1f\x8b", "gzip-compressed; add .gz to its name"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel sheet; save it as CSV (UTF-8)"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel sheet; name it .xls"),
 )
 _LIKELY_ENCODINGS: Final = (
     "cp1252",
@@ -33,7 +34,8 @@ def decode_text(content: bytes, *, path: Path, encoding: str | None = None) -> s
     Args:
         content: The file's content.
         path: The file, for error messages.
-        encoding: Its encoding; UTF-8, with or without byte order mark, when not given.
+        encoding: Its encoding. When not given, the one that a byte order mark names (UTF-8, UTF-16 or
+            UTF-32), else UTF-8.
 
     Raises:
         FileProblem: When the content is empty or not text of that encoding; names the position and the
@@ -44,7 +46,7 @@ def decode_text(content: bytes, *, path: Path, encoding: str | None = None) -> s
     for signature, meaning in _SIGNATURES:
         if content.startswith(signature):
             raise FileProblem(f"{str(path)!r} is not a text file: it looks like {meaning}.")
-    name = "utf-8" if encoding is None else encoding
+    name = _marked(content) or "utf-8" if encoding is None else encoding
     try:
         text = content.decode("utf-8-sig" if name.lower().replace("_", "-") in ("utf-8", "utf8") else name)
     except LookupError:
@@ -62,6 +64,13 @@ def decode_text(content: bytes, *, path: Path, encoding: str | None = None) -> s
             f"Pass encoding='utf-16-le' or 'utf-16-be' (on the command line: --encoding utf-16-le)."
         )
     return text
+
+
+def _marked(content: bytes) -> str | None:
+    """The encoding that a byte order mark names."""
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    return "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else None
 
 
 def _wrong_encoding(content: bytes, at: int, path: Path, name: str) -> str:
