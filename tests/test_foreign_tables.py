@@ -100,6 +100,27 @@ def test_commas_that_may_be_thousands_are_asked_about(tmp_path: Path) -> None:
     assert read_table(quoted, decimal=",")["n"].tolist() == [2.5]
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", "Schöne Grüße aus München, là-bas"),
+        ("cp1250", "Autobus znów się spóźnił, źle"),
+        ("cp1251", "Автобус опоздал опять, и очень дорого"),
+        ("cp1253", "Το λεωφορείο άργησε πάλι"),
+        ("cp1256", "تأخرت الحافلة مرة أخرى"),
+        ("shift_jis", "バスがまた遅れました。とても困ります"),
+        ("big5", "公車又遲到了，非常不方便"),
+        ("euc_kr", "버스가 또 늦었어요"),
+        ("koi8_r", "Автобус опоздал опять, и очень дорого. Снова"),
+    ],
+)
+def test_the_likeliest_encoding_is_proposed_first(tmp_path: Path, encoding: str, text: str) -> None:
+    rows = "".join(f"{i};{text}\n" for i in range(9))
+    path = put(tmp_path, "t.csv", f"id;text\n{rows}".encode(encoding))
+    assert f"--encoding {encoding})" in refusal(path)
+    assert read_table(path, encoding=encoding)["text"].tolist() == [text] * 9
+
+
 # --- headers -------------------------------------------------------------------------------------------
 
 QUALTRICS = (

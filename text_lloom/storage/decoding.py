@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
 from typing import Final
 
@@ -21,11 +22,20 @@ _LIKELY_ENCODINGS: Final = (
     "mac_roman",
     "cp1250",
     "cp1251",
+    "cp1253",
+    "cp1254",
+    "cp1255",
+    "cp1256",
+    "koi8_r",
     "shift_jis",
     "gb18030",
     "big5",
     "euc_kr",
 )
+_LATIN: Final = ("cp1252", "mac_roman", "cp1250", "cp1254")
+_EAST_ASIAN: Final = ("shift_jis", "gb18030", "big5", "euc_kr")
+_SYMBOL_IN_WORD: Final = re.compile(r"[^\W\d_]{2}[¡-©¬-³¶-¹¼-¿×÷†‡‰€]").search
+_MOST_RANKED: Final = 200_000
 
 
 def decode_text(content: bytes, *, path: Path, encoding: str | None = None) -> str:
@@ -81,21 +91,45 @@ def _wrong_encoding(content: bytes, at: int, path: Path, name: str) -> str:
         readings = ["encoding='utf-16'"]
         example = "utf-16"
     else:
-        word = _word_around(content, at)
-        seen: dict[str, str] = {}
-        for encoding in _LIKELY_ENCODINGS:
-            try:
-                content.decode(encoding)
-                reading = word.decode(encoding)
-            except UnicodeDecodeError:
-                continue
-            if reading.isprintable():
-                seen.setdefault(reading, encoding)
-        readings = [f"encoding={encoding!r} would read {reading!r}" for reading, encoding in seen.items()][:4]
-        example = next(iter(seen.values()), "")
+        fitting = _fitting_encodings(content, at)
+        readings = [f"encoding={encoding!r} would read {word!r}" for encoding, word in fitting.items()]
+        example = next(iter(fitting), "")
     if not readings:
         return f"{message} No common encoding fits; the file may be damaged or not a text file."
     return f"{message} {', '.join(readings)}. Pass the right one (on the command line: --encoding {example})."
+
+
+def _fitting_encodings(content: bytes, at: int) -> dict[str, str]:
+    """Up to four encodings that can read a file, the likeliest first, with a word as each reads it."""
+    from charset_normalizer import from_bytes
+
+    texts: dict[str, str] = {}
+    words: dict[str, str] = {}
+    word = _word_around(content, at)
+    for encoding in _LIKELY_ENCODINGS:
+        try:
+            text, reading = content.decode(encoding), word.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if reading.isprintable() and text not in texts.values():
+            texts[encoding], words[encoding] = text, reading
+    if not texts:
+        return {}
+    ranked = [
+        found.encoding for found in from_bytes(content[:_MOST_RANKED], cp_isolation=list(_LIKELY_ENCODINGS))
+    ]
+    if not ranked and _SYMBOL_IN_WORD(texts.get("cp1252", "xx¡")):
+        ranked = list(_EAST_ASIAN)  # few other bytes can be read in them
+    if "cp1252" in texts and (not ranked or ranked[0] in _LATIN) and not _SYMBOL_IN_WORD(texts["cp1252"]):
+        ranked.insert(0, "cp1252")  # by far the most frequent one of those that read Latin letters
+    in_order = [name for name in dict.fromkeys((*ranked, *texts)) if name in texts]
+    chosen: dict[str, str] = {}
+    for name in in_order[:4]:
+        if words[name] in chosen.values():  # name a word that is read differently
+            pairs = zip(texts[name].split(), texts[in_order[0]].split(), strict=False)
+            words[name] = next((ours[:24] for ours, first in pairs if ours != first), words[name])
+        chosen[name] = words[name]
+    return chosen
 
 
 def _word_around(content: bytes, at: int) -> bytes:

@@ -62,6 +62,7 @@ def rows_of_table(rows: Sequence[Sequence[str]], at: int) -> TableRows:
     """The table whose header is row `at`, without the rows that only describe its columns.
 
     - Qualtrics writes the texts of the questions and the ids of the columns below the names.
+    - Without ids, the texts of the questions are known by the first one, which repeats the name.
     - SurveyMonkey writes the options of a question below it; they become part of the name.
     - Files that were joined have the header again between their rows.
     """
@@ -70,6 +71,9 @@ def rows_of_table(rows: Sequence[Sequence[str]], at: int) -> TableRows:
     if import_ids is not None:
         skipped.append(f"{import_ids + 1 - first} rows below the header (question texts and import ids)")
         first = import_ids + 1
+    elif len(header) > 1 and first < len(rows) and _describes(rows[first], header):
+        skipped.append("the row below the header (question texts)")
+        first += 1
     elif header[0].strip().casefold() == "respondent id" and first < len(rows) and not rows[first][0].strip():
         header = _with_options(header, rows[first])
         skipped.append("the second row of the header, whose options are now part of the names")
@@ -104,6 +108,12 @@ def _names_columns(row: Sequence[str]) -> bool:
 def _has_import_ids(row: Sequence[str]) -> bool:
     filled = [cell for cell in row if cell.strip()]
     return bool(filled) and all(_IMPORT_ID(cell) for cell in filled)
+
+
+def _describes(row: Sequence[str], header: Sequence[str]) -> bool:
+    """Whether a row repeats the name of the first column, but is not a copy of the header."""
+    name, cell = ("".join(text.split()).casefold() for text in (header[0], row[0]))
+    return bool(name) and name == cell and list(row) != list(header)
 
 
 def _with_options(header: Sequence[str], options: Sequence[str]) -> list[str]:
