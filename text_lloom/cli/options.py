@@ -13,6 +13,7 @@ __all__ = [
     "Decimal",
     "EmbedName",
     "Encoding",
+    "Force",
     "HeaderRow",
     "IdCol",
     "MaxConcepts",
@@ -70,6 +71,10 @@ PriceUsd: TypeAlias = Annotated[
 ]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
 Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
+Force: TypeAlias = Annotated[
+    bool,
+    typer.Option("--force", help="Replace results in --out although they were changed since their run."),
+]
 Encoding: TypeAlias = Annotated[
     str | None, typer.Option("--encoding", help="Encoding of a text file; UTF-8 by default.")
 ]

@@ -17,6 +17,7 @@ from text_lloom.cli.options import (
     Decimal,
     EmbedName,
     Encoding,
+    Force,
     HeaderRow,
     IdCol,
     MaxConcepts,
@@ -55,6 +56,7 @@ _SAMPLE = ("transport_comments.csv", "text", "comment_id", "neighbourhood")
 def demo(
     out: Out = Path("lloom-demo"),
     max_concepts: MaxConcepts = 8,
+    force: Force = False,
 ) -> None:
     """Run the whole pipeline on a sample corpus, with no key and no network."""
     name, text_col, id_col, slice_col = _SAMPLE
@@ -63,8 +65,18 @@ def demo(
             "200 comments on a transport plan, read by the local engine: keyword-grade concepts, no "
             "language model."
         )
-        session = _open(path, text_col, id_col, out=out, model="local")
-        _generate(session, None, None, max_concepts, out, slice_col, "Comments on a transport plan", yes=True)
+        session = _open(path, text_col, id_col, out=out, model="local", force=force)
+        _generate(
+            session,
+            None,
+            None,
+            max_concepts,
+            out,
+            slice_col,
+            "Comments on a transport plan",
+            yes=True,
+            force=force,
+        )
 
 
 def run(
@@ -92,6 +104,7 @@ def run(
     sheet: Sheet = None,
     header_row: HeaderRow = None,
     yes: Yes = False,
+    force: Force = False,
 ) -> None:
     """Generate concepts from a table of texts and score every row on them."""
     with clear_errors():
@@ -107,8 +120,9 @@ def run(
             budget=budget,
             reading=Reading(encoding, separator, decimal, sheet, header_row),
             slice_col=slice_col,
+            force=force,
         )
-        _generate(session, seed, target, max_concepts, out, slice_col, table.stem, yes=yes)
+        _generate(session, seed, target, max_concepts, out, slice_col, table.stem, yes=yes, force=force)
 
 
 def score(
@@ -130,6 +144,7 @@ def score(
     sheet: Sheet = None,
     header_row: HeaderRow = None,
     yes: Yes = False,
+    force: Force = False,
 ) -> None:
     """Score every row of a table on the concepts of a codebook."""
     with clear_errors():
@@ -147,13 +162,14 @@ def score(
             budget=budget,
             reading=Reading(encoding, separator, decimal, sheet, header_row),
             slice_col=slice_col,
+            force=force,
         )
         session.concepts = concepts
         if not concepts.active:
             for concept in concepts.values():
                 concept.active = True
         status = _attempt(session, lambda: session.sync.score(confirm=False if yes else None))
-        write_results(session, out, slice_col, table.stem, status)
+        write_results(session, out, slice_col, table.stem, status, force=force)
 
 
 def _open(
@@ -169,12 +185,13 @@ def _open(
     budget: float | None = None,
     reading: Reading | None = None,
     slice_col: str | None = None,
+    force: bool,
 ) -> lloom:
     """Create a session from a table, and check the options before anything is spent."""
     from text_lloom.storage.tables import read_table
     from text_lloom.workbench import lloom as open_session
 
-    check_folder(out)
+    check_folder(out, table=table, force=force)
     chat, embedder = chosen_models(model, embed_model, base_url, price)
     session = open_session(
         read_table(table, **(reading or Reading())._asdict()),
@@ -200,6 +217,7 @@ def _generate(
     title: str,
     *,
     yes: bool,
+    force: bool,
 ) -> None:
     params = None if target is None else {"target_n_concepts": target}
     status = _attempt(
@@ -208,7 +226,7 @@ def _generate(
             max_concepts, seed=seed, params=params, debug=False, confirm=False if yes else None
         ),
     )
-    write_results(session, out, slice_col, title, status)
+    write_results(session, out, slice_col, title, status, force=force)
 
 
 def _attempt(session: lloom, work: Callable[[], object]) -> int:
