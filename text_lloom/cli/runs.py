@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from text_lloom.cli.errors import INCOMPLETE, STOPPED, as_options, clear_errors
+from text_lloom.cli.errors import INCOMPLETE, STOPPED, about_the_codebook, as_options, clear_errors
 from text_lloom.cli.model_options import chosen_models
 from text_lloom.cli.options import (
     BaseUrl,
@@ -127,7 +127,11 @@ def run(
 
 def score(
     codebook: Annotated[
-        Path, typer.Argument(help="codebook.json of an earlier run, or a table of name and criteria.")
+        Path,
+        typer.Argument(
+            help="codebook.json of an earlier run, a table of name and criteria, or what Taguette, MAXQDA, "
+            "NVivo, QualCoder or ATLAS.ti export (.qdc, CSV, XLSX)."
+        ),
     ],
     table: Table,
     text_col: TextCol,
@@ -143,6 +147,18 @@ def score(
     decimal: Decimal = None,
     sheet: Sheet = None,
     header_row: HeaderRow = None,
+    codebook_encoding: Annotated[
+        str | None, typer.Option("--codebook-encoding", help="As --encoding, for the codebook.")
+    ] = None,
+    codebook_separator: Annotated[
+        str | None, typer.Option("--codebook-separator", help="As --separator, for the codebook.")
+    ] = None,
+    codebook_sheet: Annotated[
+        str | None, typer.Option("--codebook-sheet", help="As --sheet, for the codebook.")
+    ] = None,
+    codebook_header_row: Annotated[
+        int | None, typer.Option("--codebook-header-row", help="As --header-row, for the codebook.", min=1)
+    ] = None,
     yes: Yes = False,
     force: Force = False,
 ) -> None:
@@ -150,7 +166,14 @@ def score(
     with clear_errors():
         from text_lloom.storage.codebook import read_codebook
 
-        concepts = read_codebook(codebook)
+        with about_the_codebook():
+            concepts = read_codebook(
+                codebook,
+                encoding=codebook_encoding,
+                separator=codebook_separator,
+                sheet=codebook_sheet,
+                header_row=codebook_header_row,
+            )
         session = _open(
             table,
             text_col,
