@@ -17,7 +17,17 @@ from tests.fake_provider.fixtures import FakeProvider
 from text_lloom.cli import app
 from text_lloom.llm.control.paid_call_guard import allow_paid_calls
 
-WRITTEN = ["codebook.json", "concepts.csv", "report.html", "scores.csv", "scores.parquet", "session.lloom"]
+WRITTEN = [
+    ".lloom-run.json",
+    "codebook.json",
+    "concepts.csv",
+    "documents.csv",
+    "documents.xlsx",
+    "report.html",
+    "scores.csv",
+    "scores.parquet",
+    "session.lloom",
+]
 SUBJECTS = [
     "The {n} bus is late again and nobody at the stop knows why.",
     "The monthly ticket is too expensive, and fares went up by {n} percent.",

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import text_lloom.workbench as wb
@@ -172,6 +173,34 @@ def test_a_value_that_is_no_text_is_refused_with_its_row(value: object, way_on: 
     frame = pd.DataFrame({"text": pd.Series([TEXTS[0], 5, value], dtype=object)})
     with pytest.raises(InputError, match=f"Row 2 of text_col='text' is not text.*{way_on}"):
         Corpus.from_frame(frame, text_col="text")
+
+
+def test_named_levels_of_the_index_are_columns() -> None:
+    frame = pd.DataFrame({"text": TEXTS, "area": list("NSNS")}, index=pd.Index(list("abcd"), name="key"))
+    corpus = Corpus.from_frame(frame, text_col="text", id_col="key")
+    assert corpus.ids == list("abcd")
+    assert corpus.metadata_cols == ["area"]
+    assert frame.columns.tolist() == ["text", "area"]
+    grouped = frame.set_index(pd.MultiIndex.from_product([["x", "y"], [1, 2]], names=["wave", None]))
+    assert Corpus.from_frame(grouped, text_col="text").frame.columns.tolist() == [
+        "id",
+        "wave",
+        "text",
+        "area",
+    ]
+    dated = frame.set_index(pd.date_range("2024-05-01", periods=4, name="day"))
+    assert Corpus.from_frame(dated, text_col="text").frame["day"].tolist() == dated.index.tolist()
+    ids = frame.rename_axis("id")
+    assert Corpus.from_frame(ids, text_col="text").id_col == "doc_id"
+    table = pa.Table.from_pandas(frame)
+    assert Corpus.from_frame(table, text_col="text", id_col="key").ids == list("abcd")
+
+
+def test_a_column_wins_over_a_level_of_the_index_of_its_name() -> None:
+    frame = pd.DataFrame({"key": list("abcd"), "text": TEXTS}, index=pd.Index([9, 9, 9, 9], name="key"))
+    assert Corpus.from_frame(frame, text_col="text", id_col="key").ids == list("abcd")
+    texts = pd.Series(TEXTS, name="text", index=pd.Index(list("abcd"), name="key")).to_frame()
+    assert Corpus.from_frame(texts.groupby("key").first(), text_col="text", id_col="key").ids == list("abcd")
 
 
 def test_columns_that_are_not_there_are_named_by_role() -> None:

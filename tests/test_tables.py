@@ -224,8 +224,10 @@ def test_uneven_lines_are_named_up_to_three(tmp_path):
 
 @pytest.mark.parametrize("separator", [";", "|", "\t"])
 def test_the_separator_that_a_header_looks_to_have_is_named(tmp_path, separator):
+    torn = put(tmp_path, "torn.csv", f"id{separator}text\n1{separator}late\n2\n")
+    assert f"Pass separator={separator!r}" in refusal(torn)
     path = put(tmp_path, "t.csv", f"id{separator}text\n1{separator}late\n")
-    assert f"Pass separator={separator!r}" in refusal(path)
+    assert read_table(path).to_dict("list") == {"id": [1], "text": ["late"]}
     assert list(read_table(path, separator=",").columns) == [f"id{separator}text"]
     assert read_table(path, separator=separator)["text"].tolist() == ["late"]
 
@@ -277,14 +279,13 @@ def test_index_column_of_a_pandas_export_gets_a_name(tmp_path):
         pytest.param(
             "t.csv", "id,text\n1,caf\xe9\n".encode("cp1252"), ["--encoding cp1252", "'café'"], id="cp1252"
         ),
-        pytest.param("t.csv", "id,text\n1,ä\n".encode("utf-16"), ["encoding='utf-16'"], id="utf-16"),
         pytest.param("t.csv", "id,text\n1,a\n".encode("utf-16-le"), ["utf-16-le"], id="utf-16 without mark"),
         pytest.param(
             "t.csv", "id,text\n1,a\n2,b,c\n3\n", ["2 fields", "line 3 has 3", "line 4 has 1"], id="ragged"
         ),
         pytest.param("t.csv", 'id,text\n1,"a\nb"\n2,x,y\n', ["line 4 has 3"], id="ragged after a line break"),
         pytest.param("t.csv", 'id,text\n1,a\n2,"never closed\n', ["line 3"], id="open quotation mark"),
-        pytest.param("t.csv", "id;text\n1;a\n", ["separator=';'"], id="semicolons"),
+        pytest.param("t.csv", "id;text\n1;a\n2\n", ["separator=';'"], id="semicolons"),
         pytest.param("t.csv", "id,text,id\n1,a,2\n", ["several columns", "'id'"], id="repeated column"),
         pytest.param("t.jsonl", '{"a": 1}\n{"a": \n', ["line 2 is not JSON"], id="broken line"),
         pytest.param("t.jsonl", '{"a": 1}\n[1]\n', ["line 2 is a list"], id="line that is no object"),

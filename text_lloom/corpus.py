@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from narwhals.typing import IntoDataFrame
 
-__all__ = ["Corpus", "Document"]
+__all__ = ["Corpus", "Document", "index_as_columns"]
 
 _ID_NAMES = ("id", "doc_id", "lloom_id")
 _NAMED_AT_MOST = 10
@@ -53,6 +53,7 @@ class Corpus:
 
         Args:
             df: A pandas, polars, Arrow or other narwhals-compatible eager frame, one row per document.
+                Named levels of a pandas index are columns.
             text_col: Column with the text. Rows with missing or blank text are left out with a warning;
                 a few numbers among the texts are converted with a warning.
             id_col: Column with unique ids (any hashable values). Without it the rows are numbered from 0
@@ -135,14 +136,28 @@ class Corpus:
         return self.texts[self.position[doc_id]]
 
 
+def index_as_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """A copy whose index is the row number, with the named levels of the index as its first columns.
+
+    A level whose name is also that of a column is left out: the column is what its owner sees.
+    """
+    index = frame.index
+    named = [level for level, name in enumerate(index.names) if name is not None]
+    kept = [level for level in named if index.names[level] not in frame.columns]
+    plain = frame.reset_index(drop=True)
+    for place, level in enumerate(kept):
+        plain.insert(place, index.names[level], index.get_level_values(level))
+    return plain
+
+
 def _as_pandas(df: IntoDataFrame) -> pd.DataFrame:
-    """A copy of the frame whose index is the row number."""
+    """A copy of the frame whose index is the row number; named levels of its index are columns."""
     import narwhals as nw
     import pandas as pd
     from narwhals.exceptions import DuplicateError
 
     if isinstance(df, pd.DataFrame):
-        frame = df.reset_index(drop=True)
+        frame = df
     else:
         if isinstance(df, (str, bytes, Path)):
             raise InputError(
@@ -166,6 +181,7 @@ def _as_pandas(df: IntoDataFrame) -> pd.DataFrame:
                 f"{type(df).__name__}. For a plain list of texts use pd.DataFrame({{'text': texts}})."
             )
         frame = wrapped.to_pandas()
+    frame = index_as_columns(frame)
     repeated = frame.columns[frame.columns.duplicated()].tolist()
     if repeated:
         raise InputError(f"The frame has several columns of the same name: {_some(repeated)}. Rename them.")

@@ -237,6 +237,29 @@ class ScoreTable:
             return pd.concat(frames, ignore_index=True)
         return self._concept_frame(Concept("", ""), quotes=quotes).iloc[:0]
 
+    def documents_frame(self, concepts: Sequence[Concept]) -> pd.DataFrame:
+        """One row per document.
+
+        Args:
+            concepts: Which concepts, in which order.
+
+        Returns:
+            All columns of the corpus' frame, then a float64 column of scores per concept, named like the
+            concept (`NaN` = not scored). A name that is taken gets underscores.
+        """
+        import pandas as pd
+
+        frame = self.corpus.frame.reset_index(drop=True)
+        taken: set[object] = {*frame.columns, *map(str, frame.columns)}
+        scores: dict[str, object] = {}
+        for concept in concepts:
+            name = concept.name
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            scores[name] = self.scores(concept).astype(np.float64)
+        return pd.concat([frame, pd.DataFrame(scores, index=frame.index)], axis=1)
+
     def _concept_frame(self, concept: Concept, *, quotes: bool) -> pd.DataFrame:
         import pandas as pd
 

@@ -55,8 +55,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from narwhals.typing import IntoDataFrame
 
+    from text_lloom.concept import Codebook
 
-__all__ = ["Prompt", "Quote", "Summary", "lloom", "load"]
+
+__all__ = ["Prompt", "Quote", "Summary", "lloom", "load", "load_codebook"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -662,6 +664,27 @@ def load(
     restore_state(session, state)
     session.budget, session.token_budget = budget, token_budget
     return session
+
+
+def load_codebook(
+    path: str | Path,
+    *,
+    encoding: str | None = None,
+    separator: str | None = None,
+    sheet: str | int | None = None,
+    header_row: int | None = None,
+) -> Codebook:
+    """Read a codebook: ours, a table, or what Taguette, MAXQDA, NVivo, QualCoder or ATLAS.ti export.
+
+    `l.add_codebook(...)` adds its concepts to a session. See `read_codebook` for the formats, and
+    `docs/tables.md`.
+
+    Raises:
+        FileProblem: When the file cannot be read as a codebook; names the columns found.
+    """
+    from text_lloom.storage.codebook import read_codebook
+
+    return read_codebook(path, encoding=encoding, separator=separator, sheet=sheet, header_row=header_row)
 
 
 def _now(

@@ -10,9 +10,9 @@ from typing import Final
 
 import typer
 
-from text_lloom.errors import LloomError
+from text_lloom.errors import FileProblem, LloomError
 
-__all__ = ["INCOMPLETE", "STOPPED", "as_options", "clear_errors"]
+__all__ = ["INCOMPLETE", "STOPPED", "about_the_codebook", "as_options", "clear_errors"]
 
 INCOMPLETE: Final = 3
 """Exit status of a command that finished only part of its work."""
@@ -31,6 +31,9 @@ _OPTION_OF = {
     "target_n_concepts": "--target",
 }
 _ARGUMENT = re.compile("|".join(rf"\b{re.escape(name)}(?!\w)" for name in _OPTION_OF))
+_FILE_ARGUMENT = re.compile(
+    r"(?<![\w-])(?:--(?=encoding\b)|(?=[a-z_]+=))(encoding|separator|decimal|sheet|header_row)\b(=?)"
+)
 
 
 @contextmanager
@@ -53,6 +56,19 @@ def clear_errors() -> Iterator[None]:
             raise typer.Exit(STOPPED) from None
 
 
-def as_options(message: object) -> str:
+@contextmanager
+def about_the_codebook() -> Iterator[None]:
+    """Name the options that say how the codebook is read, not those of the table."""
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            yield
+    except FileProblem as error:
+        raise FileProblem(as_options(error, prefix="codebook-")) from None
+    for warning in caught:
+        warnings.warn(as_options(warning.message, prefix="codebook-"), stacklevel=2)
+
+
+def as_options(message: object, *, prefix: str = "") -> str:
     """A message with Python arguments replaced by command-line options."""
-    return _ARGUMENT.sub(lambda found: _OPTION_OF[found.group()], str(message))
+    text = _FILE_ARGUMENT.sub(lambda found: f"--{prefix}{found[1].replace('_', '-')}{found[2]}", str(message))
+    return _ARGUMENT.sub(lambda found: _OPTION_OF[found.group()], text)

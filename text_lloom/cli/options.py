@@ -10,20 +10,27 @@ import typer
 __all__ = [
     "BaseUrl",
     "BudgetUsd",
+    "Decimal",
     "EmbedName",
     "Encoding",
+    "Force",
+    "HeaderRow",
     "IdCol",
     "MaxConcepts",
     "ModelName",
     "Out",
     "PriceUsd",
+    "Separator",
+    "Sheet",
     "SliceCol",
     "Table",
     "TextCol",
     "Yes",
 ]
 
-Table: TypeAlias = Annotated[Path, typer.Argument(metavar="INPUT", help="CSV, TSV, JSONL or Parquet file.")]
+Table: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="INPUT", help="A table: CSV, TSV, JSON, Parquet, Excel, SPSS …")
+]
 TextCol: TypeAlias = Annotated[str, typer.Option("--text-col", help="Column with the text.")]
 IdCol: TypeAlias = Annotated[
     str | None, typer.Option("--id-col", help="Column with unique ids; without it, rows are numbered.")
@@ -64,8 +71,31 @@ PriceUsd: TypeAlias = Annotated[
 ]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
 Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
+Force: TypeAlias = Annotated[
+    bool,
+    typer.Option("--force", help="Replace results in --out although they were changed since their run."),
+]
 Encoding: TypeAlias = Annotated[
     str | None, typer.Option("--encoding", help="Encoding of a text file; UTF-8 by default.")
+]
+Separator: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--separator", help="Character between the fields of a text file, or 'tab'; found if not given."
+    ),
+]
+Decimal: TypeAlias = Annotated[
+    str | None, typer.Option("--decimal", help="Decimal mark of a text file, '.' or ','; found if not given.")
+]
+Sheet: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--sheet", help="Name or number of a sheet; by default the first one with a table."),
+]
+HeaderRow: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--header-row", help="Line or row with the names of the columns; found if not given.", min=1
+    ),
 ]
 MaxConcepts: TypeAlias = Annotated[
     int, typer.Option("--max-concepts", help="How many concepts to score.", min=1)

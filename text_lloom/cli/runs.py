@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from text_lloom.cli.errors import INCOMPLETE, STOPPED, as_options, clear_errors
+from text_lloom.cli.errors import INCOMPLETE, STOPPED, about_the_codebook, as_options, clear_errors
 from text_lloom.cli.model_options import chosen_models
 from text_lloom.cli.options import (
     BaseUrl,
     BudgetUsd,
+    Decimal,
     EmbedName,
     Encoding,
+    Force,
+    HeaderRow,
     IdCol,
     MaxConcepts,
     ModelName,
     Out,
     PriceUsd,
+    Separator,
+    Sheet,
     SliceCol,
     Table,
     TextCol,
@@ -34,12 +39,24 @@ if TYPE_CHECKING:
 
 __all__ = ["demo", "run", "score"]
 
+
+class Reading(NamedTuple):
+    """How a table is read; see `read_table`."""
+
+    encoding: str | None = None
+    separator: str | None = None
+    decimal: str | None = None
+    sheet: str | None = None
+    header_row: int | None = None
+
+
 _SAMPLE = ("transport_comments.csv", "text", "comment_id", "neighbourhood")
 
 
 def demo(
     out: Out = Path("lloom-demo"),
     max_concepts: MaxConcepts = 8,
+    force: Force = False,
 ) -> None:
     """Run the whole pipeline on a sample corpus, with no key and no network."""
     name, text_col, id_col, slice_col = _SAMPLE
@@ -48,8 +65,18 @@ def demo(
             "200 comments on a transport plan, read by the local engine: keyword-grade concepts, no "
             "language model."
         )
-        session = _open(path, text_col, id_col, out=out, model="local")
-        _generate(session, None, None, max_concepts, out, slice_col, "Comments on a transport plan", yes=True)
+        session = _open(path, text_col, id_col, out=out, model="local", force=force)
+        _generate(
+            session,
+            None,
+            None,
+            max_concepts,
+            out,
+            slice_col,
+            "Comments on a transport plan",
+            yes=True,
+            force=force,
+        )
 
 
 def run(
@@ -72,7 +99,12 @@ def run(
         typer.Option("--target", help="How many concepts to generate, before the best are selected.", min=1),
     ] = None,
     encoding: Encoding = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    sheet: Sheet = None,
+    header_row: HeaderRow = None,
     yes: Yes = False,
+    force: Force = False,
 ) -> None:
     """Generate concepts from a table of texts and score every row on them."""
     with clear_errors():
@@ -86,15 +118,20 @@ def run(
             base_url=base_url,
             price=price,
             budget=budget,
-            encoding=encoding,
+            reading=Reading(encoding, separator, decimal, sheet, header_row),
             slice_col=slice_col,
+            force=force,
         )
-        _generate(session, seed, target, max_concepts, out, slice_col, table.stem, yes=yes)
+        _generate(session, seed, target, max_concepts, out, slice_col, table.stem, yes=yes, force=force)
 
 
 def score(
     codebook: Annotated[
-        Path, typer.Argument(help="codebook.json of an earlier run, or a table of name and criteria.")
+        Path,
+        typer.Argument(
+            help="codebook.json of an earlier run, a table of name and criteria, or what Taguette, MAXQDA, "
+            "NVivo, QualCoder or ATLAS.ti export (.qdc, CSV, XLSX)."
+        ),
     ],
     table: Table,
     text_col: TextCol,
@@ -106,13 +143,37 @@ def score(
     price: PriceUsd = None,
     budget: BudgetUsd = None,
     encoding: Encoding = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    sheet: Sheet = None,
+    header_row: HeaderRow = None,
+    codebook_encoding: Annotated[
+        str | None, typer.Option("--codebook-encoding", help="As --encoding, for the codebook.")
+    ] = None,
+    codebook_separator: Annotated[
+        str | None, typer.Option("--codebook-separator", help="As --separator, for the codebook.")
+    ] = None,
+    codebook_sheet: Annotated[
+        str | None, typer.Option("--codebook-sheet", help="As --sheet, for the codebook.")
+    ] = None,
+    codebook_header_row: Annotated[
+        int | None, typer.Option("--codebook-header-row", help="As --header-row, for the codebook.", min=1)
+    ] = None,
     yes: Yes = False,
+    force: Force = False,
 ) -> None:
     """Score every row of a table on the concepts of a codebook."""
     with clear_errors():
         from text_lloom.storage.codebook import read_codebook
 
-        concepts = read_codebook(codebook)
+        with about_the_codebook():
+            concepts = read_codebook(
+                codebook,
+                encoding=codebook_encoding,
+                separator=codebook_separator,
+                sheet=codebook_sheet,
+                header_row=codebook_header_row,
+            )
         session = _open(
             table,
             text_col,
@@ -122,15 +183,16 @@ def score(
             base_url=base_url,
             price=price,
             budget=budget,
-            encoding=encoding,
+            reading=Reading(encoding, separator, decimal, sheet, header_row),
             slice_col=slice_col,
+            force=force,
         )
         session.concepts = concepts
         if not concepts.active:
             for concept in concepts.values():
                 concept.active = True
         status = _attempt(session, lambda: session.sync.score(confirm=False if yes else None))
-        write_results(session, out, slice_col, table.stem, status)
+        write_results(session, out, slice_col, table.stem, status, force=force)
 
 
 def _open(
@@ -144,17 +206,18 @@ def _open(
     base_url: str | None = None,
     price: str | None = None,
     budget: float | None = None,
-    encoding: str | None = None,
+    reading: Reading | None = None,
     slice_col: str | None = None,
+    force: bool,
 ) -> lloom:
     """Create a session from a table, and check the options before anything is spent."""
     from text_lloom.storage.tables import read_table
     from text_lloom.workbench import lloom as open_session
 
-    check_folder(out)
+    check_folder(out, table=table, force=force)
     chat, embedder = chosen_models(model, embed_model, base_url, price)
     session = open_session(
-        read_table(table, encoding=encoding),
+        read_table(table, **(reading or Reading())._asdict()),
         text_col,
         id_col,
         distill_model=chat,
@@ -177,6 +240,7 @@ def _generate(
     title: str,
     *,
     yes: bool,
+    force: bool,
 ) -> None:
     params = None if target is None else {"target_n_concepts": target}
     status = _attempt(
@@ -185,7 +249,7 @@ def _generate(
             max_concepts, seed=seed, params=params, debug=False, confirm=False if yes else None
         ),
     )
-    write_results(session, out, slice_col, title, status)
+    write_results(session, out, slice_col, title, status, force=force)
 
 
 def _attempt(session: lloom, work: Callable[[], object]) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Coroutine, Hashable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from text_lloom.concept import Concept, Event
+from text_lloom.concept import Codebook, Concept, Event
 from text_lloom.errors import InputError, UnknownName
 from text_lloom.labels import Labels, Verdict, agreement
 from text_lloom.llm.embed import embed_all
@@ -183,6 +185,44 @@ class Editing(Session):
         with self._edit_lock:
             self._check_examples(ex_ids)
             added = self.concepts.add(name, criteria, example_ids=ex_ids, active=True, note=note)
+        self._changed()
+        return added
+
+    def add_codebook(self, codebook: Codebook | str | Path, *, note: str = "") -> list[Concept]:
+        """Add the concepts of a codebook, and select those that it selects (all if it selects none).
+
+        A concept that the session has already, with this name and criterion, is not added again.
+
+        Args:
+            codebook: A codebook, or a file that `wb.load_codebook` reads.
+            note: A reason for the log.
+
+        Returns:
+            The concepts that were added.
+
+        Raises:
+            FileProblem: When the file cannot be read as a codebook.
+        """
+        from text_lloom.storage.codebook import read_codebook
+
+        book = codebook if isinstance(codebook, Codebook) else read_codebook(codebook)
+        select_all = not book.active
+        with self._edit_lock:
+            known = {(concept.name, concept.criteria) for concept in self.concepts.values()}
+            added = []
+            for concept in book.values():
+                if (concept.name, concept.criteria) in known:
+                    continue
+                new = replace(
+                    concept,
+                    active=concept.active or select_all,
+                    example_ids=[i for i in concept.example_ids if i in self.corpus.position],
+                )
+                if new.id in self.concepts:
+                    new.id = str(uuid.uuid4())
+                added.append(new)
+            if added:
+                self.concepts.extend(added, note=note or "added from a codebook")
         self._changed()
         return added
 

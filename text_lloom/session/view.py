@@ -210,6 +210,27 @@ class Viewing(Editing):
             random_state=self.random_state,
         )
 
+    def export_documents(self, path: str | Path | None = None) -> pd.DataFrame:
+        """One row per document: all columns of your table, and a column of scores per scored concept.
+
+        Args:
+            path: A `.csv` or `.xlsx` file to write as well, for a spreadsheet program. Cells that it would
+                run as a formula are written as text.
+
+        Returns:
+            The table; scores are float64, `NaN` where not scored.
+
+        Raises:
+            InputError: When nothing is scored yet.
+            FileProblem: When the file cannot be written.
+        """
+        frame = self.table.documents_frame(self._scored())
+        if path is not None:
+            from text_lloom.storage.sheets import write_sheet
+
+            write_sheet(frame, path)
+        return frame
+
     def export_json(self, threshold: float = 1.0) -> str:
         """The scored concepts as a JSON list of `name`, `criteria`, `summary`, `seed` and `n` matches."""
         from text_lloom.analysis.prevalence import count_matches

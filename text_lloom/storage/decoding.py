@@ -1,7 +1,9 @@
-"""Decoding text files; the encoding of a file is never guessed."""
+"""Decoding text files; the encoding of a file without a byte order mark is never guessed."""
 
 from __future__ import annotations
 
+import codecs
+import re
 from pathlib import Path
 from typing import Final
 
@@ -11,20 +13,29 @@ __all__ = ["decode_text"]
 
 _SIGNATURES: Final = (
     (b"PAR1", "a Parquet file; name it .parquet"),
-    (b"PK\x03\x04", "a zip archive or an Excel sheet; save it as CSV (UTF-8)"),
+    (b"PK\x03\x04", "a zip archive or an Excel sheet; name it .zip or .xlsx"),
     (b"\x1f\x8b", "gzip-compressed; add .gz to its name"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel sheet; save it as CSV (UTF-8)"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel sheet; name it .xls"),
 )
 _LIKELY_ENCODINGS: Final = (
     "cp1252",
     "mac_roman",
     "cp1250",
     "cp1251",
+    "cp1253",
+    "cp1254",
+    "cp1255",
+    "cp1256",
+    "koi8_r",
     "shift_jis",
     "gb18030",
     "big5",
     "euc_kr",
 )
+_LATIN: Final = ("cp1252", "mac_roman", "cp1250", "cp1254")
+_EAST_ASIAN: Final = ("shift_jis", "gb18030", "big5", "euc_kr")
+_SYMBOL_IN_WORD: Final = re.compile(r"[^\W\d_]{2}[¡-©¬-³¶-¹¼-¿×÷†‡‰€]").search
+_MOST_RANKED: Final = 200_000
 
 
 def decode_text(content: bytes, *, path: Path, encoding: str | None = None) -> str:
@@ -33,7 +44,8 @@ def decode_text(content: bytes, *, path: Path, encoding: str | None = None) -> s
     Args:
         content: The file's content.
         path: The file, for error messages.
-        encoding: Its encoding; UTF-8, with or without byte order mark, when not given.
+        encoding: Its encoding. When not given, the one that a byte order mark names (UTF-8, UTF-16 or
+            UTF-32), else UTF-8.
 
     Raises:
         FileProblem: When the content is empty or not text of that encoding; names the position and the
@@ -44,7 +56,7 @@ def decode_text(content: bytes, *, path: Path, encoding: str | None = None) -> s
     for signature, meaning in _SIGNATURES:
         if content.startswith(signature):
             raise FileProblem(f"{str(path)!r} is not a text file: it looks like {meaning}.")
-    name = "utf-8" if encoding is None else encoding
+    name = _marked(content) or "utf-8" if encoding is None else encoding
     try:
         text = content.decode("utf-8-sig" if name.lower().replace("_", "-") in ("utf-8", "utf8") else name)
     except LookupError:
@@ -64,6 +76,13 @@ def decode_text(content: bytes, *, path: Path, encoding: str | None = None) -> s
     return text
 
 
+def _marked(content: bytes) -> str | None:
+    """The encoding that a byte order mark names."""
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    return "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else None
+
+
 def _wrong_encoding(content: bytes, at: int, path: Path, name: str) -> str:
     line = content.count(b"\n", 0, at) + 1
     place = f"position {at} (line {line})"
@@ -72,21 +91,45 @@ def _wrong_encoding(content: bytes, at: int, path: Path, name: str) -> str:
         readings = ["encoding='utf-16'"]
         example = "utf-16"
     else:
-        word = _word_around(content, at)
-        seen: dict[str, str] = {}
-        for encoding in _LIKELY_ENCODINGS:
-            try:
-                content.decode(encoding)
-                reading = word.decode(encoding)
-            except UnicodeDecodeError:
-                continue
-            if reading.isprintable():
-                seen.setdefault(reading, encoding)
-        readings = [f"encoding={encoding!r} would read {reading!r}" for reading, encoding in seen.items()][:4]
-        example = next(iter(seen.values()), "")
+        fitting = _fitting_encodings(content, at)
+        readings = [f"encoding={encoding!r} would read {word!r}" for encoding, word in fitting.items()]
+        example = next(iter(fitting), "")
     if not readings:
         return f"{message} No common encoding fits; the file may be damaged or not a text file."
     return f"{message} {', '.join(readings)}. Pass the right one (on the command line: --encoding {example})."
+
+
+def _fitting_encodings(content: bytes, at: int) -> dict[str, str]:
+    """Up to four encodings that can read a file, the likeliest first, with a word as each reads it."""
+    from charset_normalizer import from_bytes
+
+    texts: dict[str, str] = {}
+    words: dict[str, str] = {}
+    word = _word_around(content, at)
+    for encoding in _LIKELY_ENCODINGS:
+        try:
+            text, reading = content.decode(encoding), word.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if reading.isprintable() and text not in texts.values():
+            texts[encoding], words[encoding] = text, reading
+    if not texts:
+        return {}
+    ranked = [
+        found.encoding for found in from_bytes(content[:_MOST_RANKED], cp_isolation=list(_LIKELY_ENCODINGS))
+    ]
+    if not ranked and _SYMBOL_IN_WORD(texts.get("cp1252", "xx¡")):
+        ranked = list(_EAST_ASIAN)  # few other bytes can be read in them
+    if "cp1252" in texts and (not ranked or ranked[0] in _LATIN) and not _SYMBOL_IN_WORD(texts["cp1252"]):
+        ranked.insert(0, "cp1252")  # by far the most frequent one of those that read Latin letters
+    in_order = [name for name in dict.fromkeys((*ranked, *texts)) if name in texts]
+    chosen: dict[str, str] = {}
+    for name in in_order[:4]:
+        if words[name] in chosen.values():  # name a word that is read differently
+            pairs = zip(texts[name].split(), texts[in_order[0]].split(), strict=False)
+            words[name] = next((ours[:24] for ours, first in pairs if ours != first), words[name])
+        chosen[name] = words[name]
+    return chosen
 
 
 def _word_around(content: bytes, at: int) -> bytes:

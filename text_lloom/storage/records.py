@@ -22,7 +22,7 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]").search
 
 
 def read_json(text: str, *, path: Path) -> pd.DataFrame:
-    """A table from a JSON list of objects.
+    """A table from a JSON list of objects, an object of columns, or an object with one such list.
 
     Raises:
         FileProblem: When the text is not a JSON list of objects.
@@ -33,6 +33,8 @@ def read_json(text: str, *, path: Path) -> pd.DataFrame:
         several = isinstance(error, json.JSONDecodeError) and error.msg == "Extra data"
         hint = " If each line is an object, name it .jsonl." if several else ""
         raise FileProblem(f"{str(path)!r} is not JSON: {error}.{hint}") from None
+    if isinstance(records, dict):
+        records = _from_columns(records) or records
     if not isinstance(records, list):
         raise FileProblem(
             f"{str(path)!r} is {_kind(records)}, but a table is a list of objects such as [{_EXAMPLE}]."
@@ -44,6 +46,27 @@ def read_json(text: str, *, path: Path) -> pd.DataFrame:
                 f"such as {_EXAMPLE}."
             )
     return _frame(records)
+
+
+def _from_columns(content: dict[str, object]) -> list[dict[str, object]] | None:
+    """Records from one object, in the other layouts that pandas and web services write."""
+    names, rows = content.get("columns"), content.get("data")
+    if isinstance(names, list) and isinstance(rows, list) and all(isinstance(row, list) for row in rows):
+        if all(len(row) == len(names) for row in rows):
+            return [dict(zip(map(str, names), row, strict=True)) for row in rows]
+        return None
+    values = list(content.values())
+    columns = [list(v.values()) if isinstance(v, dict) else v for v in values if isinstance(v, (dict, list))]
+    keys = [list(v) for v in values if isinstance(v, dict)]
+    if (
+        len(columns) == len(values) > 1
+        and len(keys) in (0, len(values))
+        and all(key == keys[0] for key in keys)
+        and len({len(column) for column in columns}) == 1
+    ):
+        return [dict(zip(content, row, strict=True)) for row in zip(*columns, strict=True)]
+    listed = [v for v in values if isinstance(v, list) and v and all(isinstance(item, dict) for item in v)]
+    return listed[0] if len(listed) == 1 else None
 
 
 def read_json_lines(text: str, *, path: Path) -> pd.DataFrame:

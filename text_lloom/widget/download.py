@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from text_lloom.scores import text_series
-from text_lloom.storage.tables import write_table
+from text_lloom.storage.sheets import write_sheet
 from text_lloom.widget.snapshot import NOT_SCORED
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def download(
     if kind == "csv":
         frame = selection_frame(snapshot, rows, concept_id=concept_id)
         with tempfile.TemporaryDirectory() as folder:
-            path = write_table(frame, Path(folder) / "documents.csv")
+            path = write_sheet(frame, Path(folder) / "documents.csv")
             return File(f"{name}.csv", "text/csv", path.read_bytes())
     content = json.dumps(_as_json(snapshot, rows.tolist()), ensure_ascii=False, indent=1)
     return File(f"{name}.json", "application/json", content.encode("utf-8", "replace"))
