@@ -1,1 +1,1 @@
-"""Measurements that anyone can repeat; each prints ratios or figures of one run."""
+"""Benchmarks; each prints the figures or ratios of one run."""

@@ -1,9 +1,9 @@
-"""Call functions that block: their throughput against a native async one, with the same latency.
+"""The throughput of blocking call functions, compared with a native async one of the same latency.
 
     python -m benchmarks.blocking [--calls 2560] [--concurrency 64] [--latency 0.2]
 
-The calls sleep instead of talking to a server. The ideal is `concurrency / latency`. For comparison, the
-blocking `async def` is also gathered without the engine, as the original does.
+The calls sleep instead of asking a server. The ideal is `concurrency / latency`. For comparison, it also runs
+the blocking `async def` with `asyncio.gather` and without the engine, as LLooM does.
 """
 
 from __future__ import annotations

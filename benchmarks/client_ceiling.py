@@ -1,4 +1,4 @@
-"""How many requests a second one process can make: everything on, against the plain OpenAI client.
+"""How many requests per second one process can make, compared with the plain OpenAI client.
 
     python -m benchmarks.client_ceiling [--requests 4000] [--concurrency 256]
 
@@ -70,7 +70,7 @@ def main() -> None:
 def measure(
     name: str, tasks: Sequence[ScoreDocuments], work: Callable[[Sequence[ScoreDocuments]], Awaitable[None]]
 ) -> Figure:
-    """Requests a second and CPU of one client, after a warm-up."""
+    """Requests per second and CPU of one client, after a warm-up."""
 
     async def both() -> tuple[float, float]:
         await work(tasks[: len(tasks) // 10])

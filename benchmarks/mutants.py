@@ -1,12 +1,12 @@
-"""Which defects the tests notice: a seeded random sample of mutants, each run against the tests of its line.
+"""Mutation testing: runs the tests on a seeded random sample of small defects and counts those they notice.
 
     python -m benchmarks.mutants --sample 100 --seed 1 [--modules 'text_lloom/analysis/*.py'] [--jobs 2]
 
-A mutant is one small defect: an argument left out, a condition turned round, a sort removed. The
-operators are those of mutmut and the few of `_EXTRA`. Docstrings, annotations, decorators and the text of
-messages are left alone. Which test executes which line is recorded once per test file, under
-`lloom-out/mutants/`, and again when the test file or a module that it executes changes. The tests of a
-mutant run in a copy of the tree, the quick ones first, until one fails; a time-out counts as noticed.
+A mutant is one small defect: a missing argument, a negated condition, a removed sort. The operators are those
+of mutmut and the few of `_EXTRA`. Docstrings, annotations, decorators and the text of messages do not change.
+`lloom-out/mutants/` records which test executes which line; a test file is recorded again when it or a module
+that it executes has changed. The tests of a mutant run in a copy of the tree, the quick ones first, until one
+fails. A time-out counts as noticed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from mutmut.mutation.mutators import mutation_operators, operator_string
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 OUT: Final = ROOT / "lloom-out" / "mutants"
-# What is worth its own sample; a pattern that matches nothing is passed over.
+# The default modules; patterns without a match are ignored.
 MODULES: Final = (
     "text_lloom/scores.py",
     "text_lloom/concept.py",
@@ -60,7 +60,7 @@ MODULES: Final = (
     "text_lloom/llm/cache/*.py",
     "text_lloom/llm/control/*.py",
 )
-# Tests of the page in a browser are slow, and do not reach below the view.
+# Browser tests are slow and test only the view.
 TESTS: Final = (
     "tests/test_*.py",
     "!tests/test_house.py",
@@ -83,11 +83,11 @@ class Mutant:
     Attributes:
         module: The file, relative to the root.
         line: Where the defect begins.
-        operator: What was done.
+        operator: The mutation operator.
         code: The whole mutated module.
         diff: The defect as a unified diff.
         watched: The lines of the module whose execution may show it.
-        at_import: Whether it is in what runs when the module is imported.
+        at_import: Whether its line runs when the module is imported.
     """
 
     module: str
@@ -101,12 +101,12 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a mutant.
+    """The result of a mutant.
 
     Attributes:
         module: The file, relative to the root.
         line: Where the defect is.
-        operator: What was done.
+        operator: The mutation operator.
         diff: The defect.
         killed: Whether a test noticed it.
         by: The test that failed, `time-out`, `crash`, or `""`.
@@ -126,7 +126,7 @@ class Verdict:
 
 @dataclass(eq=False)
 class Outcomes:
-    """A pytest plugin that notes which tests passed, in how many seconds, and which failed first."""
+    """A pytest plugin that records which tests passed, in how many seconds, and which failed first."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     failed: dict[str, None] = field(default_factory=dict)
@@ -147,7 +147,7 @@ Mutated = Iterable[cst.CSTNode]
 
 
 def _negated(node: cst.If | cst.While) -> Mutated:
-    """`if x` → `if not x`; what is compared or negated has an operator of its own."""
+    """`if x` → `if not x`; comparisons and negations have their own operators."""
     if isinstance(node.test, cst.Name | cst.Attribute | cst.Call | cst.Subscript):
         yield node.with_changes(
             test=cst.UnaryOperation(cst.Not(), node.test),
@@ -170,7 +170,7 @@ def _unfiltered(node: cst.CompFor) -> Mutated:
 
 
 def _left_out(node: cst.Expr) -> Mutated:
-    """A call made for its effect is left out."""
+    """Removes a call whose result is not used."""
     if m.matches(node.value, m.Call() | m.Await(expression=m.Call())):
         yield cst.Pass()
 
@@ -270,7 +270,7 @@ class _Finder(cst.CSTVisitor):
         return position.start.line, position.end.line
 
     def _watched(self, node: cst.CSTNode) -> tuple[int, ...]:
-        """The lines that run when the node does; of what runs at import, the lines that use its name."""
+        """The lines that run with the node; for code that runs at import, the lines that use its name."""
         if not self._around:
             return ()
         nearest = self._around[-1]
@@ -289,7 +289,7 @@ class _Finder(cst.CSTVisitor):
         return tuple(range(first, last + 1))
 
     def _uses(self, definition: str) -> tuple[int, ...]:
-        """The lines that use what a line at module or class level defines, by way of other such lines too."""
+        """The lines that use the definition on a line, directly or through other definitions."""
         names = set(re.findall(r"^\s*(\w+)\s*[:=]", definition))
         while True:
             uses = [n for n, line in enumerate(self.lines, 1) if names & set(re.findall(r"\w+", line))]
@@ -300,10 +300,10 @@ class _Finder(cst.CSTVisitor):
 
 
 def _ordinary(node: cst.CSTNode, operator: Callable[[cst.CSTNode], Mutated]) -> Iterator[cst.CSTNode]:
-    """The mutations of one operator that are worth a run."""
+    """The useful mutations of one operator."""
     mutated = list(operator(node))
     if operator is operator_string:
-        mutated = mutated[:1]  # another case of the same text shows no more
+        mutated = mutated[:1]  # a second change of the same text shows nothing new
     for other in mutated:
         if isinstance(node, cst.Call) and isinstance(other, cst.Call):
             changed = [a for a in node.args if not any(a is b for b in other.args)]
@@ -313,7 +313,7 @@ def _ordinary(node: cst.CSTNode, operator: Callable[[cst.CSTNode], Mutated]) -> 
 
 
 def mutants_of(module: str) -> list[Callable[[], Mutant | None]]:
-    """All mutants of a module, each to be made when it is drawn."""
+    """All mutants of a module, as functions that create them."""
     source = (ROOT / module).read_text(encoding="utf-8")
     wrapper = MetadataWrapper(cst.parse_module(source))
     finder = _Finder(source)
@@ -357,11 +357,11 @@ def draw(modules: Sequence[str], sample: int, seed: int) -> list[Mutant]:
     return list(drawn.values())
 
 
-# ---- pytest in a process of its own
+# ---- pytest in a separate process
 
 
 def run_pytest(tree: Path, arguments: Sequence[str], limit: float, **environment: str) -> Outcomes | str:
-    """Run pytest in a forked process: what its tests came to, or `time-out` or `crash`."""
+    """Run pytest in a forked process; returns the outcomes of its tests, `time-out` or `crash`."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     child = multiprocessing.get_context("fork").Process(
         target=_pytest_here, args=(tree, list(arguments), environment, sender)
@@ -406,7 +406,7 @@ def _pytest_here(tree: Path, arguments: list[str], environment: dict[str, str], 
 
 
 def copy_of_tree(folder: Path) -> Path:
-    """A copy of what git tracks or would track, in which every file is compiled."""
+    """A copy of the files that git tracks or would track, all compiled."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "-co", "--exclude-standard"],
         cwd=ROOT,
@@ -427,7 +427,7 @@ def copy_of_tree(folder: Path) -> Path:
 
 @dataclass
 class Record:
-    """What one test file executes.
+    """The lines that one test file executes.
 
     Attributes:
         digest: Of the test file.
@@ -447,7 +447,7 @@ def _digest(path: Path) -> str:
 
 
 def recorded(test_file: str, modules: Sequence[str], tree: Path) -> Record:
-    """The record of a test file, made now unless there is one that still holds."""
+    """The record of a test file; a stored one if it is up to date."""
     kept = OUT / "recorded" / f"{Path(test_file).stem}.json"
     if kept.is_file():
         content = json.loads(kept.read_text())
@@ -490,7 +490,7 @@ def _read_coverage(database: Path, tree: Path, record: Record) -> None:
 
 
 def tests_of(mutant: Mutant, records: Sequence[Record], reach: Mapping[str, int]) -> list[tuple[float, str]]:
-    """The tests that execute a mutant's lines, the quick ones that execute little first."""
+    """The tests that execute a mutant's lines, quick tests that execute few lines first."""
     places = [(mutant.module, line) for line in mutant.watched]
     tests = _executing(places, records)
     if not tests and mutant.at_import:
@@ -514,7 +514,7 @@ def _executing(places: Iterable[tuple[str, int]], records: Sequence[Record]) -> 
 
 
 def _uses_elsewhere(mutant: Mutant) -> list[tuple[str, int]]:
-    """Lines of other modules that use the name that is defined on a mutant's line."""
+    """Lines of other modules that use the name defined on a mutant's line."""
     line = (ROOT / mutant.module).read_text(encoding="utf-8").splitlines()[mutant.line - 1]
     defined = re.match(r"\s*(\w+)\s*[:=]", line)
     if defined is None:
@@ -546,7 +546,7 @@ def _own_tree(base: Path) -> Path:
 
 
 def _preload() -> None:
-    """Import what does not change, so that each forked process has it."""
+    """Import packages that do not change, so that forked processes share them."""
     for name in _PRELOADED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -585,7 +585,7 @@ def judge(mutant: Mutant, tests: Sequence[tuple[float, str]], base: Path, limit:
 
 
 def _matching(patterns: Iterable[str]) -> list[str]:
-    """Files that match; a pattern that begins with `!` takes out what it matches."""
+    """Files that match; a pattern that begins with `!` removes its matches."""
     files: dict[str, None] = {}
     for pattern in patterns:
         found = [
@@ -597,7 +597,7 @@ def _matching(patterns: Iterable[str]) -> list[str]:
 
 
 def main() -> int:
-    """Draw, run, and print the table and what lived; 1 when more lived than `--at-most`."""
+    """Draw and run mutants, and print the table and the survivors; 1 if more live than `--at-most`."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--sample", type=int, default=100)
     options.add_argument("--seed", type=int, default=1)

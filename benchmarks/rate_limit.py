@@ -2,9 +2,9 @@
 
     python -m benchmarks.rate_limit [--requests 2100] [--limit 300 1] [--latency 0.8] [--sigma 0.5]
 
-All requests go to the fast server of the tests (a bare asyncio protocol in a process of its own), which draws
-log-normal latencies and logs when each one arrived. Window violations are counted from that log: requests
-that came less than the window after the n-th one before them. LLooM's scheme: batch i sleeps i * seconds,
+All requests go to the fast server of the tests (a bare asyncio protocol in another process), which draws
+log-normal latencies and logs the arrival of each request. A window violation in that log is a request that
+arrived less than the window after the n-th request before it. In LLooM's scheme batch i sleeps i * seconds,
 then all of its requests start at once. The minimum for requests in order of arrival is the largest of
 floor(i / n) * seconds + latency_i.
 """

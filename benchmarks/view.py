@@ -2,9 +2,9 @@
 
     python -m benchmarks.view [--documents 100000] [--concepts 20] [--slices 6] [--repeats 5]
 
-The built widget runs over the real traits and message handlers of a session; only the notebook between them
-is replaced, by a binding of the browser. Times are taken in the page, from the act to the first frame in
-which its outcome is shown; each is the median and the worst of several. Needs Chromium and the dev extra.
+The built widget uses the real traits and message handlers of a session; a browser binding replaces only the
+notebook. Times are measured in the page, from the action to the first frame that shows its result. Figures
+are the best, median and worst of several. Needs Chromium and the dev extra.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ window.ready = true;
 
 
 class Figure(NamedTuple):
-    """One measure: what, the best, the median and the worst in ms, and the most that is wanted."""
+    """One measure: its name, the best, median and worst time, and the target, all in ms."""
 
     name: str
     best: float
@@ -108,7 +108,7 @@ def main() -> None:
     options.add_argument("--concepts", type=int, default=20)
     options.add_argument("--slices", type=int, default=6)
     options.add_argument("--repeats", type=int, default=5)
-    options.add_argument("--map", action="store_true", help="lay the documents out, too (takes a minute)")
+    options.add_argument("--map", action="store_true", help="also compute the map (takes a minute)")
     chosen = options.parse_args()
     session = _session(chosen.documents, chosen.concepts, chosen.slices)
     began = time.perf_counter()
@@ -140,7 +140,7 @@ def main() -> None:
 
 
 def _session(n: int, n_concepts: int, n_slices: int) -> wb.lloom:
-    """A session over sentences of the sample corpus, put together anew, with random scores."""
+    """A session over random combinations of sentences of the sample corpus, with random scores."""
     draw, rng = random.Random(0), np.random.default_rng(0)
     sample = pd.read_csv(str(files("text_lloom") / "data" / "transport_comments.csv"))
     sentences = [part for text in sample["text"] for part in text.split(". ")]
@@ -172,7 +172,7 @@ def _session(n: int, n_concepts: int, n_slices: int) -> wb.lloom:
 
 
 def _sent(view: ConceptView) -> dict[str, bytes]:
-    """What is sent when the view opens, by trait; the built code is not counted."""
+    """The data sent when the view opens, by trait; without the built code."""
     state = view.get_state()
     return {
         name: bytes(value) if isinstance(value, (bytes, memoryview)) else json.dumps(value).encode()
@@ -222,11 +222,11 @@ def _in_browser(view: ConceptView, sent: dict[str, bytes], repeats: int) -> tupl
         figures = [Figure("first paint after the data has arrived", *_summed_up(first), 1000)]
 
         state = dict(view.state)
-        # What is expected is worked out beside, so that nothing is ready before it is asked for.
+        # Expected values come from another reader, so that the measured one has nothing cached.
         beside = replace(view.snapshot, reader=CorpusReader(view.snapshot.corpus))
 
         def change(*states: dict[str, Any]) -> list[float]:
-            """Times until what Python selects, too, is shown; each from a settled page."""
+            """Times until the page shows what Python selects for the same state."""
             times: list[float] = []
             for changes in states:
                 state.update(changes)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.view_map [--documents 100000] [--concepts 20] [--repeats 9]
 
-The built widget runs over a mocked model (`tests/view_page`), with no graphics card. Times are taken in the
-page, from the act to the end of the frame that shows it. Needs Chromium and the dev extra.
+The built widget uses a mocked model (`tests/view_page`), without a graphics card. Times are measured in the
+page, from the action to the end of the frame that shows it. Needs Chromium and the dev extra.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def main() -> None:
         page.goto(f"{ORIGIN}/?{urlencode(asked)}")
         page.locator(".lloom-map-canvas").wait_for()
         page.evaluate(_TOOLS)
-        missed = [name for name, times in _times(page, chosen.repeats).items() if not _told(name, times)]
+        missed = [
+            name for name, times in _times(page, chosen.repeats).items() if not _print_measure(name, times)
+        ]
     print(f"  missed: {', '.join(missed) or 'nothing'}")
     sys.exit(bool(missed))
 
@@ -85,7 +87,7 @@ def _times(page: Page, repeats: int) -> dict[str, list[float]]:
     """Milliseconds per act."""
     lassos = [[[-i / 2, -2], [5, -2], [5, 4], [-i / 2, 4]] for i in range(repeats)]
     colours = ("slice", "concept", "column:likes", "column:party")
-    for colour in colours:  # columns are asked for once
+    for colour in colours:  # each column is requested once
         page.evaluate("change => bench.state(change)", {"tab": "map", "color": colour})
 
     def states(changes: list[dict[str, object]]) -> list[float]:
@@ -101,8 +103,8 @@ def _times(page: Page, repeats: int) -> dict[str, list[float]]:
     }
 
 
-def _told(name: str, times: list[float]) -> bool:
-    """Print a measure; whether it is as fast as wanted."""
+def _print_measure(name: str, times: list[float]) -> bool:
+    """Print a measure; returns whether it reaches the target."""
     median = statistics.median(times)
     print(f"  {name}: median {median:,.0f} ms, worst {max(times):,.0f} ms (want < {_WANTED_MS})")
     return median < _WANTED_MS

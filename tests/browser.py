@@ -48,7 +48,7 @@ def chromium() -> str | None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium with a profile of its own; ends with the module."""
+    """Chromium with a new profile, for the tests of one module."""
     path = chromium()
     if path is None:
         reason = "Chromium or Playwright is not installed: apt install chromium, pip install playwright"

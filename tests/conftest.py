@@ -1,4 +1,4 @@
-"""What all tests share: the corpora beside the repository, no keys, no paid calls."""
+"""Fixtures of all tests: the corpora next to the repository, no keys, no paid calls."""
 
 from __future__ import annotations
 

@@ -9,15 +9,15 @@ import time
 __all__ = ["PATIENCE", "Crowd"]
 
 PATIENCE = 60.0
-"""Seconds after which a test gives up: far more than any machine needs for what is waited for."""
+"""Seconds after which a test fails; far more than any machine needs."""
 _BLOCKS = 0.05
 
 
 class Crowd:
-    """Where calls meet: each waits until `size` of them have come; the first one leaves before.
+    """Counts calls that run at the same time: each one waits until `size` calls have started.
 
-    The first one takes 50 ms, blocking or not as the others: so the call of an `async` function around a
-    blocking client, which nobody knows of yet, is found out by it.
+    Only the first call ends before, after 50 ms. It blocks if the others do, which shows that an `async`
+    function blocks.
 
     Args:
         size: How many calls have to come, with the first one.

@@ -1,4 +1,4 @@
-"""A small server on loopback that speaks the Open Inference Protocol v2 as it is told."""
+"""A small server on loopback with the Open Inference Protocol v2, whose replies a test sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How late this machine wakes whoever sleeps: what a busy one adds to a time, measured in the same run."""
+"""How late a busy machine wakes a sleeping thread, measured in the same run as the times under test."""
 
 from __future__ import annotations
 

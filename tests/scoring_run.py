@@ -1,4 +1,4 @@
-"""A scoring run in a process of its own, for tests that kill it.
+"""A scoring run in another process, for tests that kill it.
 
 python -m tests.scoring_run URL KEY CACHE OUT
 """

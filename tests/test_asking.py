@@ -272,7 +272,7 @@ def test_fallbacks_reach_operators_with_their_parameters(buses: pd.DataFrame) ->
 
 @dataclass(frozen=True, slots=True)
 class FindAuthors(FilterQuotes):
-    """A task as a newcomer adds it: with a step of its own, asked when scoring."""
+    """A new task with its own step, which `score` asks."""
 
     step: ClassVar[str] = "find_authors"
     stage: ClassVar[Stage] = "scoring"

@@ -18,7 +18,7 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 
 from tests.crowd import PATIENCE, Crowd
-from tests.test_portal import LoopBoundClient
+from tests.test_event_loop import LoopBoundClient
 from text_lloom.errors import LloomError
 from text_lloom.llm import Completion, Model, RetryPolicy
 from text_lloom.llm.runtime.blocking import CallRunner, TimeLimit, time_limit

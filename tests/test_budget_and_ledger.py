@@ -335,7 +335,7 @@ async def test_cancelling_whoever_waits_for_the_budget_wakes_the_next() -> None:
 
 
 async def waiting_for(budget: Budget, amount: float, **options: Any) -> asyncio.Task[Any]:
-    """A request that waits for room in a budget."""
+    """A request that waits until its cost fits into a budget."""
     task = asyncio.create_task(budget.take(amount, **options))
     await settled()
     assert not task.done()
@@ -343,7 +343,7 @@ async def waiting_for(budget: Budget, amount: float, **options: Any) -> asyncio.
 
 
 async def settled() -> None:
-    """Let everyone who can go on do so."""
+    """Run all tasks that are ready."""
     for _ in range(10):
         await asyncio.sleep(0)
 
@@ -373,12 +373,12 @@ async def test_requests_wait_in_the_order_in_which_they_came() -> None:
     assert order == ["first", "second", "third"]
 
 
-async def test_whoever_has_no_room_yet_stays_first() -> None:
+async def test_a_request_that_does_not_fit_yet_stays_first() -> None:
     budget = Budget(1.0)
     held = [await budget.take(0.6), await budget.take(0.0)]
     large = await waiting_for(budget, 0.9)
     second = await waiting_for(budget, 0.9)
-    budget.give_back(held.pop(), 0.0)  # wakes the first one, for which there is still no room
+    budget.give_back(held.pop(), 0.0)  # wakes the first one, which still does not fit
     await settled()
     assert not large.done()
     budget.give_back(held.pop(), 0.0)
@@ -411,7 +411,7 @@ async def test_what_is_set_aside_is_not_left_and_what_is_given_back_is() -> None
     assert (budget.spent, budget.remaining) == (0.375, 0.625)
 
 
-async def test_costs_nothing_needs_no_room() -> None:
+async def test_a_free_request_always_fits() -> None:
     budget = Budget(0.0)
     for _ in range(3):
         await asyncio.wait_for(budget.take(0.0), 1)
@@ -429,7 +429,7 @@ async def test_all_of_a_budget_can_be_spent() -> None:
 
 
 async def test_the_first_of_a_kind_goes_alone_and_more_go_together_once_costs_are_known() -> None:
-    """A request of which nothing is known may cost a hundred times its estimate."""
+    """The first request of a kind may cost a hundred times its estimate."""
     budget = Budget(1.0)
     first = await budget.take(0.009, kind="score")
     second = await waiting_for(budget, 0.009, kind="score")

@@ -1,4 +1,4 @@
-"""Models by themselves: prompts and conversations, wanted forms, several replies, pieces, kept replies."""
+"""`call` and `call_many`: prompts, conversations, formats, several replies, streaming, cached replies."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_the_synchronous_twins_do_the_same() -> None:
     assert [reply.text for reply in model.sync.call("late", n=2)] == ["LATE", "LATE"]
 
 
-# --- wanted forms --------------------------------------------------------------------------------------
+# --- formats of replies --------------------------------------------------------------------------------
 
 
 async def test_a_reply_becomes_a_pydantic_object() -> None:
@@ -264,14 +264,14 @@ async def test_a_regular_expression_must_match_the_whole_reply() -> None:
 @pytest.mark.parametrize(
     ("form", "told"),
     [
-        pytest.param({"schema": {"type": "strnig"}}, "no JSON schema", id="schema"),
+        pytest.param({"schema": {"type": "strnig"}}, "not a valid JSON schema", id="schema"),
         pytest.param({"schema": "Reading"}, "expected a pydantic model", id="text"),
         pytest.param({"schema": ["for", "against"]}, r"\{'enum': \['for', 'against'\]\}", id="words"),
         pytest.param({"schema": {"line": {"type": "integer"}}}, "go under 'properties'", id="fields"),
         pytest.param(
             {"schema": Reading(stance="for", subject="buses")}, "expected a pydantic model", id="instance"
         ),
-        pytest.param({"regex": "(40"}, "no regular expression", id="regex"),
+        pytest.param({"regex": "(40"}, "not a valid regular expression", id="regex"),
         pytest.param({"schema": Reading, "regex": "40"}, "both given", id="both"),
     ],
 )

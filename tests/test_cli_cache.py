@@ -104,7 +104,7 @@ def test_clear_deletes_what_its_options_say(journal: Journal, options: list[obje
 def test_clear_asks_first(journal: Journal) -> None:
     declined = answered("n\n", "cache", "clear")
     assert declined.exit_code == 1
-    assert "Delete kept replies? [y/N]" in declined.output
+    assert "Delete cached replies? [y/N]" in declined.output
     assert kept(journal) == set(AGES)
     agreed = answered("y\n", "cache", "clear", "--model", "claude-haiku")
     assert agreed.exit_code == 0, agreed.output

@@ -161,7 +161,7 @@ def test_blank_names_and_criteria_are_refused(book: Codebook, text: Any) -> None
 
 
 def test_merging_takes_name_place_and_seed_of_the_first_in_the_codebook(book: Codebook) -> None:
-    """Whatever the order in which the concepts are named."""
+    """The order of the arguments does not matter."""
     late, fares, lanes, _ = ids(book)
     merged = book.merge([lanes, fares, late, lanes], note="all of traffic")
     assert (merged.name, merged.criteria, merged.seed) == (*LATE, "transport")

@@ -136,7 +136,7 @@ async def test_a_string_names_a_server_and_its_address(prefix: str, server: Wire
 
 @pytest.fixture(autouse=True)
 def _key_of_the_server(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Servers of one's own take any key; these stand-ins take `EMPTY`, too."""
+    """A server that users run themselves accepts any key; these test servers also accept `EMPTY`."""
     if "prefix" in request.fixturenames:
         monkeypatch.setattr(OpenAIWire, "key", lambda self, received: KEY)
 

@@ -1,8 +1,8 @@
 """The custom models of LLooM's documentation, and a subclass, through the whole pipeline.
 
-The documented code is kept in shape: a setup function, and an `async` call function around the package's
-client. What does not work in it is put right: names that are imported in another function, the total of
-tokens as those of the reply, a cost that is no pair.
+The documented code keeps its structure: a setup function, and an `async` call function around the client of
+the package. Its errors are corrected: names that are imported in another function, the total number of tokens
+in place of those of the reply, a cost that is not a pair.
 """
 
 from __future__ import annotations

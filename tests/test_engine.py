@@ -1,4 +1,4 @@
-"""Many questions to a model: answers or failures, in order, whatever goes wrong on the way."""
+"""Many questions to a model: answers or failures, in order, with all kinds of errors in between."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from text_lloom.errors import (
 )
 from text_lloom.llm import Completion, Failure, Model, RetryPolicy
 from text_lloom.llm.ask import ask_all
+from text_lloom.llm.dispatch.request_builder import fit_task
 from text_lloom.llm.dispatch.step_state import Run
-from text_lloom.llm.dispatch.truncate import fit_task
 from text_lloom.llm.runtime.event_loop import run_async
 from text_lloom.tasks import SummarizeDocument
 from text_lloom.testing import FunctionModel, ScriptedModel, TaskModel
@@ -305,7 +305,7 @@ async def test_a_wait_asked_for_by_the_provider_holds_everyone(how: str) -> None
     assert outcomes(run).count("rate limited") == 1
 
 
-def test_a_wait_beyond_all_patience_ends_the_step_at_once() -> None:
+def test_a_wait_longer_than_the_retry_policy_allows_ends_the_step_at_once() -> None:
     async def main() -> None:
         model = FunctionModel(failing(1, ApiError(429, "Daily limit", {"retry-after": "86400"})))
         began, run = asyncio.get_running_loop().time(), quick()

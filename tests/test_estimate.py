@@ -18,7 +18,7 @@ from text_lloom.operators.estimate import (
     StepEstimate,
     estimate_embedding,
     estimate_gen,
-    estimate_map,
+    estimate_questions,
     estimate_score,
 )
 from text_lloom.operators.parameters import GenParameters
@@ -141,7 +141,7 @@ def test_a_corpus_is_estimated_from_a_sample() -> None:
     tasks = [MapDocument(d.id, d.text, "Which bus is it about?") for d in corpus]
     model = reader()
     true = sum(model.count_tokens(task.prompt()) for task in tasks)
-    [step] = estimate_map(model, tasks[1:]).steps
+    [step] = estimate_questions(model, tasks[1:]).steps
     assert step.requests == 399
     assert step.in_tokens == pytest.approx(true, rel=0.5)
 

@@ -1,4 +1,4 @@
-"""Going on after a stop: what failed stays listed until it has a score, and is asked as it was asked."""
+"""Resuming after a stop: failures stay listed until they have a score, and are asked in the same way."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _paid_calls_allowed() -> Iterator[None]:
 
 
 def judge(prompt: str) -> dict[str, Any]:
-    """Nothing meets any concept."""
+    """No document matches a concept."""
     if "<document" not in prompt:
         return {"summary": "Nothing."}
     documents = sorted(set(re.findall(r'<document label="(D\d+)"', prompt)))
@@ -113,7 +113,7 @@ def test_documents_that_fail_piece_by_piece_do_not_end_a_scoring(comments: pd.Da
 
 @pytest.mark.filterwarnings("ignore:.*could not be answered")
 def test_calling_again_asks_all_that_is_missing_and_gives_the_table(comments: pd.DataFrame) -> None:
-    """Ten documents that the model cannot answer about, alone: the first eight of them are no outage."""
+    """Asking again about only ten documents that the model cannot answer does not count as an outage."""
     model = Flaky(*comments["text"].head(10))
     session = session_of(pd.concat([comments, comments.assign(doc_id=lambda c: c["doc_id"] + "x")]), model)
     for call in (session.sync.score, session.sync.resume):

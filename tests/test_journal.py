@@ -678,7 +678,7 @@ class TestLimits:
         journal.close()
         with closing(sqlite3.connect(journal.path, isolation_level=None)) as connection:
             connection.execute("UPDATE vectors SET used = used + rowid")
-        # Half of the entries would fit, but they would leave less than a tenth of the room.
+        # Half of the entries would fit, but less than a tenth of the space would stay free.
         journal.max_bytes = int(journal.path.stat().st_size / 2 * 1.05)
         assert journal.prune() == 1500
         assert set(journal.get_vectors(list(vectors))) == {f"v{n}" for n in range(1500, 2000)}

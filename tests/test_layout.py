@@ -1,4 +1,4 @@
-"""Places on the map: documents about the same thing lie together, the same each time."""
+"""Positions on the map: documents about the same subject are close together, and runs are reproducible."""
 
 from __future__ import annotations
 

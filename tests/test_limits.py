@@ -139,7 +139,7 @@ callers = st.lists(
         st.integers(1, 10),  # tokens reserved
         st.sampled_from([0.0, 0.2, 2.5]),  # seconds until the reply
         st.floats(0, 1),  # share of the tokens that was used
-        st.sampled_from([None, None, None, 0.0, 0.3, 5.0]),  # patience in seconds
+        st.sampled_from([None, None, None, 0.0, 0.3, 5.0]),  # seconds until it is cancelled
     ),
     min_size=1,
     max_size=25,
@@ -336,29 +336,29 @@ def test_the_status_says_what_is_left_and_when_more_is_free() -> None:
     in_virtual_time(main())
 
 
-# --- the gate ------------------------------------------------------------------------------------------
+# --- adaptive concurrency ------------------------------------------------------------------------------
 
 
-async def _hold(gate: AdaptiveConcurrency, seconds: float) -> None:
-    async with gate:
+async def _hold(controller: AdaptiveConcurrency, seconds: float) -> None:
+    async with controller:
         await asyncio.sleep(seconds)
-        gate.succeeded()
+        controller.succeeded()
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-def test_a_fixed_gate_never_admits_more(concurrency: int) -> None:
+def test_a_fixed_concurrency_is_never_exceeded(concurrency: int) -> None:
     peaks = []
 
-    async def one(gate: AdaptiveConcurrency) -> None:
-        async with gate:
-            peaks.append(gate.in_flight)
+    async def one(controller: AdaptiveConcurrency) -> None:
+        async with controller:
+            peaks.append(controller.in_flight)
             await asyncio.sleep(1)
-            gate.succeeded()
+            controller.succeeded()
 
     async def main() -> float:
-        gate = AdaptiveConcurrency(concurrency)
+        controller = AdaptiveConcurrency(concurrency)
         began = now()
-        await asyncio.gather(*(one(gate) for _ in range(7)))
+        await asyncio.gather(*(one(controller) for _ in range(7)))
         return now() - began
 
     took = in_virtual_time(main())
@@ -366,24 +366,24 @@ def test_a_fixed_gate_never_admits_more(concurrency: int) -> None:
     assert took == pytest.approx(-(-7 // concurrency))
 
 
-def test_the_gate_grows_while_it_is_full() -> None:
+def test_concurrency_grows_while_it_is_used() -> None:
     async def main() -> tuple[int, int]:
-        gate = AdaptiveConcurrency(ceiling=200)
-        before = gate.limit
-        await asyncio.gather(*(_hold(gate, 1) for _ in range(1000)))
-        return before, gate.limit
+        controller = AdaptiveConcurrency(ceiling=200)
+        before = controller.limit
+        await asyncio.gather(*(_hold(controller, 1) for _ in range(1000)))
+        return before, controller.limit
 
     before, after = in_virtual_time(main())
     assert before < after <= 200
 
 
-def test_the_gate_does_not_grow_when_it_is_not_needed() -> None:
+def test_concurrency_does_not_grow_when_it_is_not_needed() -> None:
     async def main() -> tuple[int, int]:
-        gate = AdaptiveConcurrency()
-        before = gate.limit
+        controller = AdaptiveConcurrency()
+        before = controller.limit
         for _ in range(300):
-            await asyncio.gather(*(_hold(gate, 1) for _ in range(3)))
-        return before, gate.limit
+            await asyncio.gather(*(_hold(controller, 1) for _ in range(3)))
+        return before, controller.limit
 
     before, after = in_virtual_time(main())
     assert after == before
@@ -391,36 +391,36 @@ def test_the_gate_does_not_grow_when_it_is_not_needed() -> None:
 
 def test_overload_cuts_once_per_episode_and_growth_is_slow_afterwards() -> None:
     async def main() -> None:
-        gate = AdaptiveConcurrency()
-        before = gate.limit
+        controller = AdaptiveConcurrency()
+        before = controller.limit
         for _ in range(20):
-            gate.overloaded(2.0)
-        once = gate.limit
+            controller.overloaded(2.0)
+        once = controller.limit
         assert 0.7 * before < once < before
         await asyncio.sleep(60)
-        gate.overloaded()
-        assert gate.limit < once
-        at = gate.limit
+        controller.overloaded()
+        assert controller.limit < once
+        at = controller.limit
         await asyncio.sleep(60)
-        await asyncio.gather(*(_hold(gate, 1) for _ in range(3 * at)))
-        assert at < gate.limit <= at + 3
+        await asyncio.gather(*(_hold(controller, 1) for _ in range(3 * at)))
+        assert at < controller.limit <= at + 3
 
     in_virtual_time(main())
 
 
-def test_a_fixed_gate_is_not_cut() -> None:
+def test_a_fixed_concurrency_is_not_cut() -> None:
     async def main() -> int:
-        gate = AdaptiveConcurrency(4)
-        gate.overloaded(1.0)
-        return gate.limit
+        controller = AdaptiveConcurrency(4)
+        controller.overloaded(1.0)
+        return controller.limit
 
     assert in_virtual_time(main()) == 4
 
 
-def test_cancelling_at_the_gate_loses_no_place() -> None:
+def test_cancelling_while_waiting_frees_the_place() -> None:
     async def main() -> None:
-        gate = AdaptiveConcurrency(1)
-        tasks = [asyncio.create_task(_hold(gate, 1)) for _ in range(6)]
+        controller = AdaptiveConcurrency(1)
+        tasks = [asyncio.create_task(_hold(controller, 1)) for _ in range(6)]
         await asyncio.sleep(0.5)
         tasks[1].cancel()  # waits
         tasks[0].cancel()  # holds
@@ -428,13 +428,13 @@ def test_cancelling_at_the_gate_loses_no_place() -> None:
         tasks[2].cancel()  # may just have been admitted
         await asyncio.gather(*tasks, return_exceptions=True)
         assert [task.cancelled() for task in tasks] == [True] * 3 + [False] * 3
-        assert gate.in_flight == 0
+        assert controller.in_flight == 0
 
     in_virtual_time(main())
 
 
 def test_a_start_counts_from_the_moment_at_which_the_request_left() -> None:
-    """Connecting takes its time: the window begins when the request really goes out."""
+    """Connecting takes time, so the window starts when the request is really sent."""
 
     async def main() -> list[float]:
         limiter, began = Limiter([requests(2, 10)], margin=0.0), now()

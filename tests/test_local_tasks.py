@@ -33,7 +33,7 @@ from text_lloom.tasks import (
     SummarizeDocument,
     SynthesizeConcepts,
 )
-from text_lloom.tasks.base import Reply, Task, Template
+from text_lloom.tasks.base import ReplySchema, Stage, Task, Template
 
 _TRANSPORT = [
     "The night bus never comes on time. I stood at the stop for forty minutes in the rain.",
@@ -533,14 +533,15 @@ class TestEngine:
         @dataclass(frozen=True)
         class Sing(Task[str]):
             step: ClassVar[str] = "sing"
+            stage: ClassVar[Stage] = "map"
             template: ClassVar[Template] = Template("", (), ())
-            reply: ClassVar[type[Reply]] = Reply
+            reply: ClassVar[type[ReplySchema]] = ReplySchema
             expected_tokens: ClassVar[int] = 1
 
             def prompt(self) -> str:
                 return "sing"
 
-            def read(self, reply: Reply) -> str:
+            def read(self, reply: ReplySchema) -> str:
                 return ""
 
         with pytest.raises(TypeError, match="cannot answer Sing"):

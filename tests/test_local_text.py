@@ -9,9 +9,10 @@ import pytest
 
 from text_lloom.local.naming import criterion, fitness, title
 from text_lloom.local.reading import Reader
-from text_lloom.local.sentences import Span, split_clauses, split_long, split_sentences
+from text_lloom.local.sentences import split_clauses, split_long, split_sentences
 from text_lloom.local.statistics import CorpusStatistics
 from text_lloom.local.words import key_of, root_of, tokenize
+from text_lloom.quotes import Span
 
 
 def sentences(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Odd replies to the packages of Anthropic and Google: understood where they can be, else told plainly."""
+"""Odd replies to the packages of Anthropic and Google: they are understood, or give a clear error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers that answer oddly: what can be understood is, and what cannot is told in words that help."""
+"""Servers with odd replies: they are understood, or give an error that says what to do."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ async def test_an_error_among_the_events_of_a_response_is_told(server: ScriptedS
         await ask(model(server, endpoint="responses"), on_chunk=lambda _: None)
 
 
-# --- replies that are none -----------------------------------------------------------------------------
+# --- no usable reply -----------------------------------------------------------------------------------
 
 
 async def test_thoughts_whose_beginning_is_in_the_prompt_are_no_part_of_the_reply(

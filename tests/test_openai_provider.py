@@ -1,4 +1,4 @@
-"""OpenAI's protocol against a server that speaks it, with limits, faults and habits of its own."""
+"""OpenAI's protocol against a test server with limits, faults and deviations."""
 
 from __future__ import annotations
 

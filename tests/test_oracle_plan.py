@@ -1,8 +1,8 @@
 """What a perfect model could find on real corpora: the losses that clustering and planning cause.
 
-The oracle knows the gold class of each text; asked to synthesize, it names classes of which it is
-shown at least two texts, never more than it is asked for. Embeddings are TF-IDF + SVD, the weakest
-that anyone will use.
+The oracle knows the gold class of each text. When asked to synthesize, it names classes with at least two
+texts in the prompt, but never more than the prompt asks for. Embeddings are TF-IDF + SVD, the weakest that
+users will have.
 """
 
 import csv

@@ -126,7 +126,7 @@ def test_a_model_that_stays_away_ends_the_step_and_can_be_asked_again() -> None:
         sent = provider.prompts.total()
         await asyncio.sleep(600)
         assert provider.prompts.total() == sent
-        with pytest.raises(StepFailed, match="all failed"):  # a try in vain is told soon
+        with pytest.raises(StepFailed, match="all failed"):  # a new attempt during the outage ends soon
             await ask_all(provider.model, questions(1000), run=Run())
         await asyncio.sleep(4000)
         assert failed(await ask_all(provider.model, questions(1000), run=Run())) == []
@@ -337,7 +337,7 @@ def test_a_model_that_refuses_everything_is_asked_twice(status: int, kind: type[
 
 @pytest.mark.parametrize("settings", [{}, {"concurrency": 4}], ids=str)
 def test_the_longest_documents_may_all_fail(settings: dict[str, Any]) -> None:
-    """They are asked first, so what they meet says nothing about the others."""
+    """They are asked first, and their errors do not predict those of the others."""
 
     def trouble(_: float, prompt: str) -> None:
         if any(about(n) in prompt for n in range(140, 150)):

@@ -1,6 +1,6 @@
 """What the pipeline can find at all: every model is replaced by one that knows the gold classes.
 
-The oracle names the classes of which it is shown at least two documents, never more than it is asked
+The oracle names the classes with at least two documents in the prompt, but never more than the prompt asks
 for, and merges concepts of one class. Distillation and embeddings are the local engine's.
 """
 

@@ -19,6 +19,7 @@ from text_lloom.tasks import (
     Candidate,
     FilterQuotes,
     Item,
+    MapDocument,
     MatchConcepts,
     ReviewMerge,
     ReviewRemove,
@@ -67,6 +68,7 @@ PROMPTS: dict[str, Task[Any]] = {
         LATE, (COMMENT, "Twenty minutes in the rain, again."), ("", "Waited long for the bus")
     ),
     "review_remove_seed": ReviewRemove(CANDIDATES, seed="reliability"),
+    "map": MapDocument("a", COMMENT, "Who is to blame?"),
 }
 
 

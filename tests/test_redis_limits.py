@@ -559,7 +559,7 @@ async def test_an_outage_fails_requests_when_asked_to(
 async def test_an_outage_ends_the_step_and_keeps_what_was_answered(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch, impatient: None
 ) -> None:
-    """The questions that are left are no failures: they would be, all of them, within a second."""
+    """The unanswered questions do not become failures, or all of them would fail within a second."""
     monkeypatch.setenv("LLOOM_REDIS_ON_OUTAGE", "fail")
     replies = 0
 

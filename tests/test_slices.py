@@ -430,7 +430,7 @@ def test_lists_and_too_few_bins_are_refused() -> None:
         slice_documents(corpus_of([1, 2]), "value", max_slice_bins=0)
 
 
-def test_importing_the_room_does_not_import_pandas() -> None:
-    rooms = "text_lloom.analysis.slices, text_lloom.analysis.prevalence, text_lloom.widget.report"
-    check = f"import sys, {rooms}; sys.exit('pandas' in sys.modules or 'jinja2' in sys.modules)"
+def test_importing_these_modules_does_not_import_pandas() -> None:
+    modules = "text_lloom.analysis.slices, text_lloom.analysis.prevalence, text_lloom.widget.report"
+    check = f"import sys, {modules}; sys.exit('pandas' in sys.modules or 'jinja2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False, cwd=ROOT).returncode == 0

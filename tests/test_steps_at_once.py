@@ -124,16 +124,16 @@ def test_steps_that_begin_in_one_second_each_have_their_time(
 ) -> None:
     monkeypatch.setattr("text_lloom.session.state.time.strftime", lambda _: "2026-11-25-12-00-00")
     session = wb.lloom(comments, "text", "doc_id", "local", "local", "local", "local", cache=False)
-    gate = asyncio.Event()
+    opened = asyncio.Event()
 
     async def step(name: str) -> None:
         with session._timed(name):
-            await gate.wait()
+            await opened.wait()
 
     async def both() -> None:
         steps = [asyncio.create_task(step("map")) for _ in range(2)]
         await asyncio.sleep(0)
-        gate.set()
+        opened.set()
         await asyncio.gather(*steps)
 
     asyncio.run(both())

@@ -38,7 +38,7 @@ def refusal(path, **options):
     return str(caught.value)
 
 
-def test_importing_the_rooms_loads_no_pandas():
+def test_importing_these_modules_loads_no_pandas():
     code = (
         "import sys, text_lloom.storage.tables, text_lloom.storage.session, text_lloom.storage.codebook;"
         "assert not {'pandas', 'pyarrow'} & set(sys.modules)"

@@ -1,4 +1,4 @@
-"""What each question makes of a model's reply: the answer, or what the model is told is wrong with it."""
+"""How each task reads a model's reply: the answer, or the feedback that the model gets."""
 
 from __future__ import annotations
 

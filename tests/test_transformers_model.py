@@ -247,7 +247,7 @@ def test_a_broken_template_is_a_clear_error(folder: Path) -> None:
         model_of(folder, chat_template="{{ raise_exception('never') }}")._tokens(CONVERSATION[1:2])
 
 
-# --- wanted forms --------------------------------------------------------------------------------------
+# --- formats of replies --------------------------------------------------------------------------------
 
 
 class Stance(enum.Enum):

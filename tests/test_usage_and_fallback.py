@@ -32,7 +32,7 @@ QUICK = RetryPolicy(base=0.001, longest=0.002)
 
 
 def judge(prompt: str) -> dict[str, Any]:
-    """Everything about buses meets the concept; summaries are always the same."""
+    """All documents about buses match the concept; summaries are always the same."""
     if "<document" not in prompt:
         return {"summary": "Buses are late."}
     answer = "A" if "bus" in prompt.split("<document")[1].lower() else "E"
@@ -367,7 +367,7 @@ def test_a_changed_call_function_gets_no_old_replies(
 
 
 def test_a_client_in_a_call_function_leaves_its_replies_alike(comments: pd.DataFrame, tmp_path: Path) -> None:
-    """An object is told by its type: its address, or what it has counted, differs from run to run."""
+    """Only the type of an object counts, because its address or its counters differ from run to run."""
 
     def around(client: object) -> Callable[[Model, str], str]:
         def call(_: Model, prompt: str) -> str:

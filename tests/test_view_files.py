@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 import text_lloom.workbench as wb
-from tests.test_view_messages import Asked, ask
+from tests.test_view_messages import AnsweredMessage, ask
 from tests.view_session import NAN, SCORES, TEXTS, documents, opened
 from text_lloom.errors import InputError
 
@@ -184,7 +184,7 @@ def test_the_page_opens_at_the_threshold_it_was_written_with(session: wb.lloom, 
 # --- downloads -----------------------------------------------------------------------------------------
 
 
-def downloaded(session: wb.lloom, kind: str, scope: str, **state: Any) -> Asked:
+def downloaded(session: wb.lloom, kind: str, scope: str, **state: Any) -> AnsweredMessage:
     view = session.vis()
     view.state = state
     reply = ask(view, "export", format=kind, scope=scope)

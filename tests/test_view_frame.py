@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from text_lloom.widget.state import TABS
+
 if TYPE_CHECKING:
     from tests.browser import OpenView
 
@@ -75,7 +77,7 @@ def test_the_host_paper_is_taken(open_view: OpenView) -> None:
     assert page.evaluate(BACKGROUND) == "rgb(250, 240, 230)"
 
 
-@pytest.mark.parametrize("tab", ["overview", "matrix", "overlap", "select", "history"])
+@pytest.mark.parametrize("tab", TABS)
 def test_nothing_overflows_at_360_pixels(open_view: OpenView, tab: str) -> None:
     page = open_view(docs=80, width=360, concepts=12, state={"tab": tab, "concept": "concept-1"})
     assert page.evaluate("document.documentElement.scrollWidth") == 360

@@ -1,4 +1,4 @@
-"""The view in real hosts, in Chromium: JupyterLab with a kernel of its own, and marimo."""
+"""The view in real hosts, in Chromium: JupyterLab with a kernel, and marimo."""
 
 from __future__ import annotations
 

@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.view_session import NAN, QUOTES, TEXTS, documents, opened
+from text_lloom.quotes import Span
 from text_lloom.widget.download import File
-from text_lloom.widget.folding import Span, find_hits, fold
+from text_lloom.widget.folding import find_hits, fold
 from text_lloom.widget.spans import excerpt, merge_spans, utf16_spans
 from text_lloom.widget.view import ConceptView
 
 
-class Asked(Mapping[str, Any]):
+class AnsweredMessage(Mapping[str, Any]):
     """The reply to a message, with its buffers."""
 
     def __init__(self, content: dict[str, Any], buffers: list[bytes]) -> None:
@@ -37,17 +38,17 @@ class Asked(Mapping[str, Any]):
         return len(self.content)
 
 
-def ask(view: ConceptView, kind: str, patience: float = 30.0, **arguments: Any) -> Asked:
+def ask(view: ConceptView, kind: str, timeout: float = 30.0, **arguments: Any) -> AnsweredMessage:
     """Send a message as a front end does and wait for its reply."""
     arrived, replies = threading.Event(), []
 
     def send(content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
-        replies.append(Asked(json.loads(json.dumps(content, allow_nan=False)), buffers or []))
+        replies.append(AnsweredMessage(json.loads(json.dumps(content, allow_nan=False)), buffers or []))
         arrived.set()
 
     view.send = send
     view._handle_custom_msg({"id": "q-1", "kind": kind, **arguments}, [])
-    assert arrived.wait(patience), f"{kind} was not answered"
+    assert arrived.wait(timeout), f"{kind} was not answered"
     [reply] = replies
     assert reply["id"] == "q-1"
     return reply
@@ -230,7 +231,7 @@ def test_a_long_export_is_told_to_be_under_way(monkeypatch: pytest.MonkeyPatch) 
         assert seen.wait(30), "nothing was said while the file was made"
         return File("study.html", "text/html", b"<html>")
 
-    monkeypatch.setattr("text_lloom.widget.view._BEAT", 0.01)
+    monkeypatch.setattr("text_lloom.widget.view._STILL_WORKING_INTERVAL", 0.01)
     monkeypatch.setattr("text_lloom.widget.download.download", slow)
     view.send = send
     view._handle_custom_msg({"id": "q-1", "kind": "export", "format": "html", "scope": "all"}, [])
@@ -260,7 +261,7 @@ def test_the_map_is_the_same_each_time_and_comes_with_the_session(
     import text_lloom.workbench as wb
     from tests.view_session import LOCAL
 
-    monkeypatch.setattr("text_lloom.widget.handlers._PATIENCE", 120.0)
+    monkeypatch.setattr("text_lloom.widget.handlers._LAYOUT_TIMEOUT", 120.0)
     session = opened()
     reply = ask(session.vis(), "map")
     places = np.frombuffer(reply.buffers[0], "<f4").reshape(-1, 2)
@@ -281,11 +282,11 @@ def test_a_map_that_takes_long_is_asked_for_again(monkeypatch: pytest.MonkeyPatc
         return lay_out()
 
     monkeypatch.setattr(session, "_lay_out", slow)
-    monkeypatch.setattr("text_lloom.widget.handlers._PATIENCE", 0.05)
+    monkeypatch.setattr("text_lloom.widget.handlers._LAYOUT_TIMEOUT", 0.05)
     reply = ask(view, "map")
     assert (reply["ready"], reply["pending"]) == (False, True)
     go_on.set()
-    monkeypatch.setattr("text_lloom.widget.handlers._PATIENCE", 30.0)
+    monkeypatch.setattr("text_lloom.widget.handlers._LAYOUT_TIMEOUT", 30.0)
     assert ask(view, "map")["ready"]
 
 
@@ -447,10 +448,10 @@ def test_questions_on_other_threads_are_answered_while_concepts_change() -> None
         done.set()
 
     def read() -> None:
-        from text_lloom.widget.handlers import Desk, answer
+        from text_lloom.widget.handlers import RequestContext, answer
 
         while not done.is_set():
-            desk = Desk(view.snapshot, dict(view.state), session._host, view._options, "l.vis()")
+            context = RequestContext(view.snapshot, dict(view.state), session._host, view._options, "l.vis()")
             for kind, arguments in (
                 ("rows", {"rows": [0, 1, 2], "concept": late}),
                 ("document", {"row": 2}),
@@ -459,7 +460,7 @@ def test_questions_on_other_threads_are_answered_while_concepts_change() -> None
                 ("column", {"name": "area"}),
                 ("python", {}),
             ):
-                reply = answer({"id": 1, "kind": kind, **arguments}, desk)
+                reply = answer({"id": 1, "kind": kind, **arguments}, context)
                 if not reply.content["ok"]:
                     problems.append(reply.content)
 

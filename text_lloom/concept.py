@@ -35,7 +35,7 @@ class ConceptDict(TypedDict):
 class Concept:
     """A pattern in the documents: a name and an explicit criterion.
 
-    Two concepts may share a name: `id` is what tells them apart.
+    Two concepts may have the same name, but never the same `id`.
 
     Attributes:
         name: A label of a few words.
@@ -45,7 +45,7 @@ class Concept:
         active: Whether the concept is selected for scoring.
         seed: The seed with which it was generated.
         merged_from: Ids of the concepts that were merged into it.
-        id: Identity, a UUID string.
+        id: A UUID string.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Concept:
 
     @property
     def prompt(self) -> str:
-        """The inclusion criterion, under its name in the score table's columns."""
+        """The inclusion criterion, under the name that the columns of the score table use."""
         return self.criteria
 
     def to_dict(self) -> ConceptDict:
@@ -80,7 +80,7 @@ class Concept:
         """A concept from plain values.
 
         Args:
-            fields: `name` and `prompt` (or `criteria`) are needed, all else of `to_dict` is optional.
+            fields: The keys of `to_dict`; only `name` and `prompt` (or `criteria`) are required.
 
         Raises:
             InputError: When a name or a criterion is missing.
@@ -156,12 +156,12 @@ class Codebook(Mapping[str, Concept]):
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """What was done, oldest first."""
+        """The changes, oldest first."""
         return tuple(self._events)
 
     @property
     def undone(self) -> tuple[Event, ...]:
-        """What was undone and can be done again; the last one is done first."""
+        """The undone changes that can be redone; `redo` starts with the last one."""
         return tuple(self._undone)
 
     @property
@@ -170,10 +170,10 @@ class Codebook(Mapping[str, Concept]):
         return [concept for concept in self._concepts if concept.active]
 
     def find(self, concept_id: str) -> Concept:
-        """The concept of that id.
+        """The concept with this id.
 
         Raises:
-            UnknownName: When the codebook has no such id; names the ids it has.
+            UnknownName: When the codebook has no such id; lists its ids.
         """
         try:
             return self[concept_id]
@@ -182,7 +182,7 @@ class Codebook(Mapping[str, Concept]):
             raise UnknownName(concept_id, known, what="concept id") from None
 
     def new_id(self, name: str, criteria: str) -> str:
-        """An id that is the same whenever the same concepts are made in the same order."""
+        """A reproducible id: creating the same concepts in the same order gives the same ids."""
         self._made += 1
         return str(uuid.uuid5(_NAMESPACE, json.dumps([self._made, name, criteria])))
 
@@ -214,7 +214,7 @@ class Codebook(Mapping[str, Concept]):
         return self._change("rename", concept_id, note, name=name.strip())
 
     def edit(self, concept_id: str, criteria: str, *, note: str = "") -> Concept:
-        """Give a concept another criterion; its scores have to be made anew."""
+        """Give a concept another criterion; its scores become stale."""
         if not isinstance(criteria, str) or not criteria.strip():
             raise InputError(f"A concept's criterion must be text and not blank, but is {criteria!r}.")
         return self._change("edit", concept_id, note, criteria=criteria.strip(), summary="")
@@ -227,10 +227,10 @@ class Codebook(Mapping[str, Concept]):
         criteria: str | None = None,
         note: str = "",
     ) -> Concept:
-        """Replace several concepts by one, which takes the first one's place.
+        """Replace several concepts by one at the position of the first.
 
-        The merged concept has an id of its own, the examples of all, and `merged_from` with their ids.
-        Without `name` and `criteria` it keeps those of the first.
+        The merged concept has a new id, the examples of all, and their ids in `merged_from`. Without `name`
+        and `criteria` it keeps those of the first.
         """
         parts = [self.find(i) for i in dict.fromkeys(concept_ids)]
         if len(parts) < 2:
@@ -263,7 +263,7 @@ class Codebook(Mapping[str, Concept]):
         Args:
             concept_id: The concept to split.
             parts: Name and criterion of each new concept.
-            example_ids: The examples of each; a part without keeps the examples of the old one.
+            example_ids: The examples of each part; a part without examples gets those of the old concept.
             note: Why.
         """
         if len(parts) < 2:
@@ -280,20 +280,20 @@ class Codebook(Mapping[str, Concept]):
         return made
 
     def remove(self, concept_id: str, *, note: str = "") -> Concept:
-        """Take a concept out and return it."""
+        """Remove a concept and return it."""
         concept = self.find(concept_id)
         self._apply("remove", [(self._position(concept_id), concept)], [], note)
         return concept
 
     def remove_all(self, concept_ids: Sequence[str], *, note: str = "") -> list[Concept]:
-        """Take several concepts out, as one change, and return them."""
+        """Remove several concepts, as one change, and return them."""
         gone = [self.find(i) for i in dict.fromkeys(concept_ids)]
         if gone:
             self._apply("remove", [(self._position(concept.id), concept) for concept in gone], [], note)
         return gone
 
     def undo(self) -> Event | None:
-        """Take the last change back and return it, or `None` when there is none."""
+        """Undo the last change and return it; `None` if there is nothing to undo."""
         if not self._events:
             return None
         event = self._events.pop()
@@ -302,7 +302,7 @@ class Codebook(Mapping[str, Concept]):
         return event
 
     def redo(self) -> Event | None:
-        """Do again what was undone last and return it, or `None` when there is none."""
+        """Redo the change that was undone last and return it; `None` if there is nothing to redo."""
         if not self._undone:
             return None
         event = self._undone.pop()
@@ -314,7 +314,7 @@ class Codebook(Mapping[str, Concept]):
         """The codebook and its event log as JSON text.
 
         Args:
-            write_id: Makes a JSON value of an example id; needed when ids are no JSON scalars.
+            write_id: Makes a JSON value of an example id; required if ids are not JSON scalars.
         """
 
         def plain(concept: Concept) -> ConceptDict:
@@ -351,22 +351,22 @@ class Codebook(Mapping[str, Concept]):
 
         Args:
             text: JSON text.
-            read_id: Makes an example id of a JSON value; undoes the `write_id` of `to_json`.
+            read_id: Makes an example id of a JSON value; the inverse of `write_id` of `to_json`.
 
         Raises:
-            InputError: When the text is not JSON of either form.
+            InputError: When the text is neither.
         """
         try:
             content = json.loads(text)
         except ValueError as error:
-            raise InputError(f"A codebook is JSON text, but this is not: {error}.") from None
+            raise InputError(f"A codebook must be JSON text, but this is not JSON: {error}.") from None
         concepts = content if isinstance(content, list) else None
         if isinstance(content, dict):
             concepts = content.get("concepts")
         if not isinstance(concepts, list) or not all(isinstance(c, dict) for c in concepts):
             raise InputError(
-                "A codebook is a JSON list of concepts with name and criteria, or an object with such a "
-                "list under 'concepts'; this is neither."
+                "A codebook must be a JSON list of concepts with name and criteria, or an object with such a "
+                "list under 'concepts', but this is neither."
             )
         book = cls(_stored(c, read_id) for c in concepts)
         if isinstance(content, dict):
@@ -414,7 +414,7 @@ class Codebook(Mapping[str, Concept]):
 
 
 def _carry_over(concept: Concept, other: Concept) -> None:
-    """What is not part of a change stays as it is: the selection, and the summary under one criterion."""
+    """Copy what a change does not affect: `active`, and the summary if the criterion is the same."""
     other.active = concept.active
     if other.criteria == concept.criteria:
         other.summary = concept.summary
@@ -425,9 +425,9 @@ def _listed(value: object) -> list[Hashable]:
 
 
 def _stored(fields: Mapping[str, object], read_id: Callable[[object], Hashable] | None) -> Concept:
-    """A concept from JSON; one that `to_json` wrote comes back to the letter."""
+    """A concept from JSON, with every character that `to_json` wrote."""
     if fields.keys() >= ConceptDict.__annotations__.keys():
-        # Scores are bound to the wording of a criterion: nothing is stripped here.
+        # Scores belong to the exact text of a criterion, so nothing is stripped here.
         concept = Concept.from_dict({**fields, "name": "-", "prompt": "-"})
         concept.name, concept.criteria = str(fields["name"]), str(fields["prompt"])
     else:

@@ -36,10 +36,10 @@ class Corpus:
     """Documents with unique ids and text, in the order of the frame they came from.
 
     Attributes:
-        frame: One row per document, all columns of the user's frame (and the id column, if made here).
+        frame: One row per document, all columns of the user's frame (and the id column, if it was added).
         text_col: Name of the text column.
         id_col: Name of the id column.
-        set_aside: Rows without text, which no model sees.
+        set_aside: Rows without text, which are not sent to any model.
     """
 
     frame: pd.DataFrame
@@ -54,15 +54,15 @@ class Corpus:
         Args:
             df: A pandas, polars, Arrow or other narwhals-compatible eager frame, one row per document.
                 Named levels of a pandas index are columns.
-            text_col: Column with the text. Rows whose text is missing or blank are set aside with a
-                warning; single values that are not text are converted with a warning.
+            text_col: Column with the text. Rows with missing or blank text are left out with a warning;
+                a few numbers among the texts are converted with a warning.
             id_col: Column with unique ids (any hashable values). Without it the rows are numbered from 0
                 in a new column `id` (or `doc_id` if the frame already has an `id`).
 
         Raises:
             InputError: When `df` is not a frame, or has repeated column names, missing ids or no text.
-            ColumnNotFound: When a named column does not exist; suggests the nearest name.
-            DuplicateIds: When ids occur more than once; names them.
+            ColumnNotFound: When a column does not exist; suggests the nearest name.
+            DuplicateIds: When ids occur more than once; lists them.
             EmptyCorpus: When no row has text.
         """
         frame = _as_pandas(df)
@@ -70,9 +70,9 @@ class Corpus:
         if id_col is not None:
             _check_column(id_col, frame, role="id_col")
         if id_col == text_col:
-            raise InputError(f"text_col and id_col are both {text_col!r}; they must be two columns.")
+            raise InputError(f"text_col and id_col are both {text_col!r}, but must be two columns.")
         if frame.empty:
-            raise EmptyCorpus("The frame has no rows; at least one document is needed.")
+            raise EmptyCorpus("The frame has no rows. Pass at least one document.")
         if id_col is None:
             id_col = next(name for name in (*_ID_NAMES, _free_name(frame)) if name not in frame.columns)
             frame.insert(0, id_col, range(len(frame)))
@@ -115,7 +115,7 @@ class Corpus:
 
     @property
     def is_numbered(self) -> bool:
-        """Whether the ids are row numbers that were made here, for a frame without an id column."""
+        """Whether the ids are row numbers, added because no id column was given."""
         made = self.id_col in _ID_NAMES or re.fullmatch(r"lloom_id_\d+", str(self.id_col)) is not None
         if not made or self.frame.columns[0] != self.id_col:
             return False
@@ -124,14 +124,14 @@ class Corpus:
 
     @property
     def metadata_cols(self) -> list[str]:
-        """All columns but the id and the text."""
+        """All columns except the id and the text."""
         return [c for c in self.frame.columns if c not in (self.id_col, self.text_col)]
 
     def text_of(self, doc_id: Hashable) -> str:
         """The text of one document.
 
         Raises:
-            KeyError: When there is no document of that id.
+            KeyError: When no document has this id.
         """
         return self.texts[self.position[doc_id]]
 
@@ -202,7 +202,7 @@ def _free_name(frame: pd.DataFrame) -> str:
 
 
 def _readable_text(frame: pd.DataFrame, text_col: str) -> pd.Series[bool]:
-    """Which rows have text. Converts numbers among the texts, in place, with a warning."""
+    """Which rows have text; converts numbers among the texts, in place, with a warning."""
     values = frame[text_col].astype(object)
     missing = values.isna()
     is_text = values.map(lambda value: isinstance(value, str)).astype(bool)

@@ -1,4 +1,4 @@
-"""Human labels: what a reader said of single scores, and how far the scores agree with that."""
+"""Human labels: what readers say about single scores, and how well the scores agree with them."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ __all__ = [
 Verdict: TypeAlias = Literal["right", "wrong", "unsure"]
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
 FEW_LABELS: Final = 20
-"""Below this many decided labels an agreement is marked as resting on few."""
+"""An agreement based on fewer decided labels than this is marked as small."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What a reader said of the score of one document on one concept.
+    """What a reader says about the score of one document on one concept.
 
     Attributes:
         doc_id: The document.
         concept_id: The concept.
         verdict: `right`, `wrong` or `unsure`.
         note: Why, in the reader's words.
-        score: The score that was judged; `NaN` when there was none.
+        score: The score that was judged; `NaN` if there was none.
         criteria: The criterion at that time.
         at: When, ISO 8601 in UTC.
     """
@@ -60,15 +60,15 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class ConceptAgreement:
-    """How far the scores of a concept agree with its labels.
+    """How well the scores of a concept agree with its labels.
 
     Attributes:
         n_labelled: Documents with a label.
-        n_right: Labels that call the present score right.
-        n_wrong: Labels that call it wrong.
-        n_unsure: Labels that leave it open.
-        n_outdated: Labels about another score or criterion than the present one; counted nowhere else.
-        agreement: Right ones as a share of right and wrong ones; `NaN` when there are none.
+        n_right: Labels `right` on the present score.
+        n_wrong: Labels `wrong`.
+        n_unsure: Labels `unsure`.
+        n_outdated: Labels about another score or criterion than the present one; not in the other counts.
+        agreement: `n_right` as a share of `n_right + n_wrong`; `NaN` if both are 0.
     """
 
     n_labelled: int
@@ -80,7 +80,7 @@ class ConceptAgreement:
 
     @property
     def is_small(self) -> bool:
-        """Whether it rests on fewer than 20 decided labels."""
+        """Whether it is based on fewer than 20 decided labels."""
         return self.n_right + self.n_wrong < FEW_LABELS
 
 
@@ -101,10 +101,10 @@ class Labels:
     def put(
         self, doc_id: Hashable, concept: Concept, verdict: Verdict | None, note: str, *, table: ScoreTable
     ) -> Label | None:
-        """Label the present score of a document, over an earlier label; `None` takes the label away.
+        """Label the present score of a document; replaces an earlier label, and `None` removes it.
 
         Raises:
-            UnknownName: For another verdict, or a document that is not there.
+            UnknownName: When the verdict or the document does not exist.
             InputError: When the note is not text.
         """
         check_verdict(verdict)
@@ -125,9 +125,9 @@ class Labels:
         """One row per label.
 
         Returns:
-            Columns: the corpus' id column (its values), `concept_id`, `concept_name` (`None` for concepts
-            that are gone), `verdict`, `note`, `score` (the score that was judged, float64), `current`
-            (whether score and criterion are still the same), `at`.
+            Columns: the corpus' id column (its values), `concept_id`, `concept_name` (`None` for removed
+            concepts), `verdict`, `note`, `score` (the score that was judged, float64), `current` (whether
+            score and criterion are still the same), `at`.
         """
         import pandas as pd
 
@@ -156,10 +156,10 @@ class Labels:
 
 
 def agreement(labels: Iterable[Label], concept: Concept, table: ScoreTable) -> ConceptAgreement:
-    """How far the present scores of a concept agree with what readers said of them.
+    """How well the present scores of a concept agree with its labels.
 
-    A label speaks of the score that was judged. When the document has another score since, or the
-    concept another criterion, it says nothing of the present one and counts as outdated.
+    A label is about the score that the reader saw. If the score or the criterion has changed since, the
+    label counts as outdated.
     """
     own = [label for label in labels if label.concept_id == concept.id]
     current = [label for label in own if is_current(label, concept, table)]
@@ -177,10 +177,10 @@ def is_current(label: Label, concept: Concept, table: ScoreTable) -> bool:
 
 
 def check_verdict(verdict: object) -> None:
-    """Refuse what is neither a verdict nor `None`.
+    """Refuse anything but a verdict or `None`.
 
     Raises:
-        UnknownName: Names the verdicts.
+        UnknownName: Lists the verdicts.
     """
     if verdict is not None and verdict not in VERDICTS:
         raise UnknownName(verdict, VERDICTS, what="verdict")

@@ -1,4 +1,4 @@
-"""Finding a quoted passage in a document: exactly, up to typography, or approximately."""
+"""Finds a quoted passage in a document: exactly, up to typography, or approximately."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
-__all__ = ["LocatedQuote", "QuoteMatch", "encodable", "locate_quote"]
+__all__ = ["LocatedQuote", "QuoteMatch", "Span", "encodable", "locate_quote"]
 
 _SAME_GLYPH = str.maketrans(
     {
@@ -39,6 +40,13 @@ _FUZZY_FLOOR = 88.0
 _SHORTEST_FUZZY = 12
 
 
+class Span(NamedTuple):
+    """A part of a text, `text[start:end]`, in code points."""
+
+    start: int
+    end: int
+
+
 class QuoteMatch(StrEnum):
     """How a quote was found in its document."""
 
@@ -51,12 +59,12 @@ class QuoteMatch(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LocatedQuote:
-    """Where a quote stands in a document.
+    """Where a quote is in a document.
 
     Attributes:
-        text: The passage as it stands in the document, `""` unless it was found.
-        start: Offset of its first character (code points), -1 unless it was found.
-        end: Offset after its last character, -1 unless it was found.
+        text: The passage as the document has it, `""` if it was not found.
+        start: Offset of its first character (code points), -1 if it was not found.
+        end: Offset after its last character, -1 if it was not found.
         match: How it was found.
         claimed: The quote as the model gave it.
     """
@@ -71,12 +79,12 @@ class LocatedQuote:
 def locate_quote(quote: str, document: str) -> LocatedQuote:
     """Find `quote` in `document`.
 
-    First as it is; then without regard to white space, letter case, quotation marks, dashes, invisible
-    characters and what cannot be encoded; then approximately (an alignment of at least 88 % similarity,
-    for quotes of twelve characters or more). Ellipses at either end of a quote are ignored.
+    It is searched for as it is; then without differences in white space, letter case, quotation marks,
+    dashes, invisible characters and lone surrogates; then approximately (an alignment of at least 88 %
+    similarity, for quotes of twelve characters or more). Ellipses at either end of a quote are ignored.
 
     Args:
-        quote: What a model gave as an exact quote. Blank means that no passage was quoted.
+        quote: The quote as the model gave it; blank if it quoted nothing.
         document: The document's text.
 
     Returns:
@@ -98,9 +106,9 @@ def locate_quote(quote: str, document: str) -> LocatedQuote:
 
 
 def encodable(text: str) -> str:
-    """`text` with lone surrogates, which no encoding can carry, as replacement characters."""
+    """`text` with U+FFFD in place of lone surrogates, which cannot be encoded."""
     try:
-        text.encode()  # a hundred times as fast as replacing what is hardly ever there
+        text.encode()  # a hundred times as fast as replacing, and surrogates are rare
     except UnicodeEncodeError:
         return text.translate(_LONE_SURROGATES)
     return text
@@ -108,7 +116,7 @@ def encodable(text: str) -> str:
 
 @lru_cache(maxsize=256)
 def _fold(text: str) -> str:
-    """`text` without differences of typography; a document is folded once for all of its quotes."""
+    """`text` in normalised typography; cached, because a document is folded once for all of its quotes."""
     return _SPACES.sub(" ", text.translate(_FOLDED)).strip().lower()
 
 
@@ -132,7 +140,7 @@ def _offsets(text: str) -> tuple[int, ...]:
 
 
 def _passage(document: str, start: int, end: int, match: QuoteMatch, claimed: str) -> LocatedQuote:
-    """The passage of `document` whose folded form stands between two offsets."""
+    """The passage of `document` between two offsets of its folded form."""
     offsets = _offsets(document)
     first, last = offsets[start], offsets[end - 1] + 1
     return LocatedQuote(document[first:last], first, last, match, claimed)

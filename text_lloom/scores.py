@@ -1,4 +1,4 @@
-"""The score table: documents × concepts, kept in columns; LLooM's frames come out of it."""
+"""The score table: documents × concepts, stored in columns; gives the frames of LLooM."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Judgement:
     Attributes:
         score: 1, .75, .5, .25 or 0; `NaN` when not scored.
         rationale: Why, in a sentence.
-        highlight: The passage that shows the concept, as it stands in the document; `""` when none.
+        highlight: The passage that shows the concept, as the document has it; `""` if there is none.
         match: How the passage was found in the document.
         claimed: The quote as the model gave it.
     """
@@ -77,7 +77,7 @@ class ScoreColumn:
 
 @dataclass(slots=True)
 class _Column:
-    """The judgements of all documents on one concept, and what the criterion was then."""
+    """The judgements of all documents on one concept, and the criterion when they were made."""
 
     criteria: str
     score: NDArray[np.float32]
@@ -90,8 +90,8 @@ class _Column:
 class ScoreTable:
     """Scores of all documents on concepts.
 
-    The table remembers under which criterion a concept was scored: a column made under another
-    criterion is stale and does not show.
+    The table stores the criterion with which a concept was scored. If the concept has another criterion
+    now, its column is stale and not shown.
 
     Args:
         corpus: The documents; row `i` of every column is document `i`.
@@ -129,10 +129,10 @@ class ScoreTable:
 
     @classmethod
     def restore(cls, corpus: Corpus, columns: Iterable[ScoreColumn]) -> ScoreTable:
-        """The table that gave these `columns()`.
+        """The inverse of `columns()`.
 
         Raises:
-            InputError: When a column has not one item for each document.
+            InputError: When a column does not have one item per document.
         """
         table = cls(corpus)
         for column in columns:
@@ -153,22 +153,22 @@ class ScoreTable:
         return table
 
     def put(self, concept: Concept, doc_id: Hashable, judgement: Judgement) -> None:
-        """Record one judgement, over an earlier one."""
+        """Record a judgement; it replaces an earlier one."""
         column, row = self._column(concept), self.corpus.position[doc_id]
         column.rationale[row] = judgement.rationale
         column.highlight[row] = judgement.highlight
         column.match[row] = judgement.match
         column.claimed[row] = judgement.claimed
-        # Last, so that whoever reads along from another thread finds what belongs to a score.
+        # The score is written last, so that another thread that sees it also finds the rest.
         column.score[row] = judgement.score
 
     def is_stale(self, concept: Concept) -> bool:
-        """Whether a concept has scores, but made under another criterion."""
+        """Whether a concept has scores that were made with another criterion."""
         column = self._columns.get(concept.id)
         return column is not None and column.criteria != concept.criteria
 
     def drop(self, concept_id: str) -> None:
-        """Forget the scores of a concept."""
+        """Delete the scores of a concept."""
         self._columns.pop(concept_id, None)
 
     def scores(self, concept: Concept) -> NDArray[np.float32]:
@@ -200,7 +200,7 @@ class ScoreTable:
         return [""] * len(self.corpus) if column is None else list(column.highlight)
 
     def judgement(self, concept: Concept, doc_id: Hashable) -> Judgement:
-        """What is recorded of one document on one concept; a score of `NaN` when nothing is."""
+        """The judgement of one document on one concept; its score is `NaN` if there is none."""
         column, row = self._fresh(concept), self.corpus.position[doc_id]
         if column is None:
             return Judgement(float("nan"))
@@ -228,8 +228,7 @@ class ScoreTable:
         Returns:
             Columns: the corpus' id column (its dtype), its text column, `concept_id`, `concept_name`,
             `concept_prompt`, `score` (float64, `NaN` = not scored), `rationale`, `highlight`,
-            `concept_seed`. Where the user's own names clash with these, theirs are kept and ours
-            get a trailing underscore.
+            `concept_seed`. If the user's frame already has such a name, ours gets a trailing underscore.
         """
         import pandas as pd
 
@@ -295,9 +294,9 @@ class ScoreTable:
 
 
 def text_series(texts: Sequence[str]) -> pd.Series[str]:
-    """Texts as a column: of the dtype that pandas gives to text, or as objects if that cannot hold them.
+    """Texts as a column, with pandas' dtype for text, or with dtype object if that cannot hold them.
 
-    Arrow's text cannot hold lone surrogates, which occur in text that was cut within an emoji.
+    Arrow cannot store lone surrogates, which occur in text that was cut inside an emoji.
     """
     import pandas as pd
 

@@ -23,7 +23,7 @@ __all__ = ["answer"]
 
 
 def answer(question: Question, truth: Truth | None = None) -> dict[str, Any] | None:
-    """The JSON object asked for, or `None` when the question is none of the known tasks."""
+    """The JSON object that the question asks for, or `None` if it is not one of the known tasks."""
     found: Any = None
     if question.task == "score":
         found = _score(question.prompt, truth or {})

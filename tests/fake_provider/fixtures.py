@@ -128,7 +128,7 @@ class FakeProvider:
 
 @contextmanager
 def running_fake_provider(*, fast: bool = False, processes: int = 1, **knobs: Any) -> Iterator[FakeProvider]:
-    """A server in a process of its own, which ends with the block or with this process."""
+    """A server in another process, which ends with the block or with this process."""
     command = [sys.executable, "-m", _PACKAGE, "--port", "0", "--watch-stdin", "--knobs", json.dumps(knobs)]
     if fast:
         command += ["--fast", "--processes", str(processes)]

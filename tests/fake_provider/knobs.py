@@ -79,7 +79,7 @@ class Knobs:
         """
         known = {knob.name for knob in fields(self)}
         if unknown := sorted(set(changes) - known):
-            raise ValueError(f"There is no knob {', '.join(unknown)}; there are {', '.join(sorted(known))}.")
+            raise ValueError(f"Unknown knobs: {', '.join(unknown)}. Use one of {', '.join(sorted(known))}.")
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()
         }

@@ -105,7 +105,7 @@ class Window:
         return max(0, self.amount - self._used)
 
     def wait(self, now: float, weight: int) -> float:
-        """Seconds until there is room for `weight`, 0 when there is."""
+        """Seconds until `weight` fits into the limit, 0 if it does now."""
         while self._taken and self._taken[0][0] <= now - self._length:
             self._used -= self._taken.popleft()[1]
         if self._used + weight <= self.amount:

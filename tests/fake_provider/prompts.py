@@ -78,7 +78,7 @@ def understand(prompt: str, schema_keys: tuple[str, ...] = ()) -> Question:
 
 
 def material(prompt: str, tag: str) -> str:
-    """What stands between the lines `<tag>` and `</tag>`; without them the longest paragraph."""
+    """The text between the lines `<tag>` and `</tag>`; without them the longest paragraph."""
     found = re.search(rf"^<{tag}>\n(.*)\n</{tag}>$", prompt, re.MULTILINE | re.DOTALL)
     return found.group(1) if found else _longest_paragraph(prompt)
 

@@ -1,4 +1,4 @@
-"""A server on loopback that says whatever a test wants, however odd."""
+"""A server on loopback that sends any reply that a test needs, even invalid ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Events", "Page", "Said", "ScriptedServer", "completion", "piece", "s
 
 @dataclass(frozen=True)
 class Page:
-    """A reply that is no JSON."""
+    """A reply that is not JSON."""
 
     text: str
     content_type: str = "text/html"
@@ -91,7 +91,7 @@ def piece(text: str | None = None, reason: str | None = None) -> dict[str, Any]:
 
 @contextmanager
 def scripted(reply: Callable[[dict[str, Any]], Said]) -> Iterator[ScriptedServer]:
-    """A server on a thread of its own, which ends with the block."""
+    """A server on another thread, which ends with the block."""
     server = ScriptedServer(reply)
     with serving(server.respond) as server.url:
         yield server

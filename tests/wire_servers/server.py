@@ -162,7 +162,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def error(self, fault: Fault, asked: Asked | None, key: str) -> Refusal:
-        """The response that tells of an error; the one to a wrong key repeats the key."""
+        """The response to an error; the one to a wrong key contains the key."""
 
 
 @dataclass
@@ -264,7 +264,7 @@ def _thought(asked: Asked, fault: Fault | None) -> Reply:
 
 
 def pieces(text: str, size: int = 24) -> Iterator[str]:
-    """A text in the pieces in which it is streamed."""
+    """The pieces of a streamed text."""
     for at in range(0, len(text), size):
         yield text[at : at + size]
 
@@ -287,7 +287,7 @@ def _example(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
 
 @contextmanager
 def running(dialect: Dialect) -> Iterator[WireServer]:
-    """A server on a thread of its own, which ends with the block."""
+    """A server on another thread, which ends with the block."""
     server = WireServer(dialect)
     with serving(server.respond) as server.url:
         yield server

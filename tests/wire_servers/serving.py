@@ -1,4 +1,4 @@
-"""A handler of requests, served on loopback by a thread of its own."""
+"""Serves a request handler on loopback, on another thread."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Figures from scored tables."""
+"""Statistics: prevalence, slices, overlap, clusters, the map, and ways to split a concept."""

@@ -1,4 +1,4 @@
-"""Clusters of embedded texts: communities of their nearest-neighbour graph, none left out."""
+"""Clusters of embedded texts: communities of their nearest-neighbour graph; every text is in one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SKETCH_CELL = 0.02
 
 @dataclass(frozen=True, slots=True)
 class _Graph:
-    """Symmetric links between rows, in compressed rows, each weighing the sum of both directions."""
+    """Symmetric links between rows, in CSR format; a weight is the sum of both directions."""
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
@@ -43,7 +43,7 @@ class _Graph:
 class _Forest:
     """Single-linkage tree of the rows: its joins, (n - trees,), the strongest first.
 
-    `usual` is the median strength of a row's weakest link: what counts as far in this corpus.
+    `usual` is the median strength of a row's weakest link; weaker links count as far in this corpus.
     """
 
     left: NDArray[np.int64]
@@ -54,7 +54,7 @@ class _Forest:
 
 @dataclass(frozen=True, slots=True)
 class _Links:
-    """What the nearest neighbours say: a graph for the communities, a forest for what stands apart."""
+    """The nearest neighbours as a graph for communities and as a forest for isolated groups."""
 
     graph: _Graph
     forest: _Forest
@@ -62,12 +62,12 @@ class _Links:
 
 @dataclass(frozen=True, slots=True)
 class DistinctRows:
-    """Rows with identical ones folded.
+    """The distinct rows of a matrix.
 
     Attributes:
-        first: (m,) one row of each.
-        inverse: (n,) for each row, its place in `first`.
-        counts: (m,) rows folded into each.
+        first: (m,) the number of one row of each group of equal rows.
+        inverse: (n,) for each row, the position of its group in `first`.
+        counts: (m,) rows in each group.
     """
 
     first: NDArray[np.int64]
@@ -84,18 +84,18 @@ def find_communities(
 ) -> NDArray[np.int64]:
     """Cluster embedded texts so that every one of them belongs to a cluster.
 
-    Near-identical rows are folded into one, the rest form a graph of nearest neighbours by cosine
-    similarity, and Leiden (Traag, Waltman & van Eck 2019, doi:10.1038/s41598-019-41695-z) finds
-    its communities over a range of resolutions. The data choose among them: the partition with
-    the shortest description of the graph under the planted-partition model wins (Zhang & Peixoto
-    2020, doi:10.1103/PhysRevResearch.2.043271), so a shapeless cloud stays one cluster and more
-    topics give more clusters. Small groups far from everything else are then set apart.
+    Rows that are equal up to rounding are treated as one. The distinct rows form a graph of nearest
+    neighbours by cosine similarity, and Leiden (Traag, Waltman & van Eck 2019,
+    doi:10.1038/s41598-019-41695-z) finds communities at a range of resolutions. Of these partitions, the
+    one with the shortest description of the graph under the planted-partition model is taken (Zhang &
+    Peixoto 2020, doi:10.1103/PhysRevResearch.2.043271), so a cloud without structure stays one cluster and
+    more topics give more clusters. Small groups far from everything else then get their own clusters.
 
     Args:
         vectors: (n, d) float32 embeddings; rows of zeros are allowed, n may be 0.
         random_state: Seed; equal input and seed give equal labels.
-        min_size: Rows a cluster needs to stand; members of smaller ones join the nearest cluster.
-        neighbours: Links each row may make, at least 1.
+        min_size: The fewest rows of a cluster; members of smaller ones join the nearest cluster.
+        neighbours: The most links that a row makes, at least 1.
 
     Returns:
         (n,) int64 labels 0..k-1, the largest cluster first, ties by first row. Never -1.
@@ -110,7 +110,7 @@ def find_communities(
         [0, 0, 0, 1, 1]
     """
     if min_size < 1 or neighbours < 1:
-        raise ValueError(f"min_size and neighbours must be at least 1, got {min_size} and {neighbours}.")
+        raise ValueError(f"min_size and neighbours must be at least 1, but are {min_size} and {neighbours}.")
     units = unit_rows(vectors)
     labels = np.full(len(units), -1, dtype=np.int64)
     filled = np.flatnonzero(units.any(axis=1))
@@ -126,11 +126,11 @@ def find_communities(
 
 
 def fold_identical(units: NDArray[np.float32]) -> DistinctRows:
-    """Fold rows that differ by rounding noise only, and put the rest in an order of their own.
+    """Find the rows that differ by more than rounding, in an order that does not depend on the input's.
 
-    Equal texts embedded in different batches differ in their last digits; a random projection
-    rounded to a coarse grid brings them together without comparing pairs. Sorting by the
-    projection makes what follows independent of the order in which rows came.
+    Equal texts embedded in different batches differ in their last digits. A random projection, rounded to
+    a coarse grid, finds them without comparing pairs. Sorting by the projection makes the result
+    independent of the order of the rows.
 
     Args:
         units: (n, d) rows of length 1, n at least 1.
@@ -159,8 +159,8 @@ def _link(points: NDArray[np.float32], neighbours: int, random_state: int) -> _L
     from scipy import sparse
 
     n = len(points)
-    # With a constant number of links communities would stay at a constant number of rows, however
-    # many texts a topic has.
+    # With a constant number of links, communities would have a constant size, however many texts a
+    # topic has.
     growth = min(_MOST_GROWTH, max(1.0, (n / _GROWTH_FROM) ** (1 / 3)))
     k = min(round(neighbours * growth), max(2, int(np.ceil(np.sqrt(n)))))
     found = nearest_neighbours(points, k, random_state=random_state)
@@ -169,8 +169,8 @@ def _link(points: NDArray[np.float32], neighbours: int, random_state: int) -> _L
         none = np.empty(0)
         graph = _Graph(np.zeros(n + 1, np.int64), none.astype(np.int32), none)
         return _Links(graph, _Forest(none.astype(np.int64), none.astype(np.int64), none, 0.0))
-    # Embeddings of any two texts of one corpus share a good deal: only similarity above that of
-    # two random rows is evidence of a common topic.
+    # Any two texts of one corpus have similar embeddings, so only a similarity above that of two random
+    # rows is evidence for a common topic.
     total = points.sum(axis=0, dtype=np.float64)
     background = float((total @ total - n) / (n * (n - 1)))
     strength = np.maximum(0.0, (found.similarities - background) / max(1e-9, 1 - background))
@@ -178,8 +178,8 @@ def _link(points: NDArray[np.float32], neighbours: int, random_state: int) -> _L
     where = (np.repeat(np.arange(n), k), found.indices.clip(0).ravel())
     ties = sparse.csr_matrix((strength.ravel(), where), shape=(n, n))
     forest = _grow_forest(sparse.csr_matrix(ties.maximum(ties.T)), float(np.median(strength[:, -1])))
-    # A row of a rare topic has few true neighbours; without this the rest of its k links tie it
-    # to topics that are merely next.
+    # A row of a rare topic has few true neighbours; without this, the rest of its k links would tie it to
+    # topics that are only the nearest ones.
     strength[strength < _EDGE_RATIO * strength[:, :1]] = 0.0
     directed = sparse.csr_matrix((strength.ravel(), where), shape=(n, n))
     links = sparse.csr_matrix(directed + directed.T)
@@ -198,7 +198,7 @@ def _grow_forest(ties: Any, usual: float) -> _Forest:
 
     ties.eliminate_zeros()
     costs = ties.copy()
-    # The spanning tree reads a cost of 0 as no edge, so even the strongest tie must cost a little.
+    # The spanning tree takes a cost of 0 for no edge, so even the strongest link must cost a little.
     costs.data = 2.0 - np.minimum(costs.data, 1.0)
     tree = minimum_spanning_tree(costs).tocoo()
     order = np.argsort(tree.data, kind="stable")
@@ -211,7 +211,7 @@ def _grow_forest(ties: Any, usual: float) -> _Forest:
 
 
 def _choose_partition(graph: _Graph, random_state: int) -> NDArray[np.int64]:
-    """The Leiden partition with the shortest description, over a doubling, then a finer range."""
+    """The Leiden partition with the shortest description, over doubling resolutions, then finer ones."""
     if len(graph.weights) == 0:
         return np.arange(graph.n, dtype=np.int64)
 
@@ -276,11 +276,11 @@ def _description_length(graph: _Graph, partition: NDArray[np.int64]) -> float:
 def _set_apart_isolated(
     forest: _Forest, partition: NDArray[np.int64], smallest: int, largest: int
 ) -> NDArray[np.int64]:
-    """Give small groups that hold together and touch nothing else a cluster of their own.
+    """Give small groups that are close together and far from everything else their own clusters.
 
-    A resolution chosen for the whole corpus swallows a topic of a few rows. Such a group shows in
-    the single-linkage tree: it closes at a strong link and joins the rest at a weak one, weaker
-    than links in this corpus usually are.
+    A resolution chosen for the whole corpus misses topics of a few rows. They show in the single-linkage
+    tree: such a group is complete at a strong link, and joins the rest at a link that is weaker than usual
+    in this corpus.
     """
     labels = partition.copy()
     fresh = int(partition.max(initial=-1)) + 1
@@ -347,7 +347,7 @@ def cluster_means(
         n_clusters: Number of clusters.
 
     Returns:
-        (n_clusters, d) float32 rows of length 1 (0 where members cancel out or there are none).
+        (n_clusters, d) float32 rows of length 1 (0 if members cancel out or there are none).
     """
     from scipy import sparse
 
@@ -359,7 +359,7 @@ def cluster_means(
 
 
 def _label_by_size(labels: NDArray[np.int64], min_size: int) -> NDArray[np.int64]:
-    """Number clusters by size; unplaced rows become one cluster, or join the largest if few."""
+    """Number clusters by size; rows without a cluster form one, or join the largest if they are few."""
     if len(labels) == 0:
         return labels
     unplaced = labels == -1

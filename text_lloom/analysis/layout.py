@@ -1,4 +1,4 @@
-"""Places of documents on a map: neighbours in the embeddings become neighbours in the plane."""
+"""Positions of documents on the map: documents with similar embeddings are close to each other."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _ROUNDS: Final = 250
 _DIMENSIONS: Final = 100
 _MOST_WORDS: Final = 40_000
 _COMMON: Final = 0.5
-# Words of two characters or more; in scripts without spaces between words each character counts.
+# Words of two characters or more; in scripts without spaces, each character is a word.
 _WORD: Final = r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]{2,}"
 
 
 def lay_out(vectors: NDArray[np.float32], *, random_state: int = 0) -> NDArray[np.float32]:
-    """Lay embedded documents out in the plane.
+    """Compute positions in the plane for embedded documents.
 
-    t-SNE (van der Maaten & Hinton 2008) over a graph of the 15 nearest neighbours with uniform weights,
+    Uses t-SNE (van der Maaten & Hinton 2008) over a graph of the 15 nearest neighbours with uniform weights,
     started from the first two principal components (Kobak & Berens 2019, doi:10.1038/s41467-019-13056-x),
-    by openTSNE, whose time grows with the number of documents alone. Distances on the map say who is
-    near whom, not how far apart groups are.
+    by openTSNE, whose time grows linearly with the number of documents. The map shows which documents are
+    close to each other, not how far apart groups are.
 
     Args:
-        vectors: (n, d) embeddings; a row of zeros has no place.
-        random_state: Seed; equal input and seed give equal places.
+        vectors: (n, d) embeddings; a row of zeros gets no position.
+        random_state: Seed; equal input and seed give equal positions.
 
     Returns:
         (n, 2) float32, centred, within -1 and 1; `NaN` for rows of zeros.
@@ -56,16 +56,16 @@ def lay_out(vectors: NDArray[np.float32], *, random_state: int = 0) -> NDArray[n
 
 
 def word_vectors(texts: Sequence[str], *, random_state: int = 0) -> NDArray[np.float32]:
-    """Embeddings of many texts by their words: TF-IDF reduced by SVD (Deerwester et al. 1990).
+    """Embeddings of many texts from their words: TF-IDF reduced by SVD (Deerwester et al. 1990).
 
-    About ten times as fast as the local engine's, which also knows word pairs and parts of words.
+    About ten times as fast as those of the local engine, which also use word pairs and parts of words.
 
     Args:
         texts: The texts.
         random_state: Seed.
 
     Returns:
-        (n, d) float32 with d of 100 at most; a text without a known word has a row of zeros.
+        (n, d) float32 with d at most 100; a text without known words has a row of zeros.
     """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -80,7 +80,7 @@ def word_vectors(texts: Sequence[str], *, random_state: int = 0) -> NDArray[np.f
     )
     try:
         weighted = weigh.fit_transform(texts)
-    except ValueError:  # no word is left that some texts share and others do not
+    except ValueError:  # no word is in several texts but not in all
         return np.zeros((len(texts), 1), np.float32)
     k = min(_DIMENSIONS, weighted.shape[1] - 1, len(texts) - 1)
     if k < 2:
@@ -90,13 +90,13 @@ def word_vectors(texts: Sequence[str], *, random_state: int = 0) -> NDArray[np.f
 
 
 def _principal(points: NDArray[np.float32], random_state: int) -> NDArray[np.float64]:
-    """The first two principal components; a line of a few equal points stays a point."""
+    """The first two principal components; zeros if all points are equal."""
     from sklearn.decomposition import PCA
 
     found = np.zeros((len(points), 2))
     k = min(2, len(points), points.shape[1])
     with warnings.catch_warnings():
-        # All points alike have no variance to explain.
+        # If all points are equal, there is no variance to explain.
         warnings.simplefilter("ignore", RuntimeWarning)
         found[:, :k] = PCA(k, svd_solver="randomized", random_state=random_state).fit_transform(points)
     return np.nan_to_num(found)
@@ -110,11 +110,11 @@ def _neighbour_map(points: NDArray[np.float32], random_state: int) -> NDArray[np
     k = min(_NEIGHBOURS, len(points) - 1)
     found = nearest_neighbours(points, k, random_state=random_state)
     known = found.indices >= 0
-    # A row of a small cell may have fewer neighbours: its nearest one stands in for those it lacks.
+    # A row of a small cell may have fewer neighbours; its nearest one is repeated for the missing ones.
     indices = np.where(known, found.indices, found.indices[:, :1]).astype(np.int32)
     distances = 1.0 - np.where(known, found.similarities, found.similarities[:, :1]).astype(np.float64)
     start = _principal(points, random_state)
-    # Equal points would stay on top of each other for ever.
+    # t-SNE cannot separate points that start at the same position.
     spread = np.std(start[:, 0]) or 1.0
     noise = np.random.default_rng(random_state).normal(0, 0.01, start.shape)
     start = 1e-4 * (start / spread + noise)

@@ -1,4 +1,4 @@
-"""Nearest neighbours by cosine similarity, exact for thousands of rows and by coarse cells beyond."""
+"""Nearest neighbours by cosine similarity: exact up to 20,000 rows, approximate above."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["EXACT_ROWS", "Neighbours", "nearest_neighbours", "unit_rows"]
 
 EXACT_ROWS = 20_000
-"""Up to this many rows every pair is compared; above it only rows of nearby cells are."""
+"""Up to this many rows all pairs are compared; above, only rows of nearby cells."""
 
 _BLOCK_ENTRIES = 8_000_000
 _PROBED_CELLS = 8
@@ -22,11 +22,11 @@ _SAMPLE_PER_CELL = 64
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The nearest rows of each row, the most similar first, a row itself left out.
+    """The nearest other rows of each row, the most similar first.
 
     Attributes:
         indices: (n, k) int64, row numbers; -1 where a row has fewer than k neighbours.
-        similarities: (n, k) float32, cosine similarities; -inf beside an index of -1.
+        similarities: (n, k) float32, cosine similarities; -inf where the index is -1.
     """
 
     indices: NDArray[np.int64]
@@ -47,7 +47,7 @@ def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     matrix = np.ascontiguousarray(vectors, dtype=np.float32)
     if matrix.ndim != 2:
-        raise ValueError(f"vectors must have two dimensions (rows, features), got shape {matrix.shape}.")
+        raise ValueError(f"vectors must have two dimensions (rows, features), but have {matrix.shape}.")
     if not np.isfinite(matrix).all():
         rows = np.flatnonzero(~np.isfinite(matrix).all(axis=1))[:5].tolist()
         raise ValueError(
@@ -65,15 +65,16 @@ def nearest_neighbours(
 ) -> Neighbours:
     """Find each row's k most similar other rows.
 
-    Work and memory stay bounded: blocks of rows against all rows up to `exact_rows`; beyond
-    that, k-means cells of about the square root of n rows, of which each row searches its nearest
-    few (an inverted file index; Jégou, Douze & Schmid 2011, doi:10.1109/TPAMI.2010.57).
+    Up to `exact_rows`, blocks of rows are compared with all rows. Above, k-means divides the rows into
+    cells of about the square root of n rows, and each row is compared with those of the nearest few cells
+    (an inverted file index; Jégou, Douze & Schmid 2011, doi:10.1109/TPAMI.2010.57). Work and memory stay
+    bounded.
 
     Args:
         units: (n, d) float32 rows of length 1 (or 0).
         k: Neighbours per row, at most n - 1.
         random_state: Seed of the cells; has no effect on the exact search.
-        exact_rows: Largest n searched exactly.
+        exact_rows: The largest n with an exact search.
 
     Returns:
         The neighbours, (n, k).
@@ -120,8 +121,8 @@ def _search_cells(
         if len(members) == 0:
             continue
         queries = np.flatnonzero((probes == cell).any(axis=1))
-        # An overfull cell (one topic holding most of a corpus) would be quadratic: each query
-        # then sees one random part of it, always its own part where it is a member.
+        # A very large cell (one topic with most of the corpus) would take quadratic time. So each query
+        # searches one random part of it; members of the cell search their own part.
         parts = -(-len(members) // largest_cell)
         member_part = rng.permutation(len(members)) % parts
         query_part = rng.integers(0, parts, len(queries))
@@ -143,7 +144,7 @@ def _search(
     indices: NDArray[np.int64],
     similarities: NDArray[np.float32],
 ) -> None:
-    """Improve, in place, the neighbours of `queries` by those among `candidates`."""
+    """Improve the neighbours of `queries`, in place, with those among `candidates`."""
     k = indices.shape[1]
     among = units[candidates]
     step = max(1, _BLOCK_ENTRIES // len(candidates))

@@ -1,4 +1,4 @@
-"""Overlap: which concepts share documents, to see which say the same."""
+"""Overlap: how many documents concepts share, which shows those that say the same."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ OVERLAP_COLUMNS: Final = (
 
 
 def overlap_frame(table: ScoreTable, concepts: Sequence[Concept], *, threshold: float = 1.0) -> pd.DataFrame:
-    """How many documents each two concepts share, among those that have a score on both.
+    """How many documents each pair of concepts shares, among those with a score on both.
 
     Args:
         table: The scores.
         concepts: Which concepts.
-        threshold: The score from which a document matches.
+        threshold: The lowest score that is a match.
 
     Returns:
         One row per pair, the largest `jaccard` first: ids and names, `n_1` and `n_2` (documents that match
         each), `n_both` (that match both), `share_1` and `share_2` (`n_both` as a share of each), `jaccard`
-        (as a share of the documents that match either; Jaccard 1912). `NaN` where nothing matches. A
-        document without a score on one of the two says nothing of the pair and is counted nowhere.
+        (as a share of the documents that match either; Jaccard 1912). `NaN` if nothing matches. Documents
+        without a score on both concepts are not counted.
     """
     import pandas as pd
 

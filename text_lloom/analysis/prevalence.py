@@ -95,7 +95,7 @@ class Grid(NamedTuple):
     Attributes:
         matches: Matching documents.
         scored: Documents with a score.
-        values: The measure asked for, `NaN` where there is nothing to take a share of.
+        values: The counts or shares that `norm_by` asks for; `NaN` for a share of nothing.
     """
 
     matches: NDArray[np.intp]
@@ -105,19 +105,19 @@ class Grid(NamedTuple):
 
 @dataclass(frozen=True)
 class SliceCounts:
-    """Matches of concepts by slice, with the overall figures and the outliers kept apart.
+    """Matches of concepts by slice, overall figures, and outliers.
 
     Attributes:
         concepts: The `k` concepts, in order.
         slices: The `s` slices, or `None` when the documents are not sliced (`s` = 0).
-        threshold: The score from which a document matches.
+        threshold: The lowest score that is a match.
         n_documents: All documents, in a slice or not.
         counts: Matching documents, integers of shape `(k, s)`.
         scored: Documents with a score on the concept, shape `(k, s)`.
         slice_sizes: Documents in each slice, shape `(s,)`.
         concept_totals: Matching documents overall, shape `(k,)`.
         concept_scored: Documents with a score on the concept overall, shape `(k,)`.
-        outliers: The documents that match none of the concepts; `None` when not asked for.
+        outliers: The documents that match none of the concepts; `None` if `include_outliers` was false.
     """
 
     concepts: tuple[Concept, ...]
@@ -140,8 +140,7 @@ class SliceCounts:
                 documents that match; `None` the counts themselves.
 
         Returns:
-            `NaN` where there is nothing to take a share of: a concept without matches, a slice in which
-            no document has a score.
+            `NaN` for a share of nothing: a concept without matches, a slice without scored documents.
 
         Raises:
             UnknownName: When `norm_by` is anything else.
@@ -151,7 +150,7 @@ class SliceCounts:
     def grid(self, norm_by: NormBy | None) -> Grid:
         """The figures as a table shows them: all documents in the first column, outliers in the last row.
 
-        By `concept` the share of all documents would always be 1: the first column has counts then.
+        With `concept` the share of all documents is always 1, so the first column has counts.
 
         Raises:
             UnknownName: When `norm_by` is neither `concept`, `slice` nor `None`.
@@ -178,8 +177,8 @@ def count_matches(
 ) -> list[ConceptCount]:
     """Prevalence of each concept with a 95 % interval, in the order of `concepts`.
 
-    The interval is Wilson's (1927), which holds for small samples and for shares near 0 and 1. It
-    tells how far a sample of this size can be off, not how well the documents were scored.
+    The interval is Wilson's (1927), which is valid for small samples and for shares near 0 and 1. It shows
+    the uncertainty due to the size of the sample, not the errors of scoring.
 
     Raises:
         InputError: When `threshold` is not above 0 and at most 1.
@@ -210,8 +209,8 @@ def count_by_slice(
         table: The scores.
         concepts: Which concepts, in which order; two may share a name.
         slices: From `slice_documents` on the same corpus, or `None` for the overall figures only.
-        threshold: The score from which a document matches.
-        include_outliers: Count the documents that match none of `concepts` too.
+        threshold: The lowest score that is a match.
+        include_outliers: Also count the documents that match none of `concepts`.
 
     Raises:
         InputError: When `threshold` is not above 0 and at most 1, or the slices are of another corpus.
@@ -220,7 +219,7 @@ def count_by_slice(
     n = len(table.corpus)
     if slices is not None and len(slices.members) != n:
         raise InputError(
-            f"The slices are of {len(slices.members)} documents, the scores of {n}. Slice the same corpus."
+            f"The slices have {len(slices.members)} documents, the scores have {n}. Slice the same corpus."
         )
     matched = [table.matches(concept, threshold=threshold) for concept in concepts]
     scored = [~np.isnan(table.scores(concept)) for concept in concepts]
@@ -247,16 +246,16 @@ def export_frame(
     n_highlights: int = 3,
     random_state: int = 0,
 ) -> pd.DataFrame:
-    """The export table: one row per concept, also when two share a name or nothing matches.
+    """The export table: one row per concept, even if two have the same name or nothing matches.
 
     Args:
         table: The scores.
         concepts: Which concepts, in which order.
-        threshold: The score from which a document matches.
+        threshold: The lowest score that is a match.
         include_outliers: Add a last row for the documents that match none of `concepts`.
-        n_highlights: Most highlights of a concept. Which of the matching documents' highlights are
-            taken is drawn with `random_state` and does not depend on the other concepts.
-        random_state: Seed of that draw.
+        n_highlights: The most highlights per concept, a random sample of those of the matching documents.
+            It does not depend on the other concepts.
+        random_state: Seed of the sample.
 
     Returns:
         Columns: `concept` (name), `criteria`, `summary`, `rep_examples` (list of at most five texts),
@@ -311,7 +310,7 @@ def _count_outliers(
 
 
 def check_norm(norm_by: object) -> None:
-    """Refuse a measure that there is not.
+    """Refuse an unknown measure.
 
     Raises:
         UnknownName: When `norm_by` is neither `concept`, `slice` nor `None`.
@@ -321,13 +320,13 @@ def check_norm(norm_by: object) -> None:
 
 
 def check_threshold(threshold: float) -> None:
-    """Refuse a threshold that no score can be at.
+    """Refuse a threshold outside the range of scores.
 
     Raises:
         InputError: When it is not above 0 and at most 1.
     """
     if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 < threshold <= 1:
-        raise InputError(f"threshold={threshold!r}: scores are 0, .25, .5, .75 or 1; give one above 0.")
+        raise InputError(f"threshold={threshold!r} must be above 0 and at most 1, such as .5 or 1.")
 
 
 def _wilson(n_matches: int, n_scored: int) -> tuple[float, float]:

@@ -43,14 +43,14 @@ _EXACT_WHOLE = 2.0**53
 class Slices:
     """Documents grouped by a metadata column.
 
-    Labels are for reading, numbers are identity: a slice may be called `All` or like the column.
+    Slices are identified by number, not by label: a label may be `All` or equal the column's name.
 
     Attributes:
         column: Name of the column.
         labels: One label per slice, all different.
         members: Slice number of each document, shape `(documents,)`, -1 = in none.
-        n_outside: How many documents lie outside `slice_bounds`; they have slices of their own
-            (`< 0`, `> 50`), so that no document disappears.
+        n_outside: How many documents are outside `slice_bounds`; they have slices of their own
+            (`< 0`, `> 50`), so that no document is lost.
         kind: `numeric` for intervals of numbers, `category` for values and calendar periods.
     """
 
@@ -87,27 +87,27 @@ def slice_documents(
 ) -> Slices:
     """Group the documents by a metadata column.
 
-    - Numbers fall into intervals of about as many documents each; the lowest and highest value are
-      included. A value that fills a whole interval by itself at the low end (many zeros) gets its own.
-      Few different values (whole numbers, or values that recur) are taken as they are, in order.
-    - Dates, also as ISO text, fall into days, weeks, months, quarters, years or spans of years: the
-      finest of which at most `max_slice_bins` occur.
-    - All else is grouped by value, in natural order (`9` before `10`; ordered categories keep
-      theirs). Of more than 40 values the 39 most frequent are kept, the rest is the slice `other`.
-    - Missing and blank values are the slice `missing`, last and only if there are any.
+    - Numbers are divided into intervals with about the same number of documents, from the lowest to the
+      highest value. If the lowest value fills an interval (many zeros), it gets a slice of its own. A few
+      different values (whole numbers, or values that recur) are slices themselves, in order.
+    - Dates, also as ISO text, are grouped by day, week, month, quarter, year or several years: the finest
+      unit that gives at most `max_slice_bins` slices.
+    - Other values are groups by themselves, in natural order (`9` before `10`; ordered categories keep
+      theirs). Of more than 40 values the 39 most frequent are kept; the others are the slice `other`.
+    - Missing and blank values, if there are any, are the last slice, `missing`.
 
     Args:
         corpus: The documents.
         slice_col: A column of the corpus' frame.
         max_slice_bins: Most intervals for numbers and most periods for dates.
         slice_bounds: Edges for a numeric column, such as `[0, 10, 50]`: the intervals are closed on the
-            right, `0 – 10` and `10 – 50`, and the first includes its left edge. Values outside fall into
-            the slices `< 0` and `> 50`, which are there only if needed. `inf` is an edge like any other.
+            right, `0 – 10` and `10 – 50`, and the first includes its left edge. Values outside are in the
+            slices `< 0` and `> 50`, which exist only if needed. An edge can be `inf`.
 
     Raises:
-        ColumnNotFound: When there is no such column; suggests the nearest name.
+        ColumnNotFound: When the column does not exist; suggests the nearest name.
         InputError: When `slice_bounds` is given for a column without numbers or does not increase, when
-            `max_slice_bins` is less than 1, or when the column holds lists or the like.
+            `max_slice_bins` is less than 1, or when the column contains lists or similar values.
     """
     frame = corpus.frame
     if not isinstance(slice_col, Hashable) or slice_col not in frame.columns:
@@ -142,7 +142,7 @@ def column_kind(values: pd.Series[Any], slice_col: str) -> Literal["number", "da
         slice_col: Its name, for the error message.
 
     Raises:
-        InputError: When it holds lists or the like.
+        InputError: When it contains lists or similar values.
     """
     import pandas as pd
 
@@ -181,7 +181,7 @@ def _are_iso_dates(values: pd.Series[Any]) -> bool:
 
 
 def as_numbers(values: pd.Series[Any]) -> NDArray[np.float64]:
-    """The numbers of a column, `NaN` where there is none."""
+    """The numbers of a column, `NaN` for missing ones."""
     import pandas as pd
 
     numbers: NDArray[np.float64] = pd.to_numeric(values, errors="coerce").to_numpy(
@@ -248,7 +248,7 @@ def _inner_edges(finite: NDArray[np.float64], n_bins: int) -> NDArray[np.float64
 def _readable_edges(
     inner: NDArray[np.float64], finite: NDArray[np.float64], *, whole: bool
 ) -> tuple[NDArray[np.float64], int]:
-    """The edges rounded as far as no bin becomes empty, and to how many decimals."""
+    """The edges, rounded as much as possible without an empty bin, and the number of decimals."""
     if whole:
         return np.unique(np.floor(inner)), 0
     spread = float(finite.max() - finite.min())
@@ -385,6 +385,6 @@ def _interval(left: float, right: float) -> str:
 
 
 def _number(value: float) -> str:
-    """A number without needless zeros; thousands are set apart from 10,000 on, so that years are not."""
+    """A number without trailing zeros; commas separate thousands from 10,000 on, so years have none."""
     shown: float = int(value) if np.isfinite(value) and value == int(value) else value
     return f"{shown:,}" if abs(value) >= 10_000 else str(shown)

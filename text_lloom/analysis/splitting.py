@@ -1,4 +1,4 @@
-"""Parts into which a concept may be split: groups among its documents, named by what sets them apart."""
+"""Proposes how to split a concept: groups of its documents, named by their distinctive words."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SplitPart(NamedTuple):
         name: Its name.
         criteria: Its criterion.
         rows: Rows of documents that show it, the most typical first.
-        n: How many of the concept's documents it is about.
+        n: How many of the concept's documents belong to it.
     """
 
     name: str
@@ -46,22 +46,22 @@ class SplitPart(NamedTuple):
 def propose_parts(
     passages: Sequence[str], rows: Sequence[int], *, name: str, criteria: str, random_state: int = 0
 ) -> list[SplitPart]:
-    """Groups among the documents of a concept; asks no model, equal input gives equal parts.
+    """Groups of the documents of a concept, without a model; equal input gives equal parts.
 
-    Communities in the passages' TF-IDF and SVD embeddings are the parts; where these hold together as
-    one, k-means with the best silhouette of two to four groups (Rousseeuw 1987). A part is named by
-    the words that its passages use more than those of the other parts.
+    The parts are communities in the passages' TF-IDF and SVD embeddings. If there is only one, k-means
+    gives two to four parts, with the best silhouette (Rousseeuw 1987). A part is named by words that its
+    passages use more often than those of the other parts.
 
     Args:
-        passages: What shows the concept in each document: the highlight, or the text.
-        rows: The documents' rows, as many as passages.
-        name: The concept's name; parts are not named by its words.
+        passages: The passage of each document that shows the concept: the highlight, or the text.
+        rows: The row of the document of each passage.
+        name: The concept's name, whose words are not used in the names of parts.
         criteria: Its criterion, which each part narrows.
         random_state: Seed.
 
     Returns:
-        Two to five parts, the largest first; empty when there are fewer than four documents or no two
-        parts that words can tell apart.
+        Two to five parts, the largest first; empty if there are fewer than four documents, or if no words
+        distinguish two parts.
     """
     step = max(1, -(-len(passages) // _MOST_TEXTS))
     passages, rows = passages[::step], rows[::step]
@@ -129,7 +129,7 @@ def _telling_terms(
     *,
     without: set[str],
 ) -> list[str]:
-    """Words that more of the members use than of the rest, the most telling first."""
+    """Words that more of the members use than of the rest, the most distinctive first."""
     inside: Counter[str] = Counter()
     everywhere: Counter[str] = Counter()
     chosen = set(members.tolist())

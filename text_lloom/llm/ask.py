@@ -1,4 +1,4 @@
-"""Asking a model the questions of an operator: answers or failures, in order."""
+"""Asks a model the questions of an operator and gives answers or failures, in order."""
 
 from __future__ import annotations
 
@@ -23,9 +23,14 @@ from text_lloom.llm.composite import Answerer, Fallbacks
 from text_lloom.llm.control.retry import FATAL
 from text_lloom.llm.control.usage import Attempt
 from text_lloom.llm.dispatch.dispatcher import Dispatcher, Work, ask_in_turn
-from text_lloom.llm.dispatch.request_builder import NO_SETTINGS, build_task_request, with_feedback
+from text_lloom.llm.dispatch.request_builder import (
+    NO_SETTINGS,
+    build_task_request,
+    fit_task,
+    halved,
+    with_feedback,
+)
 from text_lloom.llm.dispatch.step_state import Failure, Run
-from text_lloom.llm.dispatch.truncate import fit_task, halved
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import Model, Solver
 from text_lloom.llm.runtime.event_loop import Cooperative
@@ -53,20 +58,20 @@ async def ask_all(
     Equal prompts are asked once. Must run on the event-loop thread.
 
     Args:
-        model: Who is asked.
+        model: The model to ask.
         tasks: The questions.
-        run: Ledger, budget and so on; a new one when not given.
+        run: Ledger, budget and so on; a new one if not given.
         on_answer: Called with the position and the answer (or failure) as soon as there is one, so that
-            what was answered is kept even if the rest is cancelled.
+            answers are kept even if the rest is cancelled.
 
     Returns:
         Per task, in order, its answer or a `Failure`.
 
     Raises:
-        PermanentError: When every further request would meet the same error (key, model, quota).
-        ModelUnavailable: When the model takes no requests for longer than one may wait.
+        PermanentError: When every further request would fail with the same error (key, model, quota).
+        ModelUnavailable: When the model refuses requests for longer than the retry policy waits.
         StepFailed: When the first requests all failed and none succeeded.
-        BudgetReached: When the next request would pass the budget; answers so far went to `on_answer`.
+        BudgetReached: When the next request would exceed the budget; earlier answers went to `on_answer`.
     """
     run = run or Run()
     answers: list[Any] = [None] * len(tasks)
@@ -94,7 +99,7 @@ async def _ask_models(
     answers: list[Any],
     take: OnAnswer[A],
 ) -> LloomError | None:
-    """Ask each model what the ones before it could not answer, as far as it answers such questions."""
+    """Ask each model the questions that earlier models could not answer, if it can answer such questions."""
     kind = type(tasks[0])
 
     async def ask(model: Model | Solver, pending: list[int], is_last: bool) -> LloomError | None:
@@ -108,9 +113,9 @@ async def _ask_models(
 
         try:
             ended = await _ask_one_model(model, [tasks[i] for i in asked], run, keep) if asked else None
-        except (*FATAL, ModelUnavailable, StepFailed) as error:  # of a solver
+        except (*FATAL, ModelUnavailable, StepFailed) as error:  # a solver raises its errors
             ended = error
-        if not is_last and not isinstance(ended, BudgetReached):  # the next model is asked
+        if not is_last and not isinstance(ended, BudgetReached):  # the next model may still answer them
             run.drop(answer for i in asked if isinstance(answer := answers[i], Failure))
         return ended
 
@@ -127,7 +132,7 @@ async def _ask_models(
 async def _ask_one_model(
     model: Model | Solver, tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A]
 ) -> LloomError | None:
-    """Ask one model; gives why it ended early, if it did."""
+    """Ask one model; returns why it ended early, if it did."""
     step = tasks[0].step
     if run.progress is not None:
         run.progress.start(step, len(tasks))
@@ -138,7 +143,7 @@ async def _ask_one_model(
         if isinstance(model, Classifier):
             return await model.classify(tasks, run=run, on_answer=on_answer)
         if not model.can_solve(type(tasks[0])):
-            raise InputError(f"{step}: model {model.label!r} cannot answer this; pass another one.")
+            raise InputError(f"{step}: model {model.label!r} cannot do this step. Pass another model.")
         await _solve(model, tasks, run, on_answer)
         return None
     finally:
@@ -147,7 +152,7 @@ async def _ask_one_model(
 
 
 async def _solve(model: Solver, tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A]) -> None:
-    """Have a solver answer, on a worker thread and in chunks, so that it can be cancelled."""
+    """Run a solver on a worker thread, in chunks, so that it can be cancelled."""
     for at in range(0, len(tasks), _SOLVE_CHUNK):
         chunk = tasks[at : at + _SOLVE_CHUNK]
         started, began = time.time(), time.perf_counter()
@@ -167,9 +172,9 @@ async def _solve(model: Solver, tasks: Sequence[Task[A]], run: Run, on_answer: O
 async def _questions(
     model: Model, tasks: Sequence[Task[A]], run: Run, on_answer: OnAnswer[A]
 ) -> list[_Question[A]]:
-    """Distinct prompts, longest first: a long one that starts last keeps everyone waiting.
+    """Distinct prompts, longest first, because a long one that starts last delays the end of the step.
 
-    Those of tens of thousands of documents take seconds, in which other steps have their turns, too.
+    Tens of thousands of prompts take seconds, so it yields to other steps now and then.
     """
     template = run.settings.get(tasks[0].step, NO_SETTINGS).template
     asking: _Asking[A] = _Asking(model, run, on_answer)
@@ -197,7 +202,7 @@ class _Asking(Generic[A]):
         self._cut: dict[str, set[Hashable]] = {}
 
     def note_cut(self, task: Task[A]) -> None:
-        """Have the run say that the documents of a task were cut."""
+        """Record in the run that the documents of a task were cut."""
         cut = self.run.cut.setdefault(task.step, [])
         known = self._cut.setdefault(task.step, set(cut))
         cut.extend(doc_id for doc_id in task.doc_ids if doc_id not in known)
@@ -205,7 +210,7 @@ class _Asking(Generic[A]):
 
 
 class _Question(Work[list[A]]):
-    """Tasks with one prompt between them; the first of them, perhaps cut, is asked."""
+    """Tasks that share one prompt; the first of them, perhaps with cut texts, is sent."""
 
     def __init__(self, asking: _Asking[A], task: Task[A], prompt: str) -> None:
         self.prompt = prompt
@@ -215,7 +220,7 @@ class _Question(Work[list[A]]):
         self._request = ModelRequest(())
 
     def add(self, position: int, task: Task[A]) -> None:
-        """Have a task answered, too, by the answer to this prompt."""
+        """Add a task with the same prompt."""
         self._positions.append(position)
         self._tasks.append(task)
 

@@ -1,4 +1,4 @@
-"""The methods by which a model is used by itself: `call`, `call_many`, and their synchronous twins."""
+"""The methods for using a model by itself: `call`, `call_many`, and their synchronous versions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from text_lloom.llm.control.usage import Ledger
 from text_lloom.llm.dispatch.dispatcher import Dispatcher, Work, ask_in_turn
 from text_lloom.llm.dispatch.request_builder import StepSettings, build_request, with_feedback
 from text_lloom.llm.dispatch.step_state import Run
-from text_lloom.llm.messages import Asked, Message, ModelRequest, as_messages
+from text_lloom.llm.messages import Message, ModelRequest, Prompt, as_messages
 from text_lloom.llm.options import whole_number, with_params
 from text_lloom.llm.runtime.event_loop import run_async, run_sync
 from text_lloom.tasks.base import CUT_OFF
@@ -31,21 +31,20 @@ if TYPE_CHECKING:
 __all__ = ["Call", "ClientMethods", "Replies", "SyncClient", "call_all"]
 
 OnChunk: TypeAlias = Callable[[str], object]
-Reply: TypeAlias = Completion | list[Completion]
 Replies: TypeAlias = tuple[Completion, ...] | LloomError
-"""The replies to one prompt, or the error that stood at the end."""
+"""The replies to one prompt, or the last error."""
 
 _STEP = "call"
 _EXPECTED_TOKENS = 256
 
 
 class ClientMethods:
-    """`call` and `call_many` for whatever has chat models."""
+    """`call` and `call_many`, for any class that has chat models."""
 
     @property
     @abstractmethod
     def chat_models(self) -> tuple[Model, ...]:
-        """The models to ask, each for what the ones before it could not answer."""
+        """The models to ask, in order; each gets what the ones before it could not answer."""
 
     @property
     def sync(self) -> SyncClient:
@@ -54,15 +53,15 @@ class ClientMethods:
 
     @overload
     async def call(
-        self, asked: Asked, schema: object = None, n: Literal[1] = 1, **options: Any
+        self, asked: Prompt, schema: object = None, n: Literal[1] = 1, **options: Any
     ) -> Completion: ...
 
     @overload
-    async def call(self, asked: Asked, schema: object = None, n: int = 1, **options: Any) -> Any: ...
+    async def call(self, asked: Prompt, schema: object = None, n: int = 1, **options: Any) -> Any: ...
 
     async def call(
         self,
-        asked: Asked,
+        asked: Prompt,
         schema: object = None,
         n: int = 1,
         *,
@@ -78,35 +77,35 @@ class ClientMethods:
 
         Args:
             asked: A prompt, or messages such as `[{"role": "user", "content": "…"}]`.
-            schema: The wanted form: a pydantic model or another type that pydantic understands, or a JSON
-                schema as a mapping. The reply is validated, and asked for again if it does not fit; the
-                value is in `Completion.parsed`.
+            schema: The format of the reply: a pydantic model or another type that pydantic understands, or
+                a JSON schema as a mapping. The reply is validated; if it does not fit, the model is asked
+                again. The value is in `Completion.parsed`.
             n: How many replies.
-            regex: The wanted form as a pattern that the whole reply must match.
+            regex: The format of the reply as a pattern that the whole reply must match.
             system: The system message, instead of the model's own.
             on_chunk: Called with each piece of text as it arrives, on the models' thread; with the whole
-                text where the provider does not stream. After a failed try the text starts again.
-            cache: Use a reply that was kept for the same request, and keep this one; a path says where.
+                text if the provider does not stream. After a failed attempt the text starts again.
+            cache: Use a cached reply to the same request, and cache this one; a path says where.
             ledger: Gets a row per attempt.
-            retry: How often and how long to try.
-            **params: Generation parameters, stronger than those of the model.
+            retry: How often and how long to retry.
+            **params: Generation parameters; they override those of the model.
 
         Returns:
-            The `Completion`; a list of them for `n > 1`. Tokens and cost (USD) include tries that had to be
-            repeated; where one request gave several replies they stand at the first, so that sums are right.
+            The `Completion`; a list of them for `n > 1`. Tokens and cost (USD) include failed attempts. If
+            one request gave several replies, the first one has the tokens and cost of all.
 
         Raises:
-            InputError: For what cannot be asked, such as an unknown parameter; nothing is spent.
-            LloomError: When there is no (usable) reply.
+            InputError: When an argument cannot be used; nothing is spent.
+            LloomError: When there is no usable reply.
         """
         if on_chunk is not None and not callable(on_chunk):
-            raise InputError(f"on_chunk={on_chunk!r} must be a function of a text.")
+            raise InputError(f"on_chunk={on_chunk!r} must be a function that takes a text.")
         if on_chunk is not None and inspect.iscoroutinefunction(on_chunk):
             raise InputError(
-                "on_chunk must be a plain function: it is called for each piece and not awaited."
+                "on_chunk must be a plain function, not an async one: it is called for each piece of text."
             )
         if on_chunk is not None and n != 1:
-            raise InputError(f"on_chunk takes the pieces of one reply, but n={n!r}.")
+            raise InputError(f"on_chunk takes the pieces of one reply, but n={n!r}. Leave one of them out.")
         run = self._run(cache, ledger, retry, None)
         call = self._call(schema, n, regex, system, on_chunk, params, run)
         [found] = await run_async(call_all(self.chat_models, [as_messages(asked)], call))
@@ -116,17 +115,17 @@ class ClientMethods:
 
     @overload
     async def call_many(
-        self, asked: Iterable[Asked], schema: object = None, n: Literal[1] = 1, **options: Any
+        self, asked: Iterable[Prompt], schema: object = None, n: Literal[1] = 1, **options: Any
     ) -> list[Completion | LloomError]: ...
 
     @overload
     async def call_many(
-        self, asked: Iterable[Asked], schema: object = None, n: int = 1, **options: Any
+        self, asked: Iterable[Prompt], schema: object = None, n: int = 1, **options: Any
     ) -> list[Any]: ...
 
     async def call_many(
         self,
-        asked: Iterable[Asked],
+        asked: Iterable[Prompt],
         schema: object = None,
         n: int = 1,
         *,
@@ -141,23 +140,22 @@ class ClientMethods:
         """Ask several prompts or conversations at once; the other arguments are those of `call`.
 
         Args:
-            asked: The prompts: a list, a column of a frame, or whatever else gives one after the other.
-            schema: The wanted form of each reply.
+            asked: The prompts: a list, a column of a frame, or another iterable.
+            schema: The format of each reply.
             n: How many replies to each.
-            regex: The wanted form as a pattern.
+            regex: The format as a pattern.
             system: The system message.
-            cache: Use and keep replies.
+            cache: Use and store cached replies.
             ledger: Gets a row per attempt.
-            retry: How often and how long to try.
-            budget: US dollars that this may cost; nothing is sent that would pass them.
+            retry: How often and how long to retry.
+            budget: The most that this may cost, in US dollars; requests that would exceed it are not sent.
             **params: Generation parameters.
 
         Returns:
-            Per prompt, in order, the `Completion` (a list of them for `n > 1`), or the `LloomError` that
-            stood at the end.
+            Per prompt, in order, the `Completion` (a list of them for `n > 1`), or the last `LloomError`.
 
         Raises:
-            InputError: For what cannot be asked; nothing is spent.
+            InputError: When an argument cannot be used; nothing is spent.
         """
         if isinstance(asked, (str, Mapping, Set)) or not isinstance(asked, Iterable):
             kind = "one string" if isinstance(asked, str) else f"a {type(asked).__name__}"
@@ -181,8 +179,8 @@ class ClientMethods:
         unpriced = [model.label for model in models if model.cost is None]
         if budget is not None and unpriced:
             raise InputError(
-                f"The price of {', '.join(unpriced)} is unknown, so budget= cannot be kept. Tell the model "
-                f"its price: cost=(USD per input token, USD per output token), cost=0 if it is free."
+                f"The price of {', '.join(unpriced)} is unknown, so budget= cannot be enforced. Give the "
+                f"model its price: cost=(USD per input token, USD per output token), or cost=0 if it is free."
             )
         return Run(
             policy=RetryPolicy() if retry is None else retry,
@@ -216,12 +214,12 @@ class SyncClient:
     def __init__(self, model: ClientMethods) -> None:
         self._model = model
 
-    def call(self, asked: Asked, schema: object = None, n: int = 1, **options: Any) -> Any:
+    def call(self, asked: Prompt, schema: object = None, n: int = 1, **options: Any) -> Any:
         """As the model's `call`, without `await`."""
         return run_sync(self._model.call(asked, schema, n, **options))
 
     def call_many(
-        self, asked: Iterable[Asked], schema: object = None, n: int = 1, **options: Any
+        self, asked: Iterable[Prompt], schema: object = None, n: int = 1, **options: Any
     ) -> list[Any]:
         """As the model's `call_many`, without `await`."""
         return run_sync(self._model.call_many(asked, schema, n, **options))
@@ -229,15 +227,7 @@ class SyncClient:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What several calls have in common.
-
-    Attributes:
-        form: The wanted form of the replies.
-        n: How many replies to each prompt.
-        settings: Parameters and system prompt.
-        on_chunk: Called with each piece of text.
-        run: Ledger, budget and so on.
-    """
+    """What several calls have in common; the format of their replies is `form`."""
 
     form: Form | None
     n: int
@@ -246,7 +236,7 @@ class Call:
     run: Run
 
     def request(self, model: Model, messages: tuple[Message, ...]) -> ModelRequest:
-        """The request that puts a prompt to a model."""
+        """The request that sends a prompt to a model."""
         if self.form is None:
             return build_request(model, messages, settings=self.settings)
         *before, last = messages
@@ -273,7 +263,7 @@ async def call_all(
     found: list[Replies] = [()] * len(asked)
 
     async def ask(model: Model, positions: list[int], _: bool) -> LloomError | None:
-        prompts = [_Prompt(model, asked[i], call) for i in positions]
+        prompts = [_PromptReplies(model, asked[i], call) for i in positions]
         dispatcher = Dispatcher(model, _STEP, call.run, give_up_after=None)
         ended = await dispatcher.do(work for prompt in prompts for work in prompt.together())
         if ended is None:
@@ -295,8 +285,8 @@ async def call_all(
     return found
 
 
-class _Prompt:
-    """A prompt, and the replies to it as they come in."""
+class _PromptReplies:
+    """A prompt and the replies received so far."""
 
     def __init__(self, model: Model, messages: tuple[Message, ...], call: Call) -> None:
         self.model, self.call = model, call
@@ -305,7 +295,7 @@ class _Prompt:
         self._found: dict[int, Completion] = {}
 
     def together(self) -> Iterable[Work[Any]]:
-        """One request for all replies that are not kept, if there are several and the model can do that."""
+        """One request for all replies not in the cache, if there are several and the model supports that."""
         if self.call.n > 1 and self.model.many_generations:
             store = self.call.run.store if self.model.keeps_replies else None
             missing = [i for i in range(self.call.n) if store is None or store.get(self.key(i)) is None]
@@ -318,17 +308,16 @@ class _Prompt:
             yield from (_PromptWork(self, [i]) for i in range(self.call.n) if i not in self._found)
 
     def key(self, sample: int) -> str:
-        """What identifies one of the replies in the journal."""
+        """The cache key of one of the replies."""
         if self.call.run.store is None or not self.model.keeps_replies:
             return ""
         return request_key(self.model, self.request, sample=sample)
 
     def add(self, sample: int, reply: Completion) -> None:
-        """Take one of the replies."""
         self._found[sample] = reply
 
     def replies(self, ended: LloomError | None) -> Replies:
-        """All replies, or why there are none."""
+        """All replies, or the error."""
         if self.error is None and ended is not None and len(self._found) < self.call.n:
             return ended
         return self.error or tuple(self._found[i] for i in range(self.call.n))
@@ -337,7 +326,7 @@ class _Prompt:
 class _PromptWork(Work[list[Completion]]):
     """One request for one or several replies to a prompt."""
 
-    def __init__(self, prompt: _Prompt, samples: Sequence[int]) -> None:
+    def __init__(self, prompt: _PromptReplies, samples: Sequence[int]) -> None:
         self._prompt, self._samples = prompt, samples
         request, on_chunk = prompt.request, prompt.call.on_chunk
         if len(samples) > 1:
@@ -385,7 +374,7 @@ class _PromptWork(Work[list[Completion]]):
         return form.read(text)
 
     def _accounted(self, replies: list[Completion]) -> list[Completion]:
-        """The replies with model, time, tokens and cost; the first of several has those of all."""
+        """The replies with model, time, tokens and cost; the first one has the tokens and cost of all."""
         request = self.request
         if request is None:
             return replies
@@ -433,9 +422,9 @@ class _PromptWork(Work[list[Completion]]):
 
 
 def _ending_on_error(on_chunk: OnChunk) -> OnChunk:
-    """The callback; what it raises ends the call, since a further try would be paid for and fail alike."""
+    """The callback, with its errors as `CallbackFailed`: a retry would cost money and fail the same way."""
 
-    def told(piece: str) -> None:
+    def checked_callback(piece: str) -> None:
         try:
             on_chunk(piece)
         except Exception as error:
@@ -443,4 +432,4 @@ def _ending_on_error(on_chunk: OnChunk) -> OnChunk:
                 f"The `on_chunk` callback raised {type(error).__name__}: {error}."
             ) from error
 
-    return told
+    return checked_callback

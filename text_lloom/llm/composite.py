@@ -1,4 +1,4 @@
-"""Several models as one: asked in turn, or embedding side by side."""
+"""Models that consist of other models, such as a list of fallbacks."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["Answerer", "Fallbacks", "is_remote", "single_models"]
 class Fallbacks(ClientMethods):
     """Models in the order in which they are asked.
 
-    The second is asked what the first could not answer: everything if its key or name is refused, single
-    questions if it declined, overflowed or gave no usable answer; and so on.
+    Each model gets the questions that the one before it could not answer: all of them if its key or name
+    was refused, else those that it declined, that were too long, or that it gave no usable answer to.
 
     Attributes:
         models: At least one model, given as an object or as a string such as `"openai:gpt-4o-mini"`.
@@ -45,7 +45,9 @@ class Fallbacks(ClientMethods):
     def chat_models(self) -> tuple[Model, ...]:
         models = tuple(model for model in self.models if isinstance(model, Model))
         if not models:
-            raise InputError(f"{self.label} has no chat model; the local engine answers operators alone.")
+            raise InputError(
+                f"{self.label} has no chat model. The local engine answers operators only; add a chat model."
+            )
         return models
 
     @property
@@ -55,7 +57,7 @@ class Fallbacks(ClientMethods):
 
     @property
     def cost(self) -> Price | None:
-        """The dearest price, as any of the models may come to answer all; `None` if one is unknown."""
+        """The highest price, because each model may have to answer all; `None` if a price is unknown."""
         prices = [model.cost for model in self.models if isinstance(model, Model)]
         known = [price for price in prices if price is not None]
         if len(known) < len(prices):
@@ -80,7 +82,7 @@ class Fallbacks(ClientMethods):
 
 
 Answerer: TypeAlias = Model | Solver | Fallbacks
-"""Whatever answers the tasks of operators."""
+"""A model that answers the tasks of operators."""
 
 
 @overload
@@ -92,7 +94,7 @@ def single_models(model: Answerer | Embedder) -> Iterator[Model | Solver | Embed
 
 
 def single_models(model: Answerer | Embedder) -> Iterator[Model | Solver | Embedder]:
-    """The models that are really asked, in order; of a model that stands for itself, that one."""
+    """The models that a composite model consists of, in order; any other model by itself."""
     if isinstance(model, Fallbacks):
         yield from model.models
     elif isinstance(model, HybridEmbedModel):
@@ -103,7 +105,7 @@ def single_models(model: Answerer | Embedder) -> Iterator[Model | Solver | Embed
 
 
 def is_remote(model: Answerer | Embedder) -> bool:
-    """Whether replies of a model are worth keeping: all but those of solvers on this machine."""
+    """Whether replies of a model are worth caching: all but those of solvers on this machine."""
     return any(
         part.keeps_results if isinstance(part, Solver) else isinstance(part, (Model, EmbedModel))
         for part in single_models(model)

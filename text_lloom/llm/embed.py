@@ -1,6 +1,6 @@
-"""Reading texts in batches: each distinct text is sent once, and never again when its result is kept.
+"""Sends texts to a model in batches; each distinct text is sent once, unless its result is in the cache.
 
-`embed_all` reads vectors; classifiers read probabilities or labelled spans by the same `read_texts`.
+`embed_all` gets vectors; classifiers get probabilities or labelled spans, all through `read_texts`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from text_lloom.errors import (
 from text_lloom.llm.cache.keys import vector_keys
 from text_lloom.llm.completion import Completion, Embeddings, as_embeddings
 from text_lloom.llm.dispatch.dispatcher import ALL_OR_NOTHING, Dispatcher, Work
+from text_lloom.llm.dispatch.request_builder import cut_texts
 from text_lloom.llm.dispatch.step_state import Run
-from text_lloom.llm.dispatch.truncate import cut_texts
 from text_lloom.llm.model import Embedder, EmbedModel, OneTextAtATime
 from text_lloom.llm.options import finite_number
 
@@ -38,36 +38,36 @@ __all__ = ["HybridEmbedModel", "Read", "TextReader", "VectorReader", "embed_all"
 R = TypeVar("R")
 
 _BATCH_TOKENS = 200_000
-_CUT_ADVICE = " To have longer texts cut, say how many tokens the model takes, with context_window=."
+_CUT_ADVICE = " To cut longer texts, give the number of tokens that the model takes, with context_window=."
 
 
 class Read(NamedTuple, Generic[R]):
-    """What an attempt found in a batch of texts, and the tokens that the provider counted."""
+    """The results for a batch of texts, and the tokens that the provider counted."""
 
     results: Sequence[R]
     in_tokens: int | None
 
 
 class TextReader(ABC, Generic[R]):
-    """Finds something in each of a batch of texts."""
+    """Gets a result for each text of a batch."""
 
     def __init__(self, model: EmbedModel) -> None:
         self.model = model
 
     @abstractmethod
     async def read(self, batch: list[str]) -> Read[R]:
-        """What is found in each text of a batch, in one attempt."""
+        """The result for each text of a batch, in one attempt."""
 
     async def kept(self, texts: Sequence[str], run: Run) -> Mapping[str, R]:
-        """What was found before, by text."""
+        """Cached results, by text."""
         return {}
 
     async def keep(self, batch: Sequence[str], found: Sequence[R], run: Run, step: str) -> None:
-        """Put away what was found."""
+        """Cache results."""
 
 
 OnFound: TypeAlias = Callable[[list[str], "R | LloomError", int], None]
-"""Gets texts with one result between them, the result or the error, and the number of attempts."""
+"""Gets texts that share one result, the result or the error, and the number of attempts."""
 
 
 async def read_texts(
@@ -81,18 +81,18 @@ async def read_texts(
     on_batches: Callable[[int], object] | None = None,
     on_batch: Callable[[], object] | None = None,
 ) -> LloomError | None:
-    """Read texts, each once: kept results first, then in batches, under the model's limits, with retries.
+    """Get a result for each text: from the cache, or in batches, under the model's limits, with retries.
 
-    Texts that are longer than the model takes are cut at the end, with a warning. A batch that the service
-    refuses is halved until it is known which text is at fault.
+    Texts that are longer than the model takes are cut at the end, with a warning. A batch that the server
+    refuses is halved until the text at fault is found.
 
     Args:
         reader: Reads a batch.
         texts: Distinct texts, none blank.
-        on_found: Called as soon as something is known of a text.
-        run: Ledger, budget, kept results and so on.
+        on_found: Called as soon as a text has a result or an error.
+        run: Ledger, budget, cache and so on.
         step: The step that asks.
-        give_up_after: So many failures before any success end the step; see `Dispatcher`.
+        give_up_after: This many failures before the first success end the step; see `Dispatcher`.
         on_batches: Called with the number of batches before the first is sent.
         on_batch: Called when all texts of a batch are done.
 
@@ -121,7 +121,7 @@ async def read_texts(
 
 
 def _in_batches(texts: Sequence[str], model: EmbedModel) -> list[list[str]]:
-    """Consecutive texts, as many as one call takes."""
+    """Consecutive texts, as many per batch as one call takes."""
     batches: list[list[str]] = []
     limits = [window.amount for window in model.limit.windows if window.unit == "tokens"]
     most, room = min([_BATCH_TOKENS, *limits]), 0
@@ -154,13 +154,13 @@ class _Reading(Generic[R]):
 
 @dataclass(slots=True)
 class _Left:
-    """How many texts of a batch are not done yet."""
+    """The number of texts of a batch without a result so far."""
 
     texts: int
 
 
 class _Batch(Work[Sequence[R]]):
-    """Some texts that are read by one request: a batch, or a part of one of which some are left."""
+    """The texts of one request: a batch, or a part of one that was split."""
 
     def __init__(self, reading: _Reading[R], texts: list[str], left: _Left) -> None:
         self._reading, self._texts, self._left = reading, texts, left
@@ -187,7 +187,7 @@ class _Batch(Work[Sequence[R]]):
             return [_Batch(self._reading, [text], self._left) for text in self._texts]
         if not isinstance(error, PermanentError) or len(self._texts) < 2:
             return ()
-        middle = len(self._texts) // 2  # services take different numbers of texts, and refuse all for one
+        middle = len(self._texts) // 2  # servers limit the number of texts, and refuse all because of one
         parts = self._texts[:middle], self._texts[middle:]
         return [_Batch(self._reading, part, self._left) for part in parts]
 
@@ -207,7 +207,7 @@ class _Batch(Work[Sequence[R]]):
 
 
 class VectorReader(TextReader["NDArray[np.float32]"]):
-    """Reads the vectors of texts; those of a classifier are probabilities."""
+    """Gets the vectors of texts; the vectors of a classifier are probabilities."""
 
     async def read(self, batch: list[str]) -> Read[NDArray[np.float32]]:
         found = await _embedded(self.model, batch)
@@ -233,12 +233,8 @@ async def embed_all(
 ) -> NDArray[np.float32]:
     """Vectors of texts, one row per text, in order.
 
-    Args:
-        model: The embedding model.
-        texts: Any number of texts; equal ones are embedded once, blank ones give a zero row, and those
-            that are longer than the model takes are cut at the end, with a warning.
-        run: Ledger, budget and so on.
-        step: The step that asks.
+    Equal texts are embedded once, blank ones give a row of zeros, and texts that are longer than the model
+    takes are cut at the end, with a warning.
 
     Returns:
         Shape `(len(texts), dimensions)`; `(n, 1)` of zeros when every text is blank.
@@ -298,7 +294,7 @@ async def embed_all(
 
 
 class _SameLength(VectorReader):
-    """Reads vectors, and keeps none of a batch whose length differs from that of the others."""
+    """Gets vectors, and does not cache a batch whose vectors differ in length from the others."""
 
     def __init__(self, model: EmbedModel, sizes: set[int]) -> None:
         super().__init__(model)
@@ -313,11 +309,11 @@ class _SameLength(VectorReader):
 
 
 def _check_sizes(sizes: set[int], step: str, model: Embedder) -> None:
-    """Stop at the first batch whose vectors are not as long as the others, which may be kept from before."""
+    """Stop when vectors differ in length; some may come from the cache."""
     if len(sizes) > 1:
         raise StepFailed(
             f"{step}: the embedding model {model.name!r} gave vectors of different lengths: {sorted(sizes)}. "
-            f"If the model behind this name has changed, remove its kept vectors with `lloom cache clear`."
+            f"If the model behind this name has changed, clear its cached vectors with `lloom cache clear`."
         )
 
 
@@ -325,11 +321,11 @@ class HybridEmbedModel(Embedder):
     """Joins embedding models: each part's rows are scaled to length 1, weighted, and concatenated.
 
     With weights `w` the cosine similarity of two texts is the mean of the parts' cosine similarities,
-    weighted by `w²`. Each part keeps its own batches, limits, price and kept vectors.
+    weighted by `w²`. Each part has its own batches, limits, price and cache.
 
     Args:
         *parts: At least two embedding models.
-        weights: One positive number per part; equal when not given.
+        weights: One positive number per part; all equal if not given.
 
     Example:
         HybridEmbedModel(SentenceTransformerEmbedModel("all-MiniLM-L6-v2"), SparseEmbedModel())
@@ -352,7 +348,7 @@ class HybridEmbedModel(Embedder):
 
     @classmethod
     def named(cls, parts: str) -> HybridEmbedModel:
-        """The model that a string such as `"hybrid:st:all-MiniLM-L6-v2+sparse"` names; parts weigh alike."""
+        """The model of a string such as `"hybrid:st:all-MiniLM-L6-v2+sparse"`, with equal weights."""
         from text_lloom.llm.providers.registry import embedder_from
 
         specs = [part.strip() for part in parts.split("+")]
@@ -369,7 +365,7 @@ class HybridEmbedModel(Embedder):
         return self.name
 
     async def embed_batch(self, texts: Sequence[str]) -> Embeddings:
-        """Vectors of some texts, outside any session: nothing is kept or counted."""
+        """Vectors of some texts, outside any session: without cache and ledger."""
         return Embeddings(await embed_all(self, texts, run=Run()))
 
     def __repr__(self) -> str:
@@ -380,7 +376,7 @@ class HybridEmbedModel(Embedder):
 async def _side_by_side(
     model: HybridEmbedModel, texts: Sequence[str], run: Run, step: str
 ) -> NDArray[np.float32]:
-    """Vectors of all parts, each row scaled to the part's weight, one beside the other."""
+    """Vectors of all parts, concatenated, with each part's rows scaled to its weight."""
     import numpy as np
 
     columns = []
@@ -393,7 +389,7 @@ async def _side_by_side(
 
 
 async def _embedded(model: Embedder, batch: list[str]) -> Embeddings:
-    """What a model gives for one batch; a plain `embed_batch` of a user's class runs on a worker thread."""
+    """The vectors of one batch; a plain (not async) `embed_batch` runs on a worker thread."""
     method: Callable[[Sequence[str]], object] = model.embed_batch
     is_plain = not inspect.iscoroutinefunction(method)
     given = await asyncio.to_thread(method, batch) if is_plain else method(batch)
@@ -408,7 +404,6 @@ async def _embedded(model: Embedder, batch: list[str]) -> Embeddings:
 
 
 def _described(given: object) -> str:
-    """What an embedding model gave, in a few words."""
     vectors = given.vectors if isinstance(given, Embeddings) else given
     if (shape := getattr(vectors, "shape", None)) is not None:
         return f"an array of the shape {tuple(shape)}"

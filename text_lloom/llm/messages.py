@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias, TypedDict, get_args
 
 from text_lloom.errors import InputError, UnknownName
 
-__all__ = ["NO_PARAMS", "Asked", "Message", "ModelRequest", "as_messages", "with_system"]
+__all__ = ["NO_PARAMS", "Message", "ModelRequest", "Prompt", "as_messages", "with_system"]
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 
@@ -25,7 +25,7 @@ class Message(TypedDict):
     content: str
 
 
-Asked: TypeAlias = str | Sequence[Message]
+Prompt: TypeAlias = str | Sequence[Message]
 """What a user may ask: a prompt, or the messages of a conversation."""
 
 

@@ -1,4 +1,4 @@
-"""What chat and embedding models share: name, key, client, limits, price."""
+"""Base classes of models: chat models, embedding models, and solvers that need no prompt."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ __all__ = [
     "EmbedModel",
     "Embedder",
     "Model",
+    "ModelBase",
     "OneTextAtATime",
-    "Service",
     "SetupFunction",
     "Solver",
 ]
 
 SetupFunction: TypeAlias = Callable[[Any], Any]
 
-_args_of_call: ContextVar[tuple[Service, Mapping[str, Any]] | None]
+_args_of_call: ContextVar[tuple[ModelBase, Mapping[str, Any]] | None]
 _args_of_call = ContextVar("args_of_call", default=None)
 
 
 class _Secret:
-    """A key that shows in no `repr`, log or traceback."""
+    """A key that does not appear in `repr`, logs or tracebacks."""
 
     __slots__ = ("_value",)
 
@@ -65,11 +65,11 @@ class _Secret:
         return text.replace(self._value, "***") if self._value and len(self._value) >= 4 else text
 
 
-class Service:
-    """A named service with a client, a key, limits and a price."""
+class ModelBase:
+    """Base of `Model` and `EmbedModel`: name, client, key, limits and price."""
 
     loads_on_thread: ClassVar[bool] = False
-    """Setting up takes long, and must not stop the event loop."""
+    """Whether setting up takes so long that it must not run on the event loop."""
     _runner: CallRunner[Any] | None = None
 
     def __init__(
@@ -109,12 +109,12 @@ class Service:
 
     @property
     def api_key(self) -> str | None:
-        """The key that was given."""
+        """The API key, as it was given."""
         return self._key.reveal()
 
     @property
     def client(self) -> Any:
-        """What the setup function returned; it is called once, when first needed.
+        """What the setup function returns; it is called once, when the client is first needed.
 
         Raises:
             ModelSetupError: When the setup function fails.
@@ -133,7 +133,7 @@ class Service:
 
     @contextmanager
     def called_with(self, params: Mapping[str, object]) -> Iterator[None]:
-        """Have `args` give these parameters, too, to what runs inside the `with` block."""
+        """Add these parameters to `args` inside the `with` block."""
         token = _args_of_call.set((self, {**self._args, **params}))
         try:
             yield
@@ -142,7 +142,7 @@ class Service:
 
     @property
     def label(self) -> str:
-        """The name, or what the model is made of when it has none."""
+        """The name, or the name of the class if the model has no name."""
         return self.name or f"{type(self).__name__.lower()}"
 
     @property
@@ -152,23 +152,23 @@ class Service:
 
     @property
     def blocking_threads(self) -> int | None:
-        """How many calls can run at once when calls block a thread each; `None` when they do not."""
+        """How many calls can run at once if each one blocks a thread; `None` if calls do not block."""
         return self._runner.threads if self._runner is not None and self._runner.blocking else None
 
     @property
     def limiter_key(self) -> tuple[str, str, str, RateLimit]:
-        """What shares one limiter: provider, key, model and limits."""
+        """Models with the same provider, key, name and limits share one limiter."""
         key = hashlib.sha256((self._key.reveal() or "").encode()).hexdigest()
         return (self.provider_key, key, self.name, self.limit)
 
     @property
     def provider_key(self) -> str:
-        """Identifies the service that is called."""
+        """Identifies the provider, or the function that is called."""
         return f"{type(self).__module__}.{type(self).__qualname__}"
 
     @property
     def parameters(self) -> Mapping[str, object]:
-        """What shapes what comes back, besides the name and what is sent; results are kept apart by it."""
+        """What else replies depend on, besides the name and the request; part of the cache key."""
         return self._args
 
     def redact(self, text: str) -> str:
@@ -178,8 +178,8 @@ class Service:
     def count_tokens(self, text: str) -> int:
         """Tokens of a text for this model.
 
-        Exact if its vocabulary is at hand; otherwise an estimate, corrected by what the first replies
-        reported for prompts of the same kind.
+        Exact if its tokenizer is installed; otherwise an estimate, corrected by the token counts that the
+        first replies reported.
         """
         return round(count_tokens(text, self.name) * self.calibration.factor)
 
@@ -213,7 +213,10 @@ class Service:
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def __getstate__(self) -> object:
-        raise TypeError(f"{type(self).__name__} holds an API key and a client, and is never pickled.")
+        raise TypeError(
+            f"{type(self).__name__} holds an API key and a client, so it cannot be pickled. Create the model "
+            f"anew in each process."
+        )
 
 
 CallFunction: TypeAlias = Callable[["Model", str], Any | Awaitable[Any]]
@@ -224,7 +227,7 @@ _EMBED_THREADS = 1
 _MOST_IN_FLIGHT = 1024
 
 
-class Model(Service, ClientMethods):
+class Model(ModelBase, ClientMethods):
     """A language model, made of a setup function and a call function.
 
     Args:
@@ -237,27 +240,27 @@ class Model(Service, ClientMethods):
         context_window: In tokens; longer documents are cut to fit.
         cost: USD per token: `(input, output)`, or one number for both. `None` = unknown.
         concurrency: The largest number of calls in flight. `None` adapts to the provider.
-        timeout: Seconds after which a call is given up and tried again.
+        timeout: Seconds after which a call is cancelled and tried again.
         **args: `wait_timeout`, `redis_url` and `params` are as in `CallOptions`. All else is kept in
             `model.args` for the call function, and can be set per operator and per call.
     """
 
     keeps_replies: ClassVar[bool] = True
-    """Whether replies may be kept and used again for the same request."""
+    """Whether replies may be cached."""
     many_generations: bool = False
     """Whether `complete` understands a request for several replies (`request.n > 1`)."""
     streams: ClassVar[bool] = False
     """Whether `complete` calls `request.on_chunk`."""
     stays_on_loop: ClassVar[bool] = False
-    """`complete` is async and never blocks, so that nothing needs to watch it."""
+    """Whether `complete` is async and never blocks, so that it needs no check for blocking."""
     constrains: ClassVar[bool] = False
-    """A schema is held token by token, so that one for each shape of question costs little."""
+    """Whether decoding is constrained in this process, where a schema per shape of question costs little."""
     learns: ClassVar[bool] = False
-    """`complete` remembers what the server refuses, so a first request of each kind goes ahead."""
+    """Whether `complete` remembers what the server refuses; the first request of each kind is sent alone."""
     generation_params: frozenset[str] | None = None
     """Names that `request.params` may have; `None` for any."""
     system_prompt: str | None = None
-    """Put before a request that has no system message."""
+    """The system message of requests that have none."""
 
     def __init__(
         self,
@@ -280,7 +283,7 @@ class Model(Service, ClientMethods):
             raise InputError(f"fn must be a function of (model, prompt), but is {type(fn).__name__}.")
         if fn is None and type(self).complete is Model.complete:
             raise InputError(
-                "A Model needs fn=, a function of (model, prompt), or a subclass with complete()."
+                "A Model needs fn=, a function of (model, prompt). A subclass can define complete() instead."
             )
         self.fn = fn
         self._probe = CapabilityProbe()
@@ -296,16 +299,16 @@ class Model(Service, ClientMethods):
     async def complete(self, request: ModelRequest) -> Completion:
         """Answer one request, in one attempt.
 
-        A subclass may define it as `async def`, or as a plain `def`, which then runs on worker threads;
-        and may return a `Completion`, a text, or `(text, (in_tokens, out_tokens))`.
+        A subclass may define it as `async def`, or as a plain `def`, which then runs on worker threads. It
+        may return a `Completion`, a text, or `(text, (in_tokens, out_tokens))`.
 
         Args:
-            request: The conversation, the wanted form of the reply, the parameters.
+            request: The conversation, the format of the reply, the parameters.
 
         Raises:
-            FormRefused: When the service refuses the form of the request, and `complete` has learned to ask
-                in another, as it will the next time.
-            ModelError: Or whatever the call function raises; the engine decides what to do.
+            FormRefused: When the server refuses a feature of the request, and `complete` will do without it
+                the next time.
+            ModelError: Or any other error of the call function; the dispatcher decides what to do.
         """
         _ = self.client
         if self._runner is None:
@@ -314,18 +317,18 @@ class Model(Service, ClientMethods):
             return as_completion(await self._runner(self, request.text))
 
     def reply_to(self, request: ModelRequest) -> Awaitable[Completion]:
-        """What `complete` gives, however a subclass has defined it."""
+        """The reply of `complete`, whether a subclass defines it as async or plain."""
         if self.sends_ahead:
             return self._probe.ahead(_kind_of(request), lambda: self._reply_to(request))
         return self._reply_to(request)
 
     @property
     def sends_ahead(self) -> bool:
-        """Whether a first request goes ahead; under a rate limit starts are not held up for that."""
+        """Whether the first request of each kind is sent alone; never under a rate limit."""
         return self.learns and not self.limit.windows
 
     def ready_for(self, request: ModelRequest) -> Awaitable[None] | None:
-        """What to wait for before a start is asked for: the first request of a kind that may be refused."""
+        """Waits for the first request of this kind, before the rate limiter is asked for a start."""
         return self._probe.wait(_kind_of(request)) if self.sends_ahead else None
 
     def _reply_to(self, request: ModelRequest) -> Awaitable[Completion]:
@@ -339,18 +342,18 @@ class Model(Service, ClientMethods):
 
     @property
     def params(self) -> Mapping[str, object]:
-        """The generation parameters of every request to this model, unless it says otherwise."""
+        """The default generation parameters of requests to this model."""
         return self._args
 
     @property
     def accepted_params(self) -> frozenset[str] | None:
-        """Names that requests may set: the model's arguments for a call function; `None` for any."""
+        """Parameters that requests may set; with a call function those in `args`. `None` for any."""
         if self.generation_params is None and type(self).complete is Model.complete:
             return frozenset(self._args)
         return self.generation_params
 
     def check_params(self, given: Mapping[str, object]) -> None:
-        """Refuse generation parameters that this model does not have, and values that none can have.
+        """Refuse generation parameters that this model does not have, and invalid values.
 
         Raises:
             InputError: Names the nearest parameter, or says what the value must be.
@@ -373,7 +376,7 @@ class Model(Service, ClientMethods):
         return {"around": self._around} if self._around else {}
 
     def batch_endpoint(self, *, policy: RetryPolicy, jitter: random.Random) -> BatchEndpoint | None:
-        """The Batch API through which this model can be asked; `None` if it has none.
+        """The Batch API of this model; `None` if it has none.
 
         Args:
             policy: How often to retry a call.
@@ -398,12 +401,12 @@ class Model(Service, ClientMethods):
 
 
 def _kind_of(request: ModelRequest) -> Hashable:
-    """What a service may refuse for all requests that are like this one."""
+    """The features of a request that a server may refuse."""
     return (request.schema is None, request.regex is None, frozenset(request.params))
 
 
 class OneTextAtATime(LloomError):
-    """An embedding function that takes one text at a time was given several."""
+    """An embedding function that takes one text at a time got several."""
 
 
 class Embedder(ABC):
@@ -416,22 +419,22 @@ class Embedder(ABC):
         """Vectors of one batch of texts, in one attempt."""
 
 
-class EmbedModel(Service, Embedder):
+class EmbedModel(ModelBase, Embedder):
     """An embedding model, made of a setup function and a call function.
 
     Args:
         name: Name of the model.
         setup_fn: `setup_fn(api_key)` returns the client (or `None`).
-        fn: `fn(model, texts)` gets a list of texts and returns `(vectors, tokens)`, or the vectors alone;
-            lists or arrays. A function that takes one text at a time is noticed and called so.
+        fn: `fn(model, texts)` gets a list of texts and returns `(vectors, tokens)`, or the vectors alone,
+            as lists or an array. If it fails on a list, it is called with one text at a time.
         api_key: Passed to the setup function.
         batch_size: The largest number of texts in one call.
         rate_limit: See `CallOptions`, also for the next four.
         cost: US dollars per token.
         context_window: In tokens; longer texts are cut.
-        concurrency: The largest number of calls in flight; 1 unless stated, since many local models
-            are not safe to call from several threads.
-        timeout: Seconds after which a call is given up and tried again.
+        concurrency: The largest number of calls in flight; 1 by default, because many local models
+            are not thread-safe.
+        timeout: Seconds after which a call is cancelled and tried again.
         **args: As for `Model`; kept in `model.args` for the call function.
     """
 
@@ -471,7 +474,7 @@ class EmbedModel(Service, Embedder):
         """Vectors of one batch of texts, in one attempt.
 
         Raises:
-            OneTextAtATime: When it turns out that the call function takes one text, and there are several.
+            OneTextAtATime: When the call function takes one text, and there are several.
         """
         _ = self.client
         if self._runner is None:
@@ -490,14 +493,14 @@ class EmbedModel(Service, Embedder):
         if found is None:
             self._one_by_one = False
             raise BadAnswer(
-                f"The call function of embedding model {self.label!r} returned neither one vector per "
-                f"text nor one vector for one text."
+                f"The call function of embedding model {self.label!r} returned neither one vector per text "
+                f"nor one vector for one text. It must return one vector per text."
             )
         return found
 
     @property
     def window(self) -> int | None:
-        """The longest text that is embedded whole, in tokens; `None` when that is not known."""
+        """The longest text that is not cut, in tokens; `None` if unknown."""
         return self.context_window
 
     @property
@@ -507,10 +510,10 @@ class EmbedModel(Service, Embedder):
 
 
 class Solver(ABC):
-    """A model that answers tasks itself, from their fields rather than from a prompt. It is free."""
+    """A free model that answers tasks from their fields, without a prompt."""
 
     keeps_results: ClassVar[bool] = False
-    """Whether what it finds is kept in the journal, as a service's replies are."""
+    """Whether its results are cached, as the replies of a server are."""
     name: str
 
     @property
@@ -523,7 +526,7 @@ class Solver(ABC):
         """Whether this model answers tasks of that type."""
 
     def can_answer(self, task: Task[Any]) -> bool:
-        """Whether this model answers that task; among several models, the next one gets it otherwise."""
+        """Whether this model answers that task; if not, the next of several models gets it."""
         return self.can_solve(type(task))
 
     @abstractmethod

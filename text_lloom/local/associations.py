@@ -1,4 +1,4 @@
-"""Which words of a corpus go together more often than chance would have it."""
+"""Which words of a corpus occur together more often than by chance."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LEAST_NPMI = 0.2
 
 
 class Associate(NamedTuple):
-    """A word that goes along with another one.
+    """A word that often occurs together with another one.
 
     Attributes:
         key: The word.
@@ -50,7 +50,7 @@ class Associations:
     Args:
         readings: The documents.
         statistics: Their counts.
-        fewest: In how many documents a word has to occur.
+        fewest: Words in fewer documents than this are ignored.
     """
 
     def __init__(self, readings: Sequence[Reading], statistics: CorpusStatistics, *, fewest: int) -> None:
@@ -77,7 +77,7 @@ class Associations:
 
     @cached_property
     def _units(self) -> Any:
-        """Which passages (rows) have which terms (columns)."""
+        """A matrix of the passages (rows) and the terms (columns) that they contain."""
         from scipy import sparse
 
         indptr, indices = [0], []

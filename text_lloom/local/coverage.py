@@ -18,7 +18,7 @@ class Coverage:
     """The documents in which a passage clearly mentions a concept.
 
     Args:
-        readings: The corpus; of a large one an even sample is read.
+        readings: The corpus; an even sample is read if it is large.
         statistics: Its counts.
         reader: Reads texts.
     """

@@ -1,4 +1,4 @@
-"""Quotes and bullets of a document: its most telling passages and key phrases."""
+"""Quotes and bullets of a document: its most informative passages and key phrases."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from text_lloom.local.reading import Reading, tokens_within
-from text_lloom.local.sentences import Span, split_clauses, split_long
+from text_lloom.local.sentences import split_clauses, split_long
 from text_lloom.local.statistics import CorpusStatistics
 from text_lloom.local.stopwords import DANGLING, LEADING
 from text_lloom.local.words import Token, fold, mask_noise
+from text_lloom.quotes import Span
 
 __all__ = ["Passage", "Relatedness", "choose_bullets", "choose_quotes", "passages_of"]
 
@@ -22,7 +23,7 @@ _SHORTEST_PIECE = 25
 _NEGATIONS = frozenset(["not", "no", "never", "without", "can't", "cannot", "don't", "won't", "didn't"])
 
 Relatedness = Callable[[Sequence[str]], Sequence[float]]
-"""How much texts have to do with a seed, between 0 and 1 each."""
+"""Gives how related each text is to a seed, between 0 and 1."""
 
 
 class Passage(NamedTuple):
@@ -58,17 +59,17 @@ def passages_of(reading: Reading, *, limit: int = _LONGEST_QUOTE) -> list[Passag
 def choose_quotes(
     reading: Reading, statistics: CorpusStatistics, *, n_quotes: int, related: Relatedness | None = None
 ) -> list[str]:
-    """The passages that say most and repeat least, as they stand in the text and in its order.
+    """The most informative, least repetitive passages, word for word and in the order of the text.
 
-    Salience is the summed weight of a passage's words, more for those that recur in the text, against
-    its length; redundancy is taken out by maximal marginal relevance (Carbonell & Goldstein 1998,
-    doi:10.1145/290941.291025).
+    The salience of a passage is the summed weight of its words relative to its length; words that recur
+    in the text count more. Maximal marginal relevance (Carbonell & Goldstein 1998,
+    doi:10.1145/290941.291025) removes redundancy.
 
     Args:
         reading: The document.
         statistics: Weights of words.
         n_quotes: The most passages to take.
-        related: How much passages have to do with a seed: related ones are taken first.
+        related: Gives how related passages are to a seed; related ones are taken first.
     """
     passages = passages_of(reading)
     if not passages:
@@ -106,7 +107,7 @@ def _salience(text: str, passage: Passage, frequency: Counter[str], statistics: 
     value = total / math.pow(len(keys) + 5, 0.6)
     if len(keys) < 3:
         value *= 0.6
-    # Lines of names, addresses and references have more capitals, digits and marks than prose has.
+    # Lists of names, addresses and references have more capitals, digits and punctuation than prose.
     capitals = sum(text[token.start].isupper() for token in contents)
     if len(contents) >= 5 and capitals > 0.6 * len(contents):
         value *= 0.35
@@ -133,7 +134,7 @@ def _diverse(candidates: Sequence[_Ranked], statistics: CorpusStatistics, n: int
 
 
 def _gain(item: _Ranked, covered: set[str], statistics: CorpusStatistics) -> float:
-    """The value of a passage, less what passages taken before it cover."""
+    """The value of a passage, minus what earlier chosen passages already cover."""
     total = sum(statistics.weight(key) for key in item.keys)
     known = sum(statistics.weight(key) for key in item.keys & covered)
     return item.value * (1 - 0.8 * known / total) if total else 0.0
@@ -155,14 +156,14 @@ def choose_bullets(
     n_words: str,
     related: Relatedness | None = None,
 ) -> list[str]:
-    """The fragments of clauses that say most, as the text has them.
+    """The most informative fragments of clauses, word for word.
 
     Args:
         reading: The text.
         statistics: Weights of words.
-        n_bullets: How many, a number or a range such as `"2-4"`: longer texts get more.
+        n_bullets: How many, a number or a range such as `"2-4"`; longer texts get more.
         n_words: Words in each, a range such as `"5-8"`.
-        related: How much fragments have to do with a seed: related ones are taken first.
+        related: Gives how related fragments are to a seed; related ones are taken first.
     """
     fewest, most = _bounds(n_bullets, (2, 4))
     shortest, longest = _bounds(n_words, (5, 8))
@@ -204,7 +205,7 @@ def _distinct(fragments: Sequence[_Fragment], n: int) -> list[str]:
 def _best_fragments(
     text: str, tokens: Sequence[Token], statistics: CorpusStatistics, shortest: int, longest: int
 ) -> list[_Fragment]:
-    """The best run of words in a clause; in a long clause the best of what is left, too."""
+    """The best run of words in a clause; for a long clause also the best run in the rest."""
     if not any(token.content for token in tokens):
         return []
     words = [fold(text[token.start : token.end]) for token in tokens]
@@ -250,7 +251,7 @@ def _best_fragments(
 
 
 def _torn(tokens: Sequence[Token], i: int, j: int) -> float:
-    """Penalty for a run `tokens[i..j]` that takes words apart which may belong together."""
+    """Penalty for a run `tokens[i..j]` that separates words which may belong together."""
     penalty = 0.0
     if i and tokens[i].tight and tokens[i - 1].content:
         penalty += 0.2
@@ -260,7 +261,7 @@ def _torn(tokens: Sequence[Token], i: int, j: int) -> float:
 
 
 def _opens(words: Sequence[str], i: int) -> bool:
-    """Whether only words that a bullet does not start with stand before word `i` of the clause."""
+    """Whether all words before word `i` of the clause are words that a bullet does not start with."""
     return i == 0 or all(word in LEADING for word in words[:i])
 
 

@@ -29,8 +29,8 @@ _WEAK_WEIGHT = 0.5
 def features_of(reading: Reading) -> dict[str, float]:
     """Features of a text and how often each occurs, before weighting.
 
-    Keys of words as they are, pairs of neighbouring ones as `a b`, pieces of words as `~piec`: pieces
-    bring misspelt and derived words near the right ones.
+    Features are keys of words, pairs of neighbouring words as `a b`, and pieces of words as `~piec`. The
+    pieces make misspelt and derived words similar to the right ones.
     """
     counts: Counter[str] = Counter()
     for sentence in reading.sentences:
@@ -69,12 +69,12 @@ def scale_rows(rows: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 class Embedder:
-    """Texts as vectors whose directions follow what words occur together in a corpus.
+    """Turns texts into vectors; words that occur together in a corpus get similar directions.
 
     Latent semantic analysis (Deerwester et al. 1990), fitted once.
 
     Args:
-        texts: Texts to learn from; sentences and bullets serve better than long documents.
+        texts: Texts to learn from; sentences and bullets work better than long documents.
         reader: Reads the texts.
     """
 
@@ -104,7 +104,7 @@ class Embedder:
         return vectors
 
     def known(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Like a call, but a text without any word of the corpus has a row of zeros, too."""
+        """As a call, but a text without any word of the corpus also gets a row of zeros."""
         return self._project([features_of(self._reader(text)) for text in texts])
 
     def _fit(self, rows: Sequence[dict[str, float]]) -> Any:
@@ -116,14 +116,14 @@ class Embedder:
         dimensions = min(_DIMENSIONS, filled - 1, matrix.shape[1] - 1)
         if dimensions < 2:
             return None
-        # On matrices this narrow several BLAS threads mostly wait for each other. Texts that are all alike
-        # have no variance, of which each column would have a share.
+        # On matrices this narrow several BLAS threads mostly wait for each other. Equal texts have no
+        # variance, so the share of each column in it divides zero by zero.
         with threadpool_limits(1), np.errstate(divide="ignore", invalid="ignore"):
             return TruncatedSVD(dimensions, n_iter=4, random_state=0).fit(matrix)
 
     def _project(self, rows: Sequence[dict[str, float]]) -> NDArray[np.float32]:
         if self._svd is None:
-            # Too little text to reduce: words are spread over a fixed number of columns instead.
+            # There is too little text for SVD, so words are hashed into a fixed number of columns.
             vectors = np.zeros((len(rows), _DIMENSIONS))
             for position, row in enumerate(rows):
                 for feature, value in row.items():
@@ -150,7 +150,7 @@ class Embedder:
         return sparse.csr_matrix((values, indices, indptr), shape=shape, dtype=np.float64)
 
     def _spelt(self, text: str, dimensions: int) -> NDArray[np.float32]:
-        """A vector from the spelling of a text that has no known word."""
+        """A vector from the spelling of a text without known words."""
         plain = " ".join(text.casefold().split())
         vector = np.zeros((1, dimensions))
         for size in (1, 2, 3):

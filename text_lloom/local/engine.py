@@ -1,10 +1,10 @@
-"""The local engine: answers every task by corpus statistics."""
+"""The local engine: answers tasks by corpus statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from text_lloom.local.coverage import Coverage
 from text_lloom.local.distill import Relatedness, choose_bullets, choose_quotes
@@ -41,13 +41,12 @@ __all__ = ["LocalEngine"]
 class LocalEngine:
     """Answers tasks without a key, a network or a language model.
 
-    Keyword-grade: it finds words and phrases that documents share, and knows nothing of what they
-    mean beyond which of them occur together. The same tasks and background give the same answers.
+    It works with keywords: it finds words and phrases that documents share, and knows which of them
+    occur together, but not what they mean. The same tasks and background give the same answers.
 
     Args:
-        background: The texts of the whole corpus. Term statistics come from them, so that an answer
-            does not depend on which documents are asked about together; when empty, statistics come
-            from the tasks given.
+        background: The texts of the whole corpus. Term statistics come from them, so an answer does not
+            depend on which documents are asked about together. If empty, statistics come from the tasks.
 
     Example:
         >>> from text_lloom.tasks import SummarizeDocument
@@ -68,18 +67,23 @@ class LocalEngine:
         Raises:
             TypeError: When a task is of a type that this engine does not know.
         """
-        for task in tasks:
-            if not isinstance(task, _KNOWN):
-                raise TypeError(
-                    f"The local engine cannot answer {type(task).__name__}; it answers "
-                    f"{', '.join(sorted(known.__name__ for known in _KNOWN))}."
-                )
-        corpus = self._corpus if self._background else _Corpus(_texts_in(tasks), self._reader)
-        scoring = [task for task in tasks if isinstance(task, ScoreDocuments)]
-        scored = iter(corpus.scorer.score(scoring)) if scoring else iter(())
-        return [
-            next(scored) if isinstance(task, ScoreDocuments) else self._answer(task, corpus) for task in tasks
-        ]
+        kinds = [_kind_of(type(task)) for task in tasks]
+        texts = dict.fromkeys(
+            text for kind, task in zip(kinds, tasks, strict=True) for text in kind.texts(task)
+        )
+        corpus = self._corpus if self._background else _Corpus(list(texts), self._reader)
+        answers: list[object] = [None] * len(tasks)
+        for kind in dict.fromkeys(kinds):
+            places = [place for place, other in enumerate(kinds) if other is kind]
+            found = kind.answer([tasks[place] for place in places], corpus)
+            for place, answer in zip(places, found, strict=True):
+                answers[place] = answer
+        return answers
+
+    @staticmethod
+    def can_solve(task_type: type[Task[Any]]) -> bool:
+        """Whether this engine answers tasks of that type."""
+        return issubclass(task_type, tuple(_KINDS))
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embeddings of texts.
@@ -96,61 +100,18 @@ class LocalEngine:
     def _corpus(self) -> _Corpus:
         return _Corpus(self._background, self._reader)
 
-    def _answer(self, task: Task[Any], corpus: _Corpus) -> object:
-        statistics, reader = corpus.statistics, self._reader
-        match task:
-            case FilterQuotes():
-                return choose_quotes(
-                    reader(task.text), statistics, n_quotes=task.n_quotes, related=corpus.related(task.seed)
-                )
-            case SummarizeDocument():
-                return choose_bullets(
-                    reader(task.text),
-                    statistics,
-                    n_bullets=task.n_bullets,
-                    n_words=task.n_words,
-                    related=corpus.related(task.seed),
-                )
-            case SynthesizeConcepts():
-                return synthesize(task, corpus.ideas, reader, related=corpus.related(task.seed))
-            case ReviewRemove():
-                return remove_concepts(task, statistics, reader)
-            case ReviewMerge():
-                return merge_concepts(task, statistics, reader, corpus.embedder, corpus.coverage)
-            case SelectConcepts():
-                return select_concepts(task, statistics, corpus.coverage, related=corpus.related(task.seed))
-            case MatchConcepts():
-                return match_concepts(task, statistics, reader, corpus.embedder)
-            case SummarizeConcept():
-                return summarize_concept(task, statistics, reader)
-            case _:
-                raise AssertionError(task)
-
-
-_KNOWN = (
-    FilterQuotes,
-    MatchConcepts,
-    ReviewMerge,
-    ReviewRemove,
-    ScoreDocuments,
-    SelectConcepts,
-    SummarizeConcept,
-    SummarizeDocument,
-    SynthesizeConcepts,
-)
-
 
 class _Corpus:
-    """All that is derived from a set of texts, each part made when it is first needed."""
+    """What is derived from a set of texts; each part is computed when it is first needed."""
 
     def __init__(self, texts: Sequence[str], reader: Reader) -> None:
         self._texts = sample_evenly(texts)
-        self._reader = reader
+        self.reader = reader
         self._seeds: dict[str, SeedRelation] = {}
 
     @cached_property
     def readings(self) -> list[Reading]:
-        return without_repeats(self._reader.all(self._texts))
+        return without_repeats(self.reader.all(self._texts))
 
     @cached_property
     def statistics(self) -> CorpusStatistics:
@@ -163,48 +124,43 @@ class _Corpus:
             for reading in self.readings
             for sentence in reading.sentences
         ]
-        return Embedder(sentences, self._reader)
+        return Embedder(sentences, self.reader)
 
     @cached_property
     def ideas(self) -> Ideas:
-        return Ideas(self.readings, self.statistics, self._reader, self.coverage)
+        return Ideas(self.readings, self.statistics, self.reader, self.coverage)
 
     @cached_property
     def coverage(self) -> Coverage:
-        return Coverage(self.readings, self.statistics, self._reader)
+        return Coverage(self.readings, self.statistics, self.reader)
 
     @cached_property
     def scorer(self) -> Scorer:
-        return Scorer(self.statistics, self.readings, self._reader, lambda texts: self.embedder.known(texts))
+        return Scorer(self.statistics, self.readings, self.reader, lambda texts: self.embedder.known(texts))
 
     def related(self, seed: str | None) -> Relatedness | None:
-        """How much texts have to do with a seed; `None` without one."""
+        """Gives how related texts are to a seed; `None` without a seed."""
         if seed is None or not seed.strip():
             return None
         if seed not in self._seeds:
-            self._seeds[seed] = SeedRelation(seed, self.statistics, self._reader, self.embedder)
+            self._seeds[seed] = SeedRelation(seed, self.statistics, self.reader, self.embedder)
         return self._seeds[seed]
 
 
-def _texts_in(tasks: Sequence[Task[Any]]) -> list[str]:
-    """The distinct texts that tasks are about."""
-    found: dict[str, None] = {}
-    for task in tasks:
-        match task:
-            case FilterQuotes() | SummarizeDocument() | ScoreDocuments():
-                texts: Sequence[str] = task.texts
-            case SynthesizeConcepts():
-                texts = [item.text for item in task.items]
-            case ReviewRemove() | ReviewMerge() | SelectConcepts():
-                texts = _texts_of(task.candidates)
-            case MatchConcepts():
-                texts = _texts_of((*task.found, *task.known))
-            case SummarizeConcept():
-                texts = task.passages
-            case _:
-                texts = ()
-        found.update(dict.fromkeys(texts))
-    return list(found)
+class _Kind(NamedTuple):
+    """How tasks of one kind are answered.
+
+    Attributes:
+        texts: The texts that a task is about; without a background, statistics come from them.
+        answer: The answers to several tasks, in order.
+    """
+
+    texts: Callable[[Any], Sequence[str]]
+    answer: Callable[[Sequence[Any], _Corpus], Iterable[object]]
+
+
+def _one_by_one(answer: Callable[[Any, _Corpus], object]) -> Callable[[Sequence[Any], _Corpus], list[object]]:
+    return lambda tasks, corpus: [answer(task, corpus) for task in tasks]
 
 
 def _texts_of(candidates: Sequence[Candidate]) -> list[str]:
@@ -213,3 +169,66 @@ def _texts_of(candidates: Sequence[Candidate]) -> list[str]:
         for candidate in candidates
         for text in (f"{candidate.concept.name}. {candidate.concept.criteria}", *candidate.evidence)
     ]
+
+
+def _quotes(task: FilterQuotes, corpus: _Corpus) -> list[str]:
+    related = corpus.related(task.seed)
+    return choose_quotes(corpus.reader(task.text), corpus.statistics, n_quotes=task.n_quotes, related=related)
+
+
+def _bullets(task: SummarizeDocument, corpus: _Corpus) -> list[str]:
+    return choose_bullets(
+        corpus.reader(task.text),
+        corpus.statistics,
+        n_bullets=task.n_bullets,
+        n_words=task.n_words,
+        related=corpus.related(task.seed),
+    )
+
+
+def _concepts(task: SynthesizeConcepts, corpus: _Corpus) -> object:
+    return synthesize(task, corpus.ideas, corpus.reader, related=corpus.related(task.seed))
+
+
+def _removals(task: ReviewRemove, corpus: _Corpus) -> object:
+    return remove_concepts(task, corpus.statistics, corpus.reader)
+
+
+def _merges(task: ReviewMerge, corpus: _Corpus) -> object:
+    return merge_concepts(task, corpus.statistics, corpus.reader, corpus.embedder, corpus.coverage)
+
+
+def _selection(task: SelectConcepts, corpus: _Corpus) -> object:
+    return select_concepts(task, corpus.statistics, corpus.coverage, related=corpus.related(task.seed))
+
+
+def _matches(task: MatchConcepts, corpus: _Corpus) -> object:
+    return match_concepts(task, corpus.statistics, corpus.reader, corpus.embedder)
+
+
+def _summary(task: SummarizeConcept, corpus: _Corpus) -> str:
+    return summarize_concept(task, corpus.statistics, corpus.reader)
+
+
+_KINDS: Final[Mapping[type[Task[Any]], _Kind]] = {
+    FilterQuotes: _Kind(lambda task: task.texts, _one_by_one(_quotes)),
+    SummarizeDocument: _Kind(lambda task: task.texts, _one_by_one(_bullets)),
+    SynthesizeConcepts: _Kind(lambda task: [item.text for item in task.items], _one_by_one(_concepts)),
+    ReviewRemove: _Kind(lambda task: _texts_of(task.candidates), _one_by_one(_removals)),
+    ReviewMerge: _Kind(lambda task: _texts_of(task.candidates), _one_by_one(_merges)),
+    SelectConcepts: _Kind(lambda task: _texts_of(task.candidates), _one_by_one(_selection)),
+    MatchConcepts: _Kind(lambda task: _texts_of((*task.found, *task.known)), _one_by_one(_matches)),
+    ScoreDocuments: _Kind(lambda task: task.texts, lambda tasks, corpus: corpus.scorer.score(tasks)),
+    SummarizeConcept: _Kind(lambda task: task.passages, _one_by_one(_summary)),
+}
+"""All tasks that this engine answers."""
+
+
+def _kind_of(task_type: type[Task[Any]]) -> _Kind:
+    for known, kind in _KINDS.items():
+        if issubclass(task_type, known):
+            return kind
+    raise TypeError(
+        f"The local engine cannot answer {task_type.__name__}; it answers "
+        f"{', '.join(sorted(known.__name__ for known in _KINDS))}."
+    )

@@ -1,4 +1,4 @@
-"""What in a text speaks for a concept: its terms, and how strongly passages use them."""
+"""Evidence for concepts in texts: which terms of a concept occur, and how strongly passages use them."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class Profile:
     """The terms of a concept.
 
     Attributes:
-        weights: How far each term by itself amounts to a clear mention, by key.
-        stands_for: For a term that says the same as a word of the name, that word: only one of both counts.
+        weights: How much of a clear mention each term is by itself (1 = all of it), by key.
+        stands_for: The word of the name that a term is a synonym of; only one of the two counts.
         own: The terms of its name and criterion; the others come from examples.
-        needed: How many terms of its own a clear mention has.
+        needed: How many of its own terms a clear mention has.
         whole: Whether the corpus has all words of the name.
     """
 
@@ -64,14 +64,14 @@ class Profile:
 
 
 class Evidence(NamedTuple):
-    """What in one document speaks for one concept.
+    """Evidence for one concept in one document.
 
     Attributes:
         strength: 1 when a passage has the terms of a clear mention.
         words: Keys of the words that were found, strongest first.
         start: Where the best passage starts.
         end: Where it ends.
-        direct: Whether a term of the concept's own was found, not only terms of its examples.
+        direct: Whether a term of its name or criterion was found, not only terms of its examples.
     """
 
     strength: float
@@ -90,10 +90,10 @@ class _Hit(NamedTuple):
 
 
 class TermIndex:
-    """Which words are evidence of which of several concepts.
+    """Which words are evidence for which concepts.
 
-    A word stands for a term if it is the term, is derived from the same root, or, a little less so, is
-    about the same subject in general English.
+    A word counts for a term if it is the term itself, is derived from the same root, or, with a lower
+    weight, is about the same subject in general English.
     """
 
     def __init__(self, profiles: Sequence[Profile]) -> None:
@@ -111,9 +111,7 @@ class TermIndex:
         self._hits: dict[str, list[_Hit]] = {}
 
     def hits(self, key: str) -> list[_Hit]:
-        """All that a word is evidence of, each term of a concept once; a word is only one of its terms
-        where it is the term itself.
-        """
+        """What a word is evidence for; a word that is itself a term of a concept counts as that term only."""
         known = self._hits.get(key)
         if known is None:
             known = list(self._by_key.get(key, ()))
@@ -145,7 +143,7 @@ class ConceptTerms(NamedTuple):
 
 
 def terms_of(concept: Concept, reader: Reader) -> ConceptTerms:
-    """The words of a concept without the scaffolding of its criterion (`Does the text discuss ...`)."""
+    """The words of a concept without the frame of its criterion (`Does the text discuss ...`)."""
     question, _, examples = _partitioned(_FRAME.sub("", concept.criteria))
     named = list(dict.fromkeys(reader(concept.name).content_keys()))
     asked = [key for key in _keys(reader(question)) if key not in named]
@@ -158,13 +156,13 @@ def profile_of(
 ) -> Profile:
     """The weighted terms of a concept.
 
-    One word of a name such as "X and Y" or "X" is a clear mention, and so is a listed word about the
-    same subject; of a phrase all words are needed, or some together with words that the criterion asks
-    for or lists.
+    For a name such as "X" or "X and Y", one of its words is a clear mention, and so is a listed word about
+    the same subject. A phrase needs all of its words, or some of them together with words that the
+    criterion asks for or lists.
 
     Args:
         concept: Name and criterion.
-        examples: Texts that show it; words that mark them off become terms of lesser weight.
+        examples: Texts that show it; words that are typical of them become terms of lower weight.
         statistics: How rare words are.
         reader: Reads texts.
     """
@@ -198,7 +196,7 @@ def _main_weights(
     """Weights of those words of a name that the corpus has."""
     joints = len(_EITHER.findall(name))
     if joints or len(named) == 1:
-        # Of "X or Y Z" two words are needed, which ones is not known.
+        # A name such as "X or Y Z" needs two of its words, and nothing says which.
         each = 1.0 if joints + 1 >= len(named) else _UNCLEAR
         return {key: each * _strength(key) for key in known}
     rarity = {key: math.sqrt(_rarity(key, statistics)) * (1.0 if key in known else _UNKNOWN) for key in named}
@@ -208,7 +206,7 @@ def _main_weights(
 def _terms_of_examples(
     examples: Sequence[str], own: AbstractSet[str], statistics: CorpusStatistics, reader: Reader
 ) -> dict[str, float]:
-    """Weights of the words that mark examples off from the corpus."""
+    """Weights of the words that distinguish examples from the corpus."""
     counts: Counter[str] = Counter()
     for example in examples:
         counts.update(set(reader(example).content_keys()))
@@ -280,7 +278,7 @@ def _partitioned(criteria: str) -> tuple[str, str, str]:
 
 
 def _strength(key: str) -> float:
-    """Words that say little count half, unless they have a subject, such as `love`."""
+    """Words with little meaning count half, unless they name a subject, as `love` does."""
     return _WEAK if key in WEAK_KEYS and not kin_of(key) else 1.0
 
 

@@ -48,7 +48,7 @@ class Idea:
         name: In Title Case.
         criteria: A question that lists the words to look for.
         documents: Numbers of the documents with evidence, among those that were read.
-        quality: How well it would do as a concept of the codebook, between 0 and 1.
+        quality: How suitable it is as a concept of the codebook, between 0 and 1.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Ideas:
         narrow = [idea for idea in found if len(idea.documents) <= most]
         enough = sum(idea.quality >= _PLAIN for idea in narrow) >= _MANY
         distinct = _distinct(narrow if enough else found)
-        # Single words and chance companions only have to do where better names are few.
+        # Single words, and pairs that occur together by chance, are used only if better names are few.
         clear = sum(idea.quality >= _PLAIN for idea in distinct)
         plain = [idea for idea in distinct if idea.quality < _PLAIN][: max(0, _PLENTY - clear)]
         return [idea for idea in distinct if idea.quality >= _PLAIN or idea in plain]
@@ -130,7 +130,7 @@ class Ideas:
         return having if len(having) <= 2 else frozenset()
 
     def worth(self, idea: Idea, n: int) -> float:
-        """What an idea is worth that would cover `n` more documents."""
+        """The value of an idea that would cover `n` more documents."""
         return worth(idea.quality, n, len(idea.documents) / max(1, self._coverage.n_documents))
 
     def _draft(self, names: Sequence[str], listed: Sequence[str]) -> Idea:
@@ -145,7 +145,7 @@ class Ideas:
         frequency = self._statistics.document_frequency
         ideas: list[Idea] = []
         for subject in subjects():
-            # A name need not be as frequent as a word that is listed for others to look for.
+            # A word that can name the subject may be rarer than the others.
             present = [
                 key
                 for key in subject.keys
@@ -178,7 +178,7 @@ class Ideas:
         return ideas
 
     def _words(self) -> list[Idea]:
-        """Ideas from single words that no subject of general English covers, with what goes along."""
+        """Ideas from single words outside the subjects of general English, and words that go with them."""
         frequency = self._statistics.document_frequency
         ideas: list[Idea] = []
         for key, count in frequency.items():
@@ -211,7 +211,7 @@ class Ideas:
         return ideas
 
     def _shown(self, key: str, form: str) -> str:
-        """A name in the form in which English has it, with the capitals that the corpus has."""
+        """A name in its usual English form, with the capitals of the corpus."""
         usual = self._statistics.surface(key)
         return usual if usual.lower() == form.lower() else form
 
@@ -304,7 +304,7 @@ class Ideas:
         return kept
 
     def _one_phrase(self, first: str, second: str) -> bool:
-        """Whether two words mostly stand side by side: then they are one phrase, not two subjects."""
+        """Whether two words are mostly neighbours, which makes them one phrase, not two subjects."""
         frequency = self._statistics.phrase_frequency
         beside = frequency.get(f"{first} {second}", 0) + frequency.get(f"{second} {first}", 0)
         return beside > 0.5 * self._statistics.together(first, second)
@@ -316,13 +316,13 @@ def _tells_more(first: str, second: str) -> bool:
 
 
 def worth(quality: float, n: float, share: float) -> float:
-    """What a concept is worth that would cover `n` more documents, given the share of all that show it."""
+    """The value of a concept that covers `n` more documents; `share` of all documents show it."""
     breadth = 1.0 if share <= _USUAL_SHARE else math.pow(_USUAL_SHARE / share, 0.6)
     return quality * math.sqrt(n) * breadth
 
 
 def _distinct(ideas: Sequence[Idea]) -> list[Idea]:
-    """The ideas without those that nearly the same documents show as a better one."""
+    """The ideas without those that nearly the same documents show as show a better one."""
     kept: list[tuple[Idea, int]] = []
     for idea in ideas:
         documents = sum(1 << number for number in idea.documents)

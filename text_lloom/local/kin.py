@@ -1,4 +1,4 @@
-"""Words of general English that are commonly about one subject, so that one can stand for another."""
+"""Words of general English by subject; words about the same subject can stand for each other."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from text_lloom.local.words import key_of
 
 __all__ = ["Name", "Subject", "kin_of", "plural_of", "subjects"]
 
-# One subject a line: first the words that can name it, in the form in which they would, synonyms joined
-# by =, then others that show it. Words that are used as much in other senses are left out.
+# One subject per line: first the words that can name it, in the form of a name, with = between synonyms;
+# after | other words that show it. Words that are often used in other senses are left out.
 _SUBJECTS: Final = """
 buses minibuses
 trains=rail=railways=railroads trams carriages subway=metro
@@ -218,7 +218,7 @@ def _kin() -> dict[str, frozenset[str]]:
 
 
 def kin_of(key: str) -> frozenset[str]:
-    """Keys of the words that are about the same subject as a word."""
+    """Keys of all words about the same subject as a word."""
     return _kin().get(key, frozenset())
 
 

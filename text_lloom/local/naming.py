@@ -79,7 +79,7 @@ def name_fitness(name: str, statistics: CorpusStatistics) -> float:
         same_subject = all(key in kin_of(keys[0]) for key in keys[1:])
         return max(_SUBJECTS, value * _SUBJECTS) if same_subject else value * _PAIR
     if kin_of(keys[0]):
-        # In a long text one everyday word says little of what it is about.
+        # In long texts, one everyday word says little about the subject.
         return (_SUBJECT_OF_LONG if statistics.long_texts else _SUBJECT) * max(value, 0.9)
     return value * (_PROPER if plain[:1].isupper() else 1.0) * _WORD
 
@@ -97,7 +97,7 @@ def noun_form(key: str, statistics: CorpusStatistics) -> str:
         and statistics.form_share(key, form) >= _LEAST_FORM
     ]
     best = heads[0] if heads else plain
-    # Of "Driving" and "driving" the usual one is wanted.
+    # Prefer the more usual of "Driving" and "driving".
     return best if best[1:] != best[1:].lower() or best.lower() not in forms else best.lower()
 
 
@@ -143,7 +143,7 @@ def words_for(
     without: Sequence[str],
     n: int = 4,
 ) -> list[str]:
-    """Written forms of the keys that mark these texts off from the corpus, most telling first."""
+    """Written forms of the keys that distinguish these texts from the corpus, most distinctive first."""
     counts: Counter[str] = Counter()
     for reading in members:
         counts.update(set(reading.content_keys()))

@@ -19,8 +19,8 @@ _CONNECTOR_KEYS = frozenset(key_of(word) for word in CONNECTORS)
 def phrase_spans(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
     """Runs `tokens[i:j]` of two to four words that can be a phrase.
 
-    Content words at both ends, at most three of them, nothing but a space or a hyphen between the
-    words, and inside no function words but connectors.
+    A run starts and ends with a content word and has at most three of them. Its words are separated by
+    a space or a hyphen, and its only function words are connectors.
     """
     n = len(tokens)
     for i in range(n - 1):
@@ -71,6 +71,6 @@ def commonest_form(forms: Counter[str]) -> str:
         lowered[form.lower()] += count
     best = min(lowered, key=lambda form: (-lowered[form], form))
     cased = {form: count for form, count in forms.items() if form.lower() == best}
-    # Two thirds have to agree on capitals, or the word is shown without.
+    # The word is shown with capitals only if two thirds of its uses have them.
     top = min(cased, key=lambda form: (-cased[form], form))
     return top if top == best or cased[top] >= 0.6 * lowered[best] else best

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from text_lloom.local.sentences import Span, split_sentences
+from text_lloom.local.sentences import split_sentences
 from text_lloom.local.words import Token, tokenize
+from text_lloom.quotes import Span
 
 __all__ = ["Reader", "Reading", "Sentence", "tokens_within", "without_repeats"]
 
@@ -22,7 +23,7 @@ _MOST_TOKENS = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence: where it stands, and its words."""
+    """A sentence: its position and its words."""
 
     start: int
     end: int
@@ -78,7 +79,7 @@ def tokens_within(tokens: Sequence[Token], span: Span) -> list[Token]:
 def without_repeats(readings: Sequence[Reading]) -> list[Reading]:
     """Readings without sentences that several documents have nearly word for word, such as legal notices.
 
-    What would lose more than half of its words, such as a copy of a whole document, is left as it is.
+    A document that would lose more than half of its words, such as a copy of another one, stays whole.
     """
     n_tokens = sum(len(sentence.tokens) for reading in readings for sentence in reading.sentences)
     counts: Counter[tuple[str, ...]] = Counter()

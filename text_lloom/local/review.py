@@ -52,19 +52,20 @@ def remove_concepts(task: ReviewRemove, statistics: CorpusStatistics, reader: Re
         if unsupported and not candidate.concept.example_ids:
             removals.append(Removal(candidate.concept.id, "no document was cited for it"))
         elif not (named or asked or illustrated):
-            removals.append(Removal(candidate.concept.id, "its name and criterion have no word to look for"))
+            removals.append(Removal(candidate.concept.id, "its name and criterion contain no keyword"))
         elif statistics.n_documents >= 10 and statistics.share(named) > _NEARLY_ALL:
-            removals.append(Removal(candidate.concept.id, "nearly every document has its words"))
+            removals.append(Removal(candidate.concept.id, "nearly every document contains its keywords"))
     return removals if len(removals) < len(task.candidates) else []
 
 
 def merge_concepts(
     task: ReviewMerge, statistics: CorpusStatistics, reader: Reader, embed: Embed, covering: Covering
 ) -> list[MergeGroup]:
-    """Groups of concepts that say the same, by average linkage, so that likeness does not chain.
+    """Groups of concepts that say the same.
 
-    Alike are concepts in the same words, and those that nearly the same documents show. A target makes
-    no difference: concepts that are not alike are better left out than put together.
+    Two concepts are similar if they use the same words, or if nearly the same documents show them.
+    Average linkage keeps chains of similar concepts apart. A target has no effect, because merging
+    concepts that differ is worse than leaving some out.
     """
     candidates = task.candidates
     if len(candidates) < 2:
@@ -122,7 +123,7 @@ def select_concepts(
 def match_concepts(
     task: MatchConcepts, statistics: CorpusStatistics, reader: Reader, embed: Embed
 ) -> dict[str, str]:
-    """The most alike known concept of each found one, where there is one alike enough."""
+    """The most similar known concept for each found one, if one is similar enough."""
     if not task.found or not task.known:
         return {}
     likeness = _likeness(task.found, task.known, statistics, reader, embed)
@@ -141,7 +142,7 @@ def _likeness(
     reader: Reader,
     embed: Embed,
 ) -> NDArray[np.float64]:
-    """How alike concepts are: shared words of names, criteria and evidence, and meaning in the corpus."""
+    """How similar concepts are: shared words of names, criteria and evidence, and meaning in the corpus."""
     profiles = [[_profile(candidate, statistics, reader) for candidate in side] for side in (left, right)]
     columns = {key: n for n, key in enumerate(dict.fromkeys(k for side in profiles for p in side for k in p))}
     matrices = []

@@ -39,9 +39,9 @@ _NO_EVIDENCE = Evidence(0.0, (), 0, 0, False)
 class Scorer:
     """Scores documents on concepts.
 
-    The strength of evidence that makes a match is calibrated for every concept on the corpus: where
-    more than a fifth of the documents would match, more is asked for, and where hardly any would,
-    less. So a score depends on the corpus, but not on which documents are asked about together.
+    How much evidence makes a match is calibrated on the corpus for each concept: more if over a fifth of
+    the documents would match, less if hardly any would. So a score depends on the corpus, but not on
+    which documents are asked about together.
     """
 
     statistics: CorpusStatistics
@@ -112,7 +112,7 @@ class Scorer:
     def _likeness(self, texts: Sequence[str], keys: Sequence[_ConceptKey]) -> NDArray[np.float64]:
         """Cosine similarity of texts and concepts, from 0 to 1.
 
-        Rounded, so that the order in which a matrix product adds numbers up cannot show in a score.
+        Rounded, so that the order of summation in a matrix product cannot change a score.
         """
         if not texts or not keys:
             return np.zeros((len(texts), len(keys)))

@@ -1,4 +1,4 @@
-"""How much texts have to do with the seed of a study."""
+"""How related texts are to the seed of a study."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MEANING = 0.6
 
 
 class SeedRelation:
-    """Relatedness of texts to a seed: words in common, and words that keep company with the seed's.
+    """Relatedness of texts to a seed: shared words, and words that occur together with the seed's.
 
     Args:
         seed: What the study is about, in a few words.

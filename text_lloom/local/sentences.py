@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 from text_lloom.local.stopwords import ABBREVIATIONS
 from text_lloom.local.words import mask_noise
+from text_lloom.quotes import Span
 
-__all__ = ["Span", "split_clauses", "split_long", "split_sentences"]
-
-
-class Span(NamedTuple):
-    """A stretch of a text: `text[start:end]`."""
-
-    start: int
-    end: int
+__all__ = ["split_clauses", "split_long", "split_sentences"]
 
 
 _EMOJI: Final = "\u2600-\u27bf\u2b00-\u2bff\U0001f1e6-\U0001faff\ufe0f\u200d"
@@ -29,7 +23,7 @@ _BREAK = re.compile(
 _LAST_WORD = re.compile(r"[^\s(\[\"“]{1,24}\Z")
 _LIST_MARK = re.compile(r"[-*•–—▪◦·>]|\d{1,2}[.)]\s")
 _TERMINAL = re.compile(r"[.!?…:;。！？][\"'”’)\]]*\Z")
-# Every repetition is bounded or cannot start inside itself: long runs of one character stay cheap.
+# Every repetition is bounded or cannot start inside itself, so long runs of one character stay fast.
 _CLAUSE_BREAK = re.compile(
     r"(?<![;:,!?…、，；：،])[;:,!?…、，；：،]+[\"'”’»)]*(?:\s{1,3}|(?<=[、，；：،]))"
     r"|\s[-–—]{1,3}\s|—|[()\[\]{}]|[\"“”«»]"
@@ -131,7 +125,7 @@ def _ends_sentence(text: str, start: int, found: re.Match[str]) -> bool:
 
 
 def _continues(text: str, line_start: int, line_end: int, after: int) -> bool:
-    """Whether a line break stands in the middle of a sentence."""
+    """Whether a line break is in the middle of a sentence."""
     if after >= len(text) or text.count("\n", line_end, after) > 1:
         return False
     line = text[max(line_start, line_end - 400) : line_end].strip()

@@ -75,7 +75,7 @@ class CorpusStatistics:
 
     @property
     def fewest(self) -> int:
-        """In how many documents a word has to occur to tell of a pattern."""
+        """The fewest documents with a word that can show a pattern."""
         return 2 if self.n_documents < _SMALL else 3
 
     @cached_property
@@ -113,7 +113,7 @@ class CorpusStatistics:
     def weight(self, key: str) -> float:
         """How much a key tells about what a text shares with others, between 0 and 1.
 
-        Rare words tell more, but one that occurs in a single document tells nothing of a pattern.
+        Rare words tell more, but a word of a single document is not shared with any other.
         """
         known = self._weights.get(key)
         if known is None:
@@ -177,7 +177,7 @@ class CorpusStatistics:
         return commonest_form(forms) if forms else ""
 
     def is_head(self, word: str) -> float:
-        """Between 0 and 1: whether a word stands where nouns stand and can end a noun phrase.
+        """Between 0 and 1: whether a word is used like a noun at the end of a noun phrase.
 
         Judged by its neighbours: nouns come after articles, prepositions or another word of the
         phrase and end it; verbs come after pronouns and before articles; adjectives after forms of
@@ -192,7 +192,7 @@ class CorpusStatistics:
         return (use.head + prior) / (use.head + against + prior + 0.8)
 
     def is_noun(self, key: str) -> bool:
-        """Whether the plain forms of a key are more often nouns than verbs where that can be told."""
+        """Whether the plain forms of a key are more often nouns than verbs, in uses that show it."""
         head = verb = 0.0
         for form in self._forms.get(key, ()):
             if not _ending(form):
@@ -324,7 +324,7 @@ class CorpusStatistics:
                 for position, token in enumerate(sentence.tokens):
                     if token.content:
                         form = shown_word(text[token.start : token.end])
-                        # A capital at the start of a sentence, or where all is capitals, says nothing.
+                        # Capitals at the start of a sentence or in a text in capitals do not count.
                         forms[token.key][form.lower() if shouted else form] += 1 if position == 0 else 3
         return dict(forms)
 

@@ -26,8 +26,8 @@ def synthesize(
 ) -> list[Pattern]:
     """The concepts that the lines of one request share, the best supported first.
 
-    Candidates are drawn from the whole corpus, so that requests which show the same idea give it the
-    same name and criterion. Where the lines show none of them, candidates are drawn from the lines.
+    Candidates come from the whole corpus, so requests that show the same idea give it the same name and
+    criterion. If the lines show none of them, candidates come from the lines.
     """
     items = [" ".join(item.text.split()) for item in task.items]
     if len(items) < 2:
@@ -51,13 +51,13 @@ def _covering(
     related: Relatedness | None,
     wanted: int,
 ) -> list[Pattern]:
-    """Candidates that cover the lines, each next one the most that is not covered yet."""
+    """Candidates that cover the lines; each one covers the most of what is not covered yet."""
     lines: dict[int, set[int]] = {}
     for position, item in enumerate(items):
         for number in ideas.shown_in(reader(item)):
             lines.setdefault(number, set()).add(position)
     n_documents = {n: len({documents[position] for position in at}) for n, at in lines.items()}
-    # What only one line shows will do if enough other documents of the corpus have it.
+    # An idea that only one line shows is accepted if enough other documents of the corpus show it.
     shown = {
         n: at
         for n, at in lines.items()

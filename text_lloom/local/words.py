@@ -21,7 +21,7 @@ _NOISE = re.compile(
 )
 _WORD = re.compile(r"(?:[^\W\d_]\.){2,}|[^\W_]+(?:['’][^\W_]+)*")
 _PARTS_OF_HASHTAG = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\Wa-zA-Z\d_]+")
-# Scripts written without spaces: there, pairs of characters stand in for words.
+# Scripts written without spaces, for which pairs of characters serve as words.
 _UNSPACED = re.compile(
     r"(?P<pairs>[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1780-\u17ff\u1000-\u109f]+)"
     r"|(?P<word>[\u30a0-\u30ff]+)|(?P<particle>[\u3040-\u309f]+)"
@@ -132,7 +132,7 @@ def _without_inflection(word: str) -> str:
 
 
 def _even_ending(word: str) -> str:
-    """Endings that differ between a plain form and what is left of an inflected one, made the same."""
+    """The word with an ending that plain forms and the stems of inflected forms have in common."""
     if len(word) > 4 and word.endswith("e"):
         word = word[:-1]
     if len(word) > 3 and _DOUBLED.search(word):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
@@ -22,13 +22,13 @@ from text_lloom.tasks import (
     ReviewRemove,
     ScoreDocuments,
     SelectConcepts,
-    Stage,
     SummarizeConcept,
     SummarizeDocument,
     SynthesizeConcepts,
     Task,
     Template,
 )
+from text_lloom.tasks.base import check_task
 from text_lloom.tasks.wording import PromptFunction
 
 if TYPE_CHECKING:
@@ -96,18 +96,12 @@ def steps_by_name(*operators: Step) -> Mapping[str, Step]:
     """The operators by the step of their task.
 
     Raises:
-        TypeError: When a task lacks its step or stage, or two have one step.
+        TypeError: When a task lacks something (see `check_task`), or two have one step.
     """
     steps: dict[str, Step] = {}
     for operator in operators:
         task = type(operator.example)
-        for attribute, known in (("step", None), ("stage", get_args(Stage))):
-            value = getattr(task, attribute, None)
-            if value is None or (known and value not in known):
-                listed = f", one of {', '.join(map(repr, known))}" if known else ""
-                raise TypeError(
-                    f"The task {task.__name__} must define its class attribute {attribute!r}{listed}."
-                )
+        check_task(task)
         if task.step in steps:
             other = type(steps[task.step].example).__name__
             raise TypeError(f"The tasks {other} and {task.__name__} have the same step {task.step!r}.")

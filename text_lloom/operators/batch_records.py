@@ -151,8 +151,8 @@ class BatchRecords:
         """File id → cost that is reserved in this session's budgets."""
         self.sending = asyncio.Lock()
         """Held while questions are sent, so that the next scoring sees these batches."""
-        self.tables: dict[str, object] = {}
-        """File id → the table for the answers, for batches that this session object sent."""
+        self.filled: dict[str, list[object]] = {}
+        """File id → the tables that have the answers, for batches that were fetched."""
         self._under_way: dict[str, BatchRecord] = {}
         self._ended: dict[str, BatchJob] = {}
 
@@ -213,7 +213,6 @@ class BatchRecords:
     def close(self, record: BatchRecord, state: str) -> None:
         """Remove a batch whose answers were fetched, or that has none."""
         self._under_way.pop(record.job.file_id, None)
-        self.tables.pop(record.job.file_id, None)
         self._ended[record.job.file_id] = record.job._replace(state=state)
         path = self._path(record)
         if path is not None:

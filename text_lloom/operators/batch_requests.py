@@ -15,9 +15,8 @@ from text_lloom.llm.cache.keys import request_key
 from text_lloom.llm.completion import Completion
 from text_lloom.llm.control.retry import as_model_error
 from text_lloom.llm.control.usage import Attempt, Outcome
-from text_lloom.llm.dispatch.request_builder import NO_SETTINGS, build_task_request
+from text_lloom.llm.dispatch.request_builder import NO_SETTINGS, build_task_request, fit_task
 from text_lloom.llm.dispatch.step_state import Failure, Run
-from text_lloom.llm.dispatch.truncate import fit_task
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import Model
 from text_lloom.llm.runtime.http import HttpError

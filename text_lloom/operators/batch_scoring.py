@@ -213,7 +213,7 @@ class BatchScoring:
         requests, cooperative = dict[str, BatchRequest](), Cooperative()
         for request in built:
             await cooperative.maybe_yield()
-            if not (self._answer_from_cache(request, table) or self._was_sent_meanwhile(request, table)):
+            if not (self._answer_from_cache(request, table) or self._was_sent_meanwhile(request)):
                 requests[request.key] = request
         due = list(requests.values())
         if due:
@@ -232,11 +232,11 @@ class BatchScoring:
                         break
                     reserved[line.key] = cost
                     if not file.add(line):
-                        await self._send_file(file, requests, reserved, table)
+                        await self._send_file(file, requests, reserved)
                         file = self._new_file()
                         file.add(line)
             if len(file):
-                await self._send_file(file, requests, reserved, table)
+                await self._send_file(file, requests, reserved)
         finally:
             self._budget.replace(total_cost(reserved.values()), BatchCost())
 
@@ -257,18 +257,13 @@ class BatchScoring:
         self._run.ledger.add(Attempt(_STEP, self._model.label, time.time(), 0.0, 0, 0, 0.0, "cached"))
         return True
 
-    def _was_sent_meanwhile(self, request: BatchRequest, table: ScoreTable) -> bool:
-        """Whether another scoring of the session has sent the request since this one was planned.
-
-        The answer must reach this scoring, too: through the same table, or through the cache.
-        """
+    def _was_sent_meanwhile(self, request: BatchRequest) -> bool:
+        """Whether another scoring of the session has sent the request since this one was planned."""
         for record in self._records.own(self._builder.model_key):
-            file_id = record.job.file_id
-            reaches_here = self._store is not None or self._records.tables.get(file_id) is table
-            if reaches_here and request.key in record.requests:
-                self._under_way.setdefault(file_id, record)
-                self._not_in_cache.add(file_id)
-                self._shared.setdefault(file_id, []).append(request)
+            if request.key in record.requests:
+                self._under_way.setdefault(record.job.file_id, record)
+                self._not_in_cache.add(record.job.file_id)
+                self._shared.setdefault(record.job.file_id, []).append(request)
                 return True
         return False
 
@@ -280,7 +275,6 @@ class BatchScoring:
         file: BatchFile,
         requests: dict[str, BatchRequest],
         reserved: dict[str, BatchCost],
-        table: ScoreTable,
     ) -> None:
         """Upload a file and create its batch; moves the reservations of its requests to the record."""
         file_id = await self._endpoint.upload(file.content)
@@ -288,7 +282,6 @@ class BatchScoring:
         record = self._builder.record(file_id, [requests[key] for key in file.keys], expected)
         # Recorded before it is created: if the process ends in between, the next one looks for the batch.
         self._records.keep(record)
-        self._records.tables[file_id] = table
         self._under_way[file_id] = record
         self._not_in_cache.add(file_id)
         for key in file.keys:
@@ -363,10 +356,14 @@ class BatchScoring:
         reader = BatchReader(self._model, self._endpoint, self._known, record)
         read = await asyncio.to_thread(reader.read_all, results, reason)
         await self._cache_replies(read)
+        # No await from here on: a batch is put into the table and closed, or neither.
         if self._was_fetched_meanwhile(record, table):
             return record.job.requests
-        # No await from here on: a batch is put into the table and closed, or neither.
-        self._put(record, read, table, state=status.state)
+        if self._records.has_ended(record):  # by a scoring with another table, which has booked what it cost
+            self._fill(record, read, table)
+            self._under_way.pop(record.job.file_id, None)
+        else:
+            self._put(record, read, table, state=status.state)
         return record.job.requests
 
     async def _status(self, record: BatchRecord) -> BatchStatus:
@@ -380,12 +377,16 @@ class BatchScoring:
         return status
 
     def _was_fetched_meanwhile(self, record: BatchRecord, table: ScoreTable) -> bool:
-        """Whether another scoring of the session has fetched a batch in the meantime."""
+        """Whether another scoring has ended a batch, and this table needs nothing more of it."""
+        file_id = record.job.file_id
+        filled = self._records.filled.get(file_id)
         if not self._records.has_ended(record):
             return False
-        self._under_way.pop(record.job.file_id, None)
-        for request in self._shared.pop(record.job.file_id, ()):
-            self._answer_from_cache(request, table)  # the other scoring may have filled another table
+        if filled is not None and not any(other is table for other in filled):
+            return False  # the answers are in another table only
+        self._under_way.pop(file_id, None)
+        for request in self._shared.pop(file_id, ()):
+            self._answer_from_cache(request, table)
         return True
 
     def _put_from_cache(self, record: BatchRecord, table: ScoreTable) -> bool:
@@ -448,6 +449,14 @@ class BatchScoring:
                 if row.usd is None and price is not None:
                     usd = BATCH_PRICE * price.of(row.in_tokens, row.out_tokens)
                 spent = spent.plus(BatchCost(usd, row.in_tokens + row.out_tokens))
+        self._fill(record, read, table)
+        self._budget.settle(record, spent)
+        self._close(record, state)
+
+    def _fill(self, record: BatchRecord, read: Sequence[RequestResult], table: ScoreTable) -> None:
+        """Put the judgements of a batch into the table, and list what failed."""
+        known_failures = set(self._run.failures)
+        for result in read:
             for doc_ids, concepts, judgement in result.judgements or ():
                 for concept in concepts:
                     for doc_id in doc_ids:
@@ -455,9 +464,8 @@ class BatchScoring:
             if result.judgements:
                 questions = record.requests[result.key]
                 self._answered += [self._known.answered(record, asked) for asked in questions]
-            self._run.failures.extend(result.failures)
-        self._budget.settle(record, spent)
-        self._close(record, state)
+            self._run.failures.extend(one for one in result.failures if one not in known_failures)
+        self._records.filled.setdefault(record.job.file_id, []).append(table)
 
     def _updated(self, record: BatchRecord, status: BatchStatus) -> BatchRecord:
         """The record with the batch's state at the provider."""

@@ -20,7 +20,6 @@ from text_lloom.tasks import (
     Candidate,
     FilterQuotes,
     Item,
-    MapDocument,
     ReviewMerge,
     ReviewRemove,
     ScoreDocuments,
@@ -35,7 +34,7 @@ __all__ = [
     "StepEstimate",
     "estimate_embedding",
     "estimate_gen",
-    "estimate_map",
+    "estimate_questions",
     "estimate_score",
 ]
 
@@ -212,8 +211,8 @@ def estimate_score(
     return Estimate(tuple(steps))
 
 
-def estimate_map(model: Answerer, tasks: Sequence[MapDocument]) -> Estimate:
-    """Estimate a user's own question, from the prompts of a sample of the documents."""
+def estimate_questions(model: Answerer, tasks: Sequence[Task[Any]]) -> Estimate:
+    """Estimate a question about each document, from the prompts of a sample of the documents."""
     step = max(1, len(tasks) // _SAMPLE)
     return Estimate((_step(model, tasks[::step], len(tasks)),))
 

@@ -91,7 +91,11 @@ class Meter:
 
     def __init__(self, run: Run, step: str, total: int) -> None:
         self.step = step
-        self._run, self._label, self._total = run, _LABELS.get(step, step), total
+        self._run, self._label, self._total = (
+            run,
+            _LABELS.get(step, step.replace("_", " ").capitalize()),
+            total,
+        )
         self._rows, self._failures = len(run.ledger), self._failed()
         self._waited = run.waited
         self._began = time.monotonic()

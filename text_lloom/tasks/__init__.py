@@ -1,6 +1,6 @@
 """What is asked of a model: one typed question per operator."""
 
-from text_lloom.tasks.base import Stage, Task, Template
+from text_lloom.tasks.base import DocumentTask, Stage, Task, Template
 from text_lloom.tasks.distill import FilterQuotes, SummarizeDocument
 from text_lloom.tasks.map import MapDocument
 from text_lloom.tasks.review import (
@@ -18,6 +18,7 @@ from text_lloom.tasks.synthesize import Item, Pattern, SynthesizeConcepts
 
 __all__ = [
     "Candidate",
+    "DocumentTask",
     "FilterQuotes",
     "Item",
     "MapDocument",

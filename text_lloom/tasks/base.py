@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
-from typing import Annotated, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, ClassVar, Final, Generic, Literal, Self, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
@@ -19,12 +19,14 @@ from text_lloom.quotes import encodable
 __all__ = [
     "CUT_OFF",
     "Answer",
+    "DocumentTask",
     "Label",
     "LineNumber",
-    "Reply",
+    "ReplySchema",
     "Stage",
     "Task",
     "Template",
+    "check_task",
     "label_number",
     "read_json",
 ]
@@ -35,7 +37,7 @@ _FIELD = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}")
 _FENCE = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 _LABEL = re.compile(r"\d+")
 _NEARLY = 0.8
-"""How alike a name in braces is to a field that it must have been meant for (1 for the same)."""
+"""A name in braces at least this similar to a field (1 = equal) counts as a misspelt field."""
 CUT_OFF = "The answer was cut off before its end: it must be briefer, or max_tokens= larger."
 
 
@@ -43,8 +45,8 @@ CUT_OFF = "The answer was cut off before its end: it must be briefer, or max_tok
 class Template:
     """A prompt with named fields such as `{ex}`.
 
-    Only the template is read for fields, never the values put in, so a document may contain braces.
-    `{{` and `}}` give single braces; a name in braces that is no field of the template stays as it is.
+    Fields are replaced in the template alone, so a document may contain braces. `{{` and `}}` stand for
+    single braces. A name in braces that is not a field stays as it is.
 
     Attributes:
         text: The template.
@@ -57,7 +59,7 @@ class Template:
     required: tuple[str, ...]
 
     def render(self, values: Mapping[str, str]) -> str:
-        """The prompt with every field replaced by its value, in characters that can be sent."""
+        """The prompt with every field replaced by its value, without characters that cannot be sent."""
 
         def replacement(match: re.Match[str]) -> str:
             token = match.group(0)
@@ -77,7 +79,7 @@ class Template:
 
         Raises:
             PromptError: When the text lacks a required field; names it and all required fields.
-            UnknownName: When a name in braces is no field, but nearly one that the text leaves out.
+            UnknownName: When a name in braces looks like a misspelt field.
         """
         found = self.names_in(text)
         missing = [name for name in self.required if name not in found]
@@ -95,7 +97,7 @@ class Template:
         return Template(text, self.fields, self.required)
 
 
-class Reply(BaseModel):
+class ReplySchema(BaseModel):
     """Base of the answer schemas: JSON objects whose unknown keys are ignored."""
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
@@ -117,7 +119,9 @@ Label = Annotated[int, BeforeValidator(label_number), WithJsonSchema({"type": "s
 
 
 Stage: TypeAlias = Literal["generation", "scoring", "map", "evaluation"]
-"""The part of the work that asks a task: `gen` and `select_auto`, `score`, `map`, or `auto_eval`."""
+"""Which calls ask a task: `gen` and `select_auto`, `score`, a method with a question of its own (as `map`),
+or `auto_eval`."""
+_CLASS_ATTRIBUTES: Final = ("step", "stage", "template", "reply", "expected_tokens")
 
 
 @dataclass(frozen=True)
@@ -132,16 +136,21 @@ class Task(ABC, Generic[Answer]):
     """
 
     step: ClassVar[str]
-    """The step that the task belongs to, as it is named in summaries and custom prompts."""
+    """Name of the step that the task belongs to, as in summaries and custom prompts."""
     stage: ClassVar[Stage]
-    """The part of the work that asks it; only this part accepts parameters and prompts for the step."""
+    """Which calls ask it; they accept parameters and prompts for its step, and other calls do not."""
     template: ClassVar[Template]
-    reply: ClassVar[type[Reply]]
+    reply: ClassVar[type[ReplySchema]]
     """Schema of the JSON object that a model answers with."""
     expected_tokens: ClassVar[int]
-    """Rough length of an answer, in tokens, per `answer_units()`."""
+    """Rough length in tokens of each of the `answer_units()` of an answer."""
 
     custom: Template | None = field(default=None, kw_only=True)
+
+    def __init_subclass__(cls, *, is_base: bool = False) -> None:
+        super().__init_subclass__()
+        if not is_base:
+            check_task(cls)
 
     def fields(self) -> Mapping[str, str]:
         """The values of the template's fields."""
@@ -152,11 +161,11 @@ class Task(ABC, Generic[Answer]):
         return (self.custom or self.template).render(self.fields())
 
     def with_template(self, template: Template) -> Self:
-        """The same question, put in other words."""
+        """The same question with another prompt."""
         return replace(self, custom=template)
 
     @abstractmethod
-    def read(self, reply: Reply) -> Answer:
+    def read(self, reply: ReplySchema) -> Answer:
         """The answer in a reply that follows the schema.
 
         Raises:
@@ -187,13 +196,13 @@ class Task(ABC, Generic[Answer]):
         return 1
 
     def schema(self) -> Mapping[str, object] | None:
-        """JSON schema of the reply, `None` if it is no JSON; the same object for all tasks of a kind."""
+        """JSON schema of the reply, `None` if the reply is not JSON. Tasks of one type share one object."""
         return _schema(self.reply)
 
     def exact_schema(self) -> Mapping[str, object] | None:
-        """JSON schema of the replies that fit this question, for models that hold a schema token by token.
+        """JSON schema of the replies that fit this question, for models with constrained decoding.
 
-        The same object for all questions of a shape.
+        Questions of the same shape share one object.
         """
         return self.schema()
 
@@ -225,15 +234,67 @@ class Task(ABC, Generic[Answer]):
         return self.read(reply)
 
 
+@dataclass(frozen=True)
+class DocumentTask(Task[Answer], is_base=True):
+    """A question about one document.
+
+    Attributes:
+        doc_id: Id of the document.
+        text: Its text, which is cut when the prompt is too long.
+    """
+
+    doc_id: Hashable
+    text: str
+
+    @property
+    def doc_ids(self) -> tuple[Hashable, ...]:
+        return (self.doc_id,)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return (self.text,)
+
+    def with_texts(self, texts: Sequence[str]) -> Self:
+        return replace(self, text=texts[0])
+
+
+def check_task(task: type[Task[Answer]]) -> None:
+    """Refuse a task that lacks something; each task is checked when its class is defined.
+
+    Raises:
+        TypeError: Names the task and what it lacks.
+    """
+    for attribute in _CLASS_ATTRIBUTES:
+        known = get_args(Stage) if attribute == "stage" else ()
+        value = getattr(task, attribute, None)
+        if value is None or (known and value not in known):
+            listed = f", one of {', '.join(map(repr, known))}" if known else ""
+            raise TypeError(
+                f"The task {task.__name__} must define its class attribute {attribute!r}{listed}."
+            )
+    template = task.template
+    lacking = [name for name in template.required if name not in Template.names_in(template.text)]
+    if lacking:
+        raise TypeError(
+            f"The template of the task {task.__name__} lacks the field {{{lacking[0]}}}. Write it where its "
+            f"value goes, or take it out of required=."
+        )
+    if task.texts is not Task.texts and task.with_texts is Task.with_texts:
+        raise TypeError(
+            f"The task {task.__name__} has texts, so it must define with_texts(), which gives the same "
+            f"question about shorter texts."
+        )
+
+
 @cache
-def _schema(reply: type[Reply]) -> Mapping[str, object]:
+def _schema(reply: type[ReplySchema]) -> Mapping[str, object]:
     return reply.model_json_schema()
 
 
 def read_json(text: str) -> object:
-    """The JSON value in a reply, `""` when there is none.
+    """The JSON value in a reply, `""` when the reply has none.
 
-    Broken JSON is repaired only into an object: anything else could be made out of mere prose.
+    Repaired JSON counts only if it is an object, because a repair can turn plain prose into other values.
     """
     fenced = _FENCE.match(text)
     body = fenced.group(1) if fenced else text

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self, cast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, cast
 
 from pydantic import AliasChoices, Field
 
 from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
-from text_lloom.tasks.base import Reply, Stage, Task, Template
+from text_lloom.tasks.base import DocumentTask, ReplySchema, Stage, Template
 from text_lloom.tasks.exact import bullets_schema
 
 __all__ = ["FILTER_TEMPLATE", "SUMMARIZE_TEMPLATE", "FilterQuotes", "SummarizeDocument"]
@@ -82,20 +82,20 @@ _ONE_BULLET_FORM = '{"bullets": ["the bullet point"]}'
 _BULLETS_FORM = '{"bullets": ["first bullet point", "second bullet point"]}'
 
 
-class QuotesReply(Reply):
+class QuotesReply(ReplySchema):
     """Exact passages of the document."""
 
     quotes: list[str] = Field(validation_alias=AliasChoices("quotes", "relevant_quotes"))
 
 
-class BulletsReply(Reply):
+class BulletsReply(ReplySchema):
     """Short points that sum the text up."""
 
     bullets: list[str] = Field(validation_alias=AliasChoices("bullets", "bullet_points"))
 
 
 @dataclass(frozen=True, slots=True)
-class FilterQuotes(Task[list[str]]):
+class FilterQuotes(DocumentTask[list[str]]):
     """Which passages of a document carry its points?
 
     The answer is a list of exact substrings of the document, in the order given by the model.
@@ -103,25 +103,12 @@ class FilterQuotes(Task[list[str]]):
 
     step: ClassVar[str] = "distill_filter"
     stage: ClassVar[Stage] = "generation"
-    reply: ClassVar[type[Reply]] = QuotesReply
+    reply: ClassVar[type[ReplySchema]] = QuotesReply
     template: ClassVar[Template] = FILTER_TEMPLATE
     expected_tokens: ClassVar[int] = 40
 
-    doc_id: Hashable
-    text: str
     n_quotes: int = 3
     seed: str | None = None
-
-    @property
-    def doc_ids(self) -> tuple[Hashable, ...]:
-        return (self.doc_id,)
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        return (self.text,)
-
-    def with_texts(self, texts: Sequence[str]) -> Self:
-        return replace(self, text=texts[0])
 
     def answer_units(self) -> int:
         return self.n_quotes
@@ -132,7 +119,7 @@ class FilterQuotes(Task[list[str]]):
             seeding = f", choosing passages that have to do with {self.seed} (an empty list if none has)"
         return {"ex": self.text, "n_quotes": str(self.n_quotes), "seeding_phrase": seeding}
 
-    def read(self, reply: Reply) -> list[str]:
+    def read(self, reply: ReplySchema) -> list[str]:
         claimed = [quote for quote in cast("QuotesReply", reply).quotes if quote.strip()]
         located = [found.text for quote in claimed if (found := locate_quote(quote, self.text)).text]
         if located:
@@ -147,38 +134,25 @@ class FilterQuotes(Task[list[str]]):
 
 
 @dataclass(frozen=True, slots=True)
-class SummarizeDocument(Task[list[str]]):
+class SummarizeDocument(DocumentTask[list[str]]):
     """What does a text say, in short bullet points?"""
 
     step: ClassVar[str] = "distill_summarize"
     stage: ClassVar[Stage] = "generation"
-    reply: ClassVar[type[Reply]] = BulletsReply
+    reply: ClassVar[type[ReplySchema]] = BulletsReply
     template: ClassVar[Template] = SUMMARIZE_TEMPLATE
     expected_tokens: ClassVar[int] = 14
 
-    doc_id: Hashable
-    text: str
     n_bullets: int | str = "2-4"
     n_words: str = "5-8"
     seed: str | None = None
-
-    @property
-    def doc_ids(self) -> tuple[Hashable, ...]:
-        return (self.doc_id,)
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        return (self.text,)
-
-    def with_texts(self, texts: Sequence[str]) -> Self:
-        return replace(self, text=texts[0])
 
     def answer_units(self) -> int:
         return self.most_bullets
 
     @property
     def most_bullets(self) -> int:
-        """The largest number of bullets that was asked for."""
+        """The largest number of bullets that the prompt allows."""
         return max(int(part) for part in str(self.n_bullets).split("-"))
 
     def fields(self) -> Mapping[str, str]:
@@ -201,7 +175,7 @@ class SummarizeDocument(Task[list[str]]):
     def exact_schema(self) -> Mapping[str, object]:
         return bullets_schema(may_be_empty=self.seed is not None)
 
-    def read(self, reply: Reply) -> list[str]:
+    def read(self, reply: ReplySchema) -> list[str]:
         bullets = [" ".join(b.split()).lstrip("-•* ") for b in cast("BulletsReply", reply).bullets]
         bullets = [bullet for bullet in bullets if bullet][: max(2 * self.most_bullets, 4)]
         if not bullets and self.seed is None:

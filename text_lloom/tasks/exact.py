@@ -1,8 +1,8 @@
 """Schemas that fit one question exactly, for models whose decoding is constrained token by token.
 
-A provider's strict mode prepares each schema anew, so there one schema serves all questions of a kind. Where
-decoding is constrained in this process a schema per shape of question costs little, and holds even small
-models to the right labels and the right number of entries.
+The strict mode of a provider compiles each new schema, so requests to providers use one schema per kind of
+question. In this process a schema per shape of question costs little, and makes even small models give the
+right labels and the right number of entries.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 MOST_ENTRIES: Final = 64
-"""Beyond this many entries, a schema with one part per entry grows too large."""
+"""The most entries for a schema with one part per entry; with more it grows too large."""
 
 _TEXT: Final = {"type": "string"}
 _REST: Final = r'([^"\\\x00-\x1F\x7F-\x9F]|\\["\\/bfnrt])*'
@@ -51,7 +51,7 @@ def score_schema(n_documents: int, n_concepts: int, *, with_quotes: bool) -> Map
 
 @lru_cache(maxsize=2)
 def bullets_schema(*, may_be_empty: bool) -> Mapping[str, object]:
-    """Bullets, at least one unless there may be none."""
+    """A list of bullets; it can be empty only if `may_be_empty`."""
     return _object({"bullets": _array(_SOME_TEXT, int(not may_be_empty))})
 
 
@@ -70,21 +70,21 @@ def patterns_schema(n_items: int) -> Mapping[str, object]:
 
 @lru_cache(maxsize=64)
 def removal_schema(n_concepts: int) -> Mapping[str, object]:
-    """Concepts to take out, by labels that exist."""
+    """Labels of the concepts to remove, all from the list in the prompt."""
     entry = _object({"concept": _labels(n_concepts), "reason": _TEXT})
     return _object({"remove": _array(entry, 0)})
 
 
 @lru_cache(maxsize=64)
 def merge_schema(n_concepts: int) -> Mapping[str, object]:
-    """Groups of concepts to merge, by labels that exist."""
+    """Groups of concepts to merge, with labels from the list in the prompt."""
     group = _object({"concepts": _array(_labels(n_concepts), 2), "name": _SOME_TEXT, "prompt": _SOME_TEXT})
     return _object({"merge": _array(group, 0)})
 
 
 @lru_cache(maxsize=64)
 def selection_schema(n_concepts: int) -> Mapping[str, object]:
-    """Concepts, at least one, by labels that exist."""
+    """Labels of at least one concept, all from the list in the prompt."""
     return _object({"select": _array(_labels(n_concepts), 1)})
 
 
@@ -104,7 +104,7 @@ def _object(properties: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _array(items: Mapping[str, object], least: int) -> dict[str, Any]:
-    """At least so many; a largest number would multiply the automaton, and readers cut what is too much."""
+    """An array without a maximum, which would multiply the decoder's states; readers drop extra items."""
     return {"type": "array", "items": dict(items), "minItems": least}
 
 

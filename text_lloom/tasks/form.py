@@ -1,4 +1,4 @@
-"""The wanted form of a reply: a type, a JSON schema, or a regular expression; said, and held to."""
+"""The format of a reply (a type, a JSON schema or a regular expression): its prompt text and its check."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _SAYS_SOMETHING = frozenset(
     | {"maxLength", "maximum", "minItems", "minLength", "minimum", "not", "oneOf", "pattern", "prefixItems"}
     | {"patternProperties", "properties", "required", "type"}
 )
-"""Keywords that a JSON schema has at least one of."""
+"""A JSON schema with none of these keywords is taken for a mistake."""
 
 
 class Form(ABC):
-    """The wanted form of a reply.
+    """The format of a reply.
 
     Attributes:
-        schema: JSON schema of the reply, an object; `None` when it is no JSON.
-        regex: The pattern that the whole reply matches; `None` when it is JSON.
+        schema: JSON schema of the reply, an object; `None` if the reply is not JSON.
+        regex: The pattern that the whole reply must match; `None` if the reply is JSON.
     """
 
     schema: Mapping[str, object] | None = None
@@ -42,7 +42,7 @@ class Form(ABC):
     @property
     @abstractmethod
     def instruction(self) -> str:
-        """What a prompt says about the form."""
+        """The sentence of a prompt that describes the format."""
 
     @abstractmethod
     def read(self, text: str, *, document: str | None = None) -> object:
@@ -50,15 +50,15 @@ class Form(ABC):
 
         Args:
             text: The reply.
-            document: What the question is about, for passages that must stand in it.
+            document: Text that the question is about; quoted passages must occur in it.
 
         Raises:
-            BadAnswer: When the reply does not have the form; the message tells the model why.
+            BadAnswer: When the reply does not have this format; the message tells the model why.
         """
 
 
 def form_of(schema: object = None, *, regex: str | None = None) -> Form | None:
-    """The form that a user asks for.
+    """The format that a user asks for.
 
     Args:
         schema: A pydantic model, any other type that pydantic understands (an enumeration, a `Literal`, a
@@ -66,21 +66,21 @@ def form_of(schema: object = None, *, regex: str | None = None) -> Form | None:
         regex: A pattern that the whole reply must match.
 
     Returns:
-        The form, or `None` when neither is given.
+        The format, or `None` when neither is given.
 
     Raises:
         InputError: When both are given, or one cannot be used.
     """
     if schema is not None and regex is not None:
-        raise InputError("schema and regex are both given; a reply has one form.")
+        raise InputError("schema and regex are both given, but a reply has one format. Pass only one.")
     if regex is not None:
         return _Pattern(regex)
     if schema is None:
         return None
     if isinstance(schema, (list, tuple)) and schema and all(isinstance(word, str) for word in schema):
         raise InputError(
-            f"schema={schema!r} is no form. To have one of these words, write schema={{'enum': "
-            f"{list(schema)!r}}}."
+            f"schema={schema!r} is not a supported format. To allow only these words, write "
+            f"schema={{'enum': {list(schema)!r}}}."
         )
     if isinstance(schema, Mapping):
         try:
@@ -88,11 +88,11 @@ def form_of(schema: object = None, *, regex: str | None = None) -> Form | None:
         except (TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"schema is no JSON schema: {error}.") from None
+            raise InputError(f"schema is not a valid JSON schema: {error}.") from None
     return _of_type(schema)
 
 
-# Made once per schema: what is known of a schema elsewhere is known by the object, and stays.
+# One object per schema: other modules cache what they derive from a schema under the object's identity.
 @lru_cache(maxsize=256)
 def _of_json(schema: str) -> Form:
     return _JsonSchema(json.loads(schema))
@@ -128,7 +128,7 @@ class _Json(Form):
 
 
 class _Typed(_Json):
-    """Whatever pydantic can validate."""
+    """A type that pydantic can validate."""
 
     def __init__(self, adapter: TypeAdapter[Any]) -> None:
         super().__init__(adapter.json_schema())
@@ -138,11 +138,11 @@ class _Typed(_Json):
         from pydantic import ValidationError
 
         try:
-            # As JSON: a strict type takes an enumeration's or a date's text from JSON alone.
+            # As JSON, because strict types accept the text of an enumeration or a date only from JSON.
             return self._adapter.validate_json(json.dumps(value), context={"document": document})
         except ValidationError as error:
             problems = ((part["loc"], part["msg"]) for part in error.errors())
-            raise BadAnswer(_told(problems, is_wrapped=self.is_wrapped)) from None
+            raise BadAnswer(_describe_problems(problems, is_wrapped=self.is_wrapped)) from None
 
 
 class _JsonSchema(_Json):
@@ -156,14 +156,16 @@ class _JsonSchema(_Json):
 
         if schema and schema.keys().isdisjoint(_SAYS_SOMETHING):
             raise InputError(
-                f"schema has the keys {', '.join(map(repr, schema))}, none of which says anything in a JSON "
+                f"schema has only the keys {', '.join(map(repr, schema))}, which mean nothing in a JSON "
                 f"schema. Fields go under 'properties': {{'type': 'object', 'properties': {{…}}}}."
             )
         kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
         try:
             kind.check_schema(schema)
         except jsonschema.SchemaError as error:
-            raise InputError(f"schema is no JSON schema: {error.message} (at {error.json_path}).") from None
+            raise InputError(
+                f"schema is not a valid JSON schema: {error.message} (at {error.json_path})."
+            ) from None
         draft = specification_with(str(schema.get("$schema", "")), default=DRAFT202012)
         resolver = Registry().with_resource("", draft.create_resource(schema)).resolver()
         for reference in _references(schema):
@@ -171,17 +173,17 @@ class _JsonSchema(_Json):
                 resolver.lookup(reference)
             except Unresolvable:
                 raise InputError(
-                    f"schema refers to {reference!r}, which is not in it; put the definition under $defs."
+                    f"schema refers to {reference!r}, which is not in it. Put the definition under $defs."
                 ) from None
         super().__init__(schema)
-        # With a registry of its own, a reference to another address is an error and never fetched.
+        # An empty registry of its own makes a reference to a URL an error, so nothing is downloaded.
         self._validator = kind(schema, registry=Registry(), format_checker=kind.FORMAT_CHECKER)
 
     def _validated(self, value: Any, document: str | None) -> object:
         errors = sorted(self._validator.iter_errors(value), key=lambda error: list(map(str, error.path)))
         if errors:
             problems = ((tuple(error.path), error.message) for error in errors)
-            raise BadAnswer(_told(problems, is_wrapped=self.is_wrapped))
+            raise BadAnswer(_describe_problems(problems, is_wrapped=self.is_wrapped))
         return value
 
 
@@ -190,11 +192,11 @@ class _Pattern(Form):
 
     def __init__(self, regex: str) -> None:
         if not isinstance(regex, str):
-            raise InputError(f"regex={regex!r} must be a pattern, such as r'yes|no'.")
+            raise InputError(f"regex={regex!r} must be a pattern as text, such as r'yes|no'.")
         try:
             self._pattern = re.compile(regex)
         except re.error as error:
-            raise InputError(f"regex={regex!r} is no regular expression: {error}.") from None
+            raise InputError(f"regex={regex!r} is not a valid regular expression: {error}.") from None
         self.regex = regex
 
     @property
@@ -228,12 +230,12 @@ def _typed(wanted: Any) -> _Typed:
     from pydantic import TypeAdapter
 
     if isinstance(wanted, (str, bytes, int, float, list, tuple)):
-        raise TypeError(f"{type(wanted).__name__} is no type")
+        raise TypeError(f"{type(wanted).__name__} is not a type")
     return _Typed(TypeAdapter(wanted))
 
 
 def _is_object(schema: Mapping[str, object]) -> bool:
-    """Whether a schema is one of objects."""
+    """Whether a schema describes objects."""
     if "type" in schema:
         return schema["type"] == "object"
     reference = schema.get("$ref")
@@ -245,7 +247,7 @@ def _is_object(schema: Mapping[str, object]) -> bool:
 
 
 def _wrapped(schema: Mapping[str, object]) -> Mapping[str, object]:
-    """The schema of an object that holds what a schema describes; definitions stay at the top."""
+    """The schema of an object whose one property follows `schema`; definitions stay at the top."""
     inner = {key: value for key, value in schema.items() if key not in ("$defs", "$schema")}
     outer: dict[str, object] = {
         "type": "object",
@@ -257,7 +259,7 @@ def _wrapped(schema: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _references(schema: object) -> Iterator[str]:
-    """What a schema refers to."""
+    """All `$ref` of a schema."""
     if isinstance(schema, Mapping):
         if isinstance(schema.get("$ref"), str):
             yield schema["$ref"]
@@ -268,8 +270,8 @@ def _references(schema: object) -> Iterator[str]:
             yield from _references(value)
 
 
-def _told(problems: Any, *, is_wrapped: bool) -> str:
-    """What is wrong with a value, in one sentence for the model, which wrote it into an object."""
+def _describe_problems(problems: Any, *, is_wrapped: bool) -> str:
+    """One sentence for the model that says what is wrong with its value."""
     whole = (_WRAPPER,) if is_wrapped else ()
     listed = [f"{'.'.join(map(str, (*whole, *at))) or 'the object'}: {what}" for at, what in problems]
     return f"The JSON does not follow the requested form: {'; '.join(listed[:_MOST_PROBLEMS]).rstrip('.')}."

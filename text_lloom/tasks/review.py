@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field
 
 from text_lloom.concept import Concept
 from text_lloom.errors import BadAnswer
-from text_lloom.tasks.base import Label, Reply, Stage, Task, Template
+from text_lloom.tasks.base import Label, ReplySchema, Stage, Task, Template
 from text_lloom.tasks.exact import merge_schema, removal_schema, selection_schema
 
 __all__ = [
@@ -151,7 +151,7 @@ class Candidate:
 
 
 class Removal(NamedTuple):
-    """A concept to take out, and why."""
+    """A concept to remove, and why."""
 
     concept_id: str
     reason: str
@@ -165,20 +165,20 @@ class MergeGroup(NamedTuple):
     criteria: str
 
 
-class RemovalReply(Reply):
+class RemovalReply(ReplySchema):
     """A concept to take out."""
 
     concept: Label
     reason: str = ""
 
 
-class RemoveReply(Reply):
+class RemoveReply(ReplySchema):
     """The concepts to take out."""
 
     remove: list[RemovalReply]
 
 
-class GroupReply(Reply):
+class GroupReply(ReplySchema):
     """A group of concepts that should be one."""
 
     concepts: list[Label]
@@ -186,26 +186,26 @@ class GroupReply(Reply):
     prompt: str = Field(validation_alias=AliasChoices("prompt", "criteria"))
 
 
-class MergeReply(Reply):
+class MergeReply(ReplySchema):
     """The groups of concepts that should be one."""
 
     merge: list[GroupReply]
 
 
-class SelectReply(Reply):
+class SelectReply(ReplySchema):
     """The concepts chosen, best first."""
 
     select: list[Label] = Field(validation_alias=AliasChoices("select", "selected"))
 
 
-class MatchReply(Reply):
+class MatchReply(ReplySchema):
     """A found concept and its known counterpart."""
 
     concept: Label
     known: Label
 
 
-class MatchesReply(Reply):
+class MatchesReply(ReplySchema):
     """Which found concepts express which known ones."""
 
     matches: list[MatchReply]
@@ -213,11 +213,11 @@ class MatchesReply(Reply):
 
 @dataclass(frozen=True, slots=True)
 class ReviewRemove(Task[list[Removal]]):
-    """Which of these concepts are of no use?"""
+    """Which of these concepts are not useful?"""
 
     step: ClassVar[str] = "review_remove"
     stage: ClassVar[Stage] = "generation"
-    reply: ClassVar[type[Reply]] = RemoveReply
+    reply: ClassVar[type[ReplySchema]] = RemoveReply
     template: ClassVar[Template] = REMOVE_TEMPLATE
     expected_tokens: ClassVar[int] = 30
 
@@ -235,7 +235,7 @@ class ReviewRemove(Task[list[Removal]]):
     def exact_schema(self) -> Mapping[str, object]:
         return removal_schema(len(self.candidates))
 
-    def read(self, reply: Reply) -> list[Removal]:
+    def read(self, reply: ReplySchema) -> list[Removal]:
         found = cast("RemoveReply", reply).remove
         _check_labels([entry.concept for entry in found], len(self.candidates))
         removals = {e.concept: Removal(self.concept_ids[e.concept - 1], e.reason) for e in found}
@@ -246,14 +246,14 @@ class ReviewRemove(Task[list[Removal]]):
 
 @dataclass(frozen=True, slots=True)
 class ReviewMerge(Task[list[MergeGroup]]):
-    """Which of these concepts should be one?
+    """Which of these concepts should be merged?
 
-    With `target` the model is told how many concepts are wanted, and may group related ones.
+    With `target` the prompt says how many concepts are wanted, and the model may group related ones.
     """
 
     step: ClassVar[str] = "review_merge"
     stage: ClassVar[Stage] = "generation"
-    reply: ClassVar[type[Reply]] = MergeReply
+    reply: ClassVar[type[ReplySchema]] = MergeReply
     template: ClassVar[Template] = MERGE_TEMPLATE
     expected_tokens: ClassVar[int] = 25
 
@@ -286,7 +286,7 @@ class ReviewMerge(Task[list[MergeGroup]]):
     def exact_schema(self) -> Mapping[str, object]:
         return merge_schema(len(self.candidates))
 
-    def read(self, reply: Reply) -> list[MergeGroup]:
+    def read(self, reply: ReplySchema) -> list[MergeGroup]:
         taken: set[int] = set()
         groups = []
         for group in cast("MergeReply", reply).merge:
@@ -311,7 +311,7 @@ class SelectConcepts(Task[list[str]]):
 
     step: ClassVar[str] = "review_select"
     stage: ClassVar[Stage] = "generation"
-    reply: ClassVar[type[Reply]] = SelectReply
+    reply: ClassVar[type[ReplySchema]] = SelectReply
     template: ClassVar[Template] = SELECT_TEMPLATE
     expected_tokens: ClassVar[int] = 6
 
@@ -337,7 +337,7 @@ class SelectConcepts(Task[list[str]]):
     def exact_schema(self) -> Mapping[str, object]:
         return selection_schema(len(self.candidates))
 
-    def read(self, reply: Reply) -> list[str]:
+    def read(self, reply: ReplySchema) -> list[str]:
         labels = list(dict.fromkeys(cast("SelectReply", reply).select))
         _check_labels(labels, len(self.candidates))
         if not labels:
@@ -354,7 +354,7 @@ class MatchConcepts(Task[dict[str, str]]):
 
     step: ClassVar[str] = "auto_eval"
     stage: ClassVar[Stage] = "evaluation"
-    reply: ClassVar[type[Reply]] = MatchesReply
+    reply: ClassVar[type[ReplySchema]] = MatchesReply
     template: ClassVar[Template] = MATCH_TEMPLATE
     expected_tokens: ClassVar[int] = 12
 
@@ -371,7 +371,7 @@ class MatchConcepts(Task[dict[str, str]]):
     def fields(self) -> Mapping[str, str]:
         return {"items": _listed(self.known, prefix="K"), "concepts": _listed(self.found)}
 
-    def read(self, reply: Reply) -> dict[str, str]:
+    def read(self, reply: ReplySchema) -> dict[str, str]:
         matches = cast("MatchesReply", reply).matches
         _check_labels([match.concept for match in matches], len(self.found))
         _check_labels([match.known for match in matches], len(self.known), prefix="K")

@@ -14,7 +14,7 @@ from text_lloom.corpus import Document
 from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
 from text_lloom.scores import ANSWER_SCORES, Judgement
-from text_lloom.tasks.base import Label, Reply, Stage, Task, Template
+from text_lloom.tasks.base import Label, ReplySchema, Stage, Task, Template
 from text_lloom.tasks.exact import MOST_ENTRIES, score_schema
 
 __all__ = ["SCORE_TEMPLATE", "ScoreDocuments", "Scored"]
@@ -63,7 +63,7 @@ def _letter(value: object) -> object:
     return found.group(1).upper() if found else value
 
 
-class EntryReply(Reply):
+class EntryReply(ReplySchema):
     """The judgement of one document on one concept."""
 
     document: Label = Field(default=1)
@@ -73,7 +73,7 @@ class EntryReply(Reply):
     quote: str = Field(default="", validation_alias=AliasChoices("quote", "highlight"))
 
 
-class ScoreReply(Reply):
+class ScoreReply(ReplySchema):
     """One judgement per document and concept."""
 
     results: list[EntryReply] = Field(validation_alias=AliasChoices("results", "pattern_results"))
@@ -96,7 +96,7 @@ class ScoreDocuments(Task[list[Scored]]):
 
     step: ClassVar[str] = "score"
     stage: ClassVar[Stage] = "scoring"
-    reply: ClassVar[type[Reply]] = ScoreReply
+    reply: ClassVar[type[ReplySchema]] = ScoreReply
     template: ClassVar[Template] = SCORE_TEMPLATE
     expected_tokens: ClassVar[int] = 60
 
@@ -152,7 +152,7 @@ class ScoreDocuments(Task[list[Scored]]):
             return self.schema()
         return score_schema(len(self.documents), len(self.concepts), with_quotes=self.get_highlights)
 
-    def read(self, reply: Reply) -> list[Scored]:
+    def read(self, reply: ReplySchema) -> list[Scored]:
         judged: dict[tuple[int, int], EntryReply] = {}
         for entry in cast("ScoreReply", reply).results:
             judged.setdefault((entry.document, entry.concept), entry)

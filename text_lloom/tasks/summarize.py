@@ -9,7 +9,7 @@ from typing import ClassVar, cast
 
 from text_lloom.concept import Concept
 from text_lloom.errors import BadAnswer
-from text_lloom.tasks.base import Reply, Stage, Task, Template
+from text_lloom.tasks.base import ReplySchema, Stage, Task, Template
 from text_lloom.tasks.exact import summary_schema
 
 __all__ = ["SUMMARIZE_CONCEPT_TEMPLATE", "SummarizeConcept"]
@@ -42,7 +42,7 @@ Answer with this JSON object and nothing else:
 )
 
 
-class SummaryReply(Reply):
+class SummaryReply(ReplySchema):
     """What the matching documents say."""
 
     summary: str
@@ -54,14 +54,14 @@ class SummarizeConcept(Task[str]):
 
     step: ClassVar[str] = "summarize_concept"
     stage: ClassVar[Stage] = "scoring"
-    reply: ClassVar[type[Reply]] = SummaryReply
+    reply: ClassVar[type[ReplySchema]] = SummaryReply
     template: ClassVar[Template] = SUMMARIZE_CONCEPT_TEMPLATE
     expected_tokens: ClassVar[int] = 70
 
     concept: Concept
     passages: tuple[str, ...]
     reasons: tuple[str, ...] = ()
-    """Per passage, why its document was coded so; `""` for none."""
+    """Why each document was coded as matching, one reason per passage; `""` if unknown."""
 
     @property
     def concept_ids(self) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ class SummarizeConcept(Task[str]):
     def exact_schema(self) -> Mapping[str, object]:
         return summary_schema()
 
-    def read(self, reply: Reply) -> str:
+    def read(self, reply: ReplySchema) -> str:
         summary = " ".join(cast("SummaryReply", reply).summary.split())
         if not summary:
             raise BadAnswer('The "summary" is empty.')

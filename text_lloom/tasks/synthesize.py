@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple, Self, cast
 from pydantic import AliasChoices, Field
 
 from text_lloom.errors import BadAnswer
-from text_lloom.tasks.base import LineNumber, Reply, Stage, Task, Template
+from text_lloom.tasks.base import LineNumber, ReplySchema, Stage, Task, Template
 from text_lloom.tasks.exact import patterns_schema
 
 __all__ = ["SYNTHESIZE_TEMPLATE", "Item", "Pattern", "SynthesizeConcepts"]
@@ -51,7 +51,7 @@ Answer with this JSON object and nothing else:
 )
 
 
-class PatternReply(Reply):
+class PatternReply(ReplySchema):
     """One concept and the lines that show it."""
 
     name: str
@@ -61,7 +61,7 @@ class PatternReply(Reply):
     )
 
 
-class PatternsReply(Reply):
+class PatternsReply(ReplySchema):
     """The concepts that the lines share."""
 
     patterns: list[PatternReply] = Field(validation_alias=AliasChoices("patterns", "concepts"))
@@ -88,7 +88,7 @@ class SynthesizeConcepts(Task[list[Pattern]]):
 
     step: ClassVar[str] = "synthesize"
     stage: ClassVar[Stage] = "generation"
-    reply: ClassVar[type[Reply]] = PatternsReply
+    reply: ClassVar[type[ReplySchema]] = PatternsReply
     template: ClassVar[Template] = SYNTHESIZE_TEMPLATE
     expected_tokens: ClassVar[int] = 60
 
@@ -132,7 +132,7 @@ class SynthesizeConcepts(Task[list[Pattern]]):
     def exact_schema(self) -> Mapping[str, object]:
         return patterns_schema(len(self.items))
 
-    def read(self, reply: Reply) -> list[Pattern]:
+    def read(self, reply: ReplySchema) -> list[Pattern]:
         patterns = []
         for found in cast("PatternsReply", reply).patterns:
             name, criteria = " ".join(found.name.split()), " ".join(found.prompt.split())
@@ -143,7 +143,7 @@ class SynthesizeConcepts(Task[list[Pattern]]):
         return patterns[: self.n_concepts]
 
     def _same_document(self) -> str:
-        """Which lines come from one document, and so cannot carry a pattern by themselves."""
+        """Says which lines come from the same document and so cannot support a pattern alone."""
         lines: dict[Hashable, list[str]] = {}
         for n, item in enumerate(self.items, 1):
             lines.setdefault(item.doc_id, []).append(str(n))

@@ -1,4 +1,4 @@
-"""Prompts that a user's function writes."""
+"""Prompts written by a function of the user."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["PromptFunction"]
 
 @dataclass(frozen=True, slots=True)
 class PromptFunction(Template):
-    """A prompt that a function makes of the fields that it names as its parameters.
+    """A prompt written by a function, whose parameters are the fields that it uses.
 
     Attributes:
         function: Called with the values of these fields by keyword; returns the prompt.
-        step: The step that it is for.
-        names: The fields that it takes.
+        step: The step that uses the prompt.
+        names: The fields that the function takes.
     """
 
     function: Callable[..., object] = str
@@ -35,17 +35,17 @@ class PromptFunction(Template):
         Args:
             function: Its parameters are fields of the template; `**fields` takes all of them.
             default: The template.
-            step: The step that the prompt is for.
+            step: The step that uses the prompt.
 
         Raises:
-            PromptError: When the function cannot be called so.
-            UnknownName: When a parameter is no field; names the nearest.
+            PromptError: When the function does not take its fields by keyword.
+            UnknownName: When a required parameter is not a field; suggests the nearest.
         """
         try:
             parameters = inspect.signature(function).parameters.values()
         except (TypeError, ValueError):
             raise PromptError(
-                f"The parameters of the prompt function for {step!r} cannot be read. Use a plain function."
+                f"The parameters of the prompt function for {step!r} cannot be read. Pass a plain function."
             ) from None
         names: list[str] = []
         for parameter in parameters:

@@ -1,1 +1,1 @@
-"""What is shown in a notebook or a browser."""
+"""The views of a session: the live widget, static HTML, the standalone page and the report."""

@@ -1,4 +1,4 @@
-"""Metadata columns as the view needs them: typed, as numbers that a browser can filter and sort by."""
+"""Metadata columns as typed arrays of numbers, which the browser filters and sorts by."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _LONGEST_LABEL: Final = 120
 
 
 class ColumnName(NamedTuple):
-    """A metadata column as it is listed: the name shown, its kind, and the labels of a category."""
+    """An entry in the list of columns: the name, the kind, and the labels of a category."""
 
     name: str
     kind: ColumnKind
@@ -55,7 +55,7 @@ class MetaColumn:
     """One column.
 
     Attributes:
-        kind: What `values` are.
+        kind: The meaning of `values`.
         values: float64 numbers (`NaN` = missing; dates in milliseconds since 1970), uint16 numbers of
             labels (65535 = missing), or uint32 ranks of texts (4294967295 = missing); one per document.
         labels: The labels of a category.
@@ -79,11 +79,11 @@ class MetaColumn:
 
 
 class Columns:
-    """The metadata columns of a corpus, made when asked for and kept; safe to use from several threads.
+    """The metadata columns of a corpus, created when first used and then cached; thread-safe.
 
     Args:
         corpus: The documents.
-        folded: Gives their folded texts, which text is sorted by.
+        folded: Gives their folded texts, for sorting by text.
     """
 
     def __init__(self, corpus: Corpus, folded: Callable[[], list[str]]) -> None:
@@ -110,10 +110,10 @@ class Columns:
         return [ColumnName(name, column.kind, column.labels) for name, column in made]
 
     def __getitem__(self, name: str) -> MetaColumn:
-        """A column by name; `@id` and `@text` are ranks of ids and texts.
+        """A column by name; `@id` and `@text` are the ranks of ids and texts.
 
         Raises:
-            UnknownName: When there is no such column.
+            UnknownName: When the column does not exist.
         """
         with self._lock:
             if name not in self._made:
@@ -121,21 +121,21 @@ class Columns:
             return self._made[name]
 
     def some_shown(self, name: str, rows: Sequence[int]) -> list[str]:
-        """The values of some documents as text, `""` where one is missing."""
+        """The values of some documents as text, `""` for missing ones."""
         known = self._shown.get(name)
         if known is not None:
             return [known[row] for row in rows]
         return _as_text(self._frame_column(name).iloc[list(rows)])
 
     def all_shown(self, name: str) -> list[str]:
-        """All values of a column as text, `""` where one is missing."""
+        """All values of a column as text, `""` for missing ones."""
         with self._lock:
             if name not in self._shown:
                 self._shown[name] = _as_text(self._frame_column(name))
             return self._shown[name]
 
     def all_folded(self, name: str) -> list[str]:
-        """All values of a column as folded text, which is searched."""
+        """All values of a column as folded text, for searching."""
         with self._lock:
             if name not in self._searched:
                 self._searched[name] = [fold(value) for value in self.all_shown(name)]
@@ -186,7 +186,7 @@ def _as_text(values: pd.Series[Any]) -> list[str]:
     import pandas as pd
 
     if values.dtype != object and len(values) > 1000:
-        # Most columns have few different values; among objects 1 and True would be taken for the same.
+        # Most columns repeat values. Not done for objects, because 1 and True would be equal keys.
         codes, distinct = pd.factorize(values)
         shown = [shown_text(_plain(value)) for value in distinct.tolist()]
         return [shown[code] if code >= 0 else "" for code in codes.tolist()]

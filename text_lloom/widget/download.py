@@ -1,4 +1,4 @@
-"""The selected documents as a table: as a frame, and as files to download from the view."""
+"""The selected documents as a frame, and as files to download from the view."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def selection_frame(
     """Documents with all their columns and scores, in the order of `rows`.
 
     Args:
-        snapshot: What is shown.
+        snapshot: The state of the session.
         rows: Row numbers.
-        concept_id: Adds `rationale` and `highlight` on this concept, if it is one.
+        concept_id: If it is the id of a concept, adds `rationale` and `highlight` on this concept.
 
     Returns:
-        The corpus' own columns, then a float64 column per scored concept, named like the concept
-        (`NaN` = not scored), then `rationale` and `highlight`. A name that is taken gets underscores.
+        The corpus' own columns, then a float64 column per scored concept, with the name of the concept
+        (`NaN` = not scored), then `rationale` and `highlight`. Underscores make names unique.
     """
     import pandas as pd
 
@@ -78,8 +78,8 @@ def download(
     Args:
         kind: `csv` (one row per document), `json` (concepts and documents) or `html` (a page, see
             `write_page`).
-        snapshot: What is shown.
-        rows: The selected documents, in order; all when not given.
+        snapshot: The state of the session.
+        rows: The selected documents, in order; all if not given.
         state: The state with which a page opens.
     """
     if kind == "html":
@@ -100,7 +100,7 @@ def download(
 
 
 def _as_json(snapshot: Snapshot, rows: Sequence[int]) -> dict[str, Any]:
-    """Concepts, and documents with what was judged of them."""
+    """Concepts, and documents with their scores, rationales and highlights."""
     columns = snapshot.reader.columns
     shown = {name: columns.some_shown(name, rows) for name in columns.names}
     documents = []

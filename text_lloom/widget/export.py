@@ -1,4 +1,4 @@
-"""The standalone page: the view and its data in one file that makes no request."""
+"""The standalone page: the view and its data in one file that makes no network requests."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def write_page(
     """Write the view as one page that needs no network and no kernel.
 
     Args:
-        path: Where to; an existing file is replaced once the new one is complete.
-        snapshot: What is shown.
+        path: The file to write; an existing file is replaced once the new one is complete.
+        snapshot: The state of the session.
         state: The state with which it opens.
         theme: `auto`, `light` or `dark`.
-        max_docs: Most documents; of more an evenly spaced sample is taken, and the page says so.
-        include_text: Leave texts, quotes and rationales out with `False`: figures, names and criteria stay.
-        fallback: Static HTML for readers without scripts, whose texts are escaped.
+        max_docs: The most documents; if there are more, the page has an evenly spaced sample and says so.
+        include_text: `False` leaves out texts, quotes and rationales, and keeps figures, names and criteria.
+        fallback: Static HTML for browsers without JavaScript, with its texts escaped.
 
     Returns:
         The path of the file.
@@ -86,7 +86,7 @@ def write_page(
     if len(content) > LARGE_PAGE:
         warnings.warn(
             f"The page has {len(content) / 1e6:,.0f} MB and will open slowly. Pass max_docs= for a sample of "
-            f"the {n:,} documents, or include_text=False for the figures alone.",
+            f"the {n:,} documents, or include_text=False to leave out their texts.",
             stacklevel=3,
         )
     with atomic_write(path) as file:
@@ -107,7 +107,7 @@ def sample_of_rows(n: int, most: int) -> NDArray[np.int64]:
 
 
 def sampled(snapshot: Snapshot, rows: NDArray[np.int64]) -> Snapshot:
-    """The snapshot of some of its documents, which are counted anew."""
+    """The snapshot with only these documents, and their counts."""
     corpus = snapshot.corpus
     part = Corpus(
         frame=corpus.frame.iloc[rows].reset_index(drop=True),
@@ -216,7 +216,7 @@ def _blocks(snapshot: Snapshot, *, include_text: bool) -> Iterator[_Blob]:
 
 
 def _block(snapshot: Snapshot, rows: range, *, include_text: bool) -> dict[str, Any]:
-    """What a page tells of some documents; see `docs/view-protocol.md`."""
+    """The data of some documents in a page; see `docs/view-protocol.md`."""
     corpus, columns = snapshot.corpus, snapshot.reader.columns
     block: dict[str, Any] = {
         "ids": [snapshot.reader.id(row) for row in rows],
@@ -262,7 +262,7 @@ def _judgements(snapshot: Snapshot, concept: int, rows: range) -> dict[str, Any]
 
 
 def _json_in_html(value: object) -> str:
-    """JSON that cannot end or open an element."""
+    """JSON without characters that would end or open an HTML element."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPED)
 
 

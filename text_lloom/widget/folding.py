@@ -1,36 +1,31 @@
-"""Folded text: what is compared when a text is searched, and where its hits stand in the original."""
+"""Folds text for searching, and finds where hits are in the original text."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
-__all__ = ["Span", "find_hits", "fold"]
+from text_lloom.quotes import Span
+
+__all__ = ["find_hits", "fold"]
 
 _SPACES: Final = re.compile(r"\s+")
 _MOST_HITS: Final = 200
 
 
-class Span(NamedTuple):
-    """A stretch of text, half-open, in code points."""
-
-    start: int
-    end: int
-
-
 def fold(text: str) -> str:
-    """Text without differences of letter case, form and white space: NFKC, case-folded, single spaces."""
+    """Text in NFKC, case-folded, with single spaces."""
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
     return " ".join(plain.casefold().split())
 
 
 def find_hits(query: str, text: str) -> list[Span]:
-    """Where a query occurs in a text, not overlapping, at most 200.
+    """Where a query occurs in a text: at most 200 hits that do not overlap.
 
-    The text is folded piece by piece (a character with the marks that follow it), so that each folded
-    character is known by the piece from which it came.
+    The text is folded piece by piece (a character with the marks that follow it), so each folded
+    character can be traced to its piece of the original.
     """
     needle = fold(query)
     if not needle:

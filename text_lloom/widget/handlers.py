@@ -1,6 +1,6 @@
-"""What a view asks, and the answers: one function per kind of message, on immutable snapshots.
+"""Answers the messages of a view: one function per kind of message, on immutable snapshots.
 
-They may run on any thread: hosts deliver messages on another one while a cell is running.
+They may run on any thread, because hosts deliver messages on another thread while a cell is running.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ if TYPE_CHECKING:
     from text_lloom.widget.host import Host, ViewOptions
     from text_lloom.widget.snapshot import Snapshot
 
-__all__ = ["SLOW_KINDS", "Desk", "Reply", "answer", "code_for"]
+__all__ = ["SLOW_KINDS", "RequestContext", "ViewReply", "answer", "code_for"]
 
 SLOW_KINDS: Final = frozenset({"map", "split", "export"})
-"""Kinds whose answer can take seconds, and is worked out beside the kernel."""
+"""Kinds whose answer can take seconds; they are answered on another thread."""
 
-_PATIENCE: Final = 20.0
+_LAYOUT_TIMEOUT: Final = 20.0
 _FORMATS: Final = ("csv", "json", "html")
 _SCOPES: Final = ("selection", "all")
 
 
-class Reply(NamedTuple):
-    """An answer: JSON values, and buffers beside them."""
+class ViewReply(NamedTuple):
+    """An answer: JSON values and buffers."""
 
     content: dict[str, Any]
     buffers: list[bytes]
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What an answer is made from.
+class RequestContext:
+    """What the handlers need to answer a message.
 
     Attributes:
-        snapshot: What the view shows.
+        snapshot: The state of the session that the view shows.
         state: The view's state.
-        host: The session behind it.
-        options: How the view was opened.
-        call: How the view was made, in Python.
+        host: The session.
+        options: The options of the view.
+        call: The Python call that opens the view.
     """
 
     snapshot: Snapshot
@@ -62,23 +62,23 @@ class Desk:
     call: str
 
 
-def answer(request: Mapping[str, Any], desk: Desk) -> Reply:
-    """The reply to a message; an error is a reply, too, and says what is wrong.
+def answer(request: Mapping[str, Any], context: RequestContext) -> ViewReply:
+    """The reply to a message; errors become replies that say what is wrong.
 
     Args:
-        request: `id`, `kind` and what the kind asks for; see `docs/view-protocol.md`.
-        desk: What the answer is made from.
+        request: `id`, `kind` and the arguments of the kind; see `docs/view-protocol.md`.
+        context: Snapshot, state and session to answer from.
     """
     try:
         kind = _known(request.get("kind"), _ANSWERS, "kind of message")
-        content, buffers = _ANSWERS[kind](request, desk)
-        return Reply(plain({**content, "id": request.get("id"), "ok": True}), buffers)
+        content, buffers = _ANSWERS[kind](request, context)
+        return ViewReply(plain({**content, "id": request.get("id"), "ok": True}), buffers)
     except LloomError as error:
         problem = str(error)
     except Exception as error:
-        # Whatever goes wrong must reach the view, which waits for an answer.
+        # Every error must reach the view, because it waits for a reply.
         problem = f"{type(error).__name__}: {error}"
-    return Reply(plain({"id": request.get("id"), "ok": False, "error": problem}), [])
+    return ViewReply(plain({"id": request.get("id"), "ok": False, "error": problem}), [])
 
 
 def code_for(state: Mapping[str, Any], snapshot: Snapshot, call: str) -> str:
@@ -95,93 +95,93 @@ def code_for(state: Mapping[str, Any], snapshot: Snapshot, call: str) -> str:
     return "\n".join([*lines, "view.selected()", ""])
 
 
-def _rows(request: Mapping[str, Any], desk: Desk) -> Reply:
+def _rows(request: Mapping[str, Any], context: RequestContext) -> ViewReply:
     rows, concept = _list(request, "rows"), request.get("concept")
     query = _optional_text(request, "query")
-    known = concept if isinstance(concept, str) and concept in desk.snapshot.by_id else None
-    return Reply({"rows": page_of(rows, desk.snapshot, concept_id=known, query=query)}, [])
+    known = concept if isinstance(concept, str) and concept in context.snapshot.by_id else None
+    return ViewReply({"rows": page_of(rows, context.snapshot, concept_id=known, query=query)}, [])
 
 
-def _document(request: Mapping[str, Any], desk: Desk) -> Reply:
+def _document(request: Mapping[str, Any], context: RequestContext) -> ViewReply:
     query = _optional_text(request, "query")
-    row = check_row(request.get("row"), desk.snapshot)
-    return Reply({"document": full_document(row, desk.snapshot, query=query)}, [])
+    row = check_row(request.get("row"), context.snapshot)
+    return ViewReply({"document": full_document(row, context.snapshot, query=query)}, [])
 
 
-def _search(request: Mapping[str, Any], desk: Desk) -> Reply:
-    found = desk.snapshot.reader.search(_text(request, "query"))
-    return Reply({}, [found.astype("<u4").tobytes()])
+def _search(request: Mapping[str, Any], context: RequestContext) -> ViewReply:
+    found = context.snapshot.reader.search(_text(request, "query"))
+    return ViewReply({}, [found.astype("<u4").tobytes()])
 
 
-def _column(request: Mapping[str, Any], desk: Desk) -> Reply:
-    column = desk.snapshot.reader.columns[_text(request, "name")]
+def _column(request: Mapping[str, Any], context: RequestContext) -> ViewReply:
+    column = context.snapshot.reader.columns[_text(request, "name")]
     content: dict[str, Any] = {"kind": column.kind}
     if column.kind == "category":
         content["labels"] = list(column.labels)
-    return Reply(content, [column.buffer])
+    return ViewReply(content, [column.buffer])
 
 
-def _matching(request: Mapping[str, Any], desk: Desk) -> Reply:
+def _matching(request: Mapping[str, Any], context: RequestContext) -> ViewReply:
     name = _text(request, "name")
     wanted = {key: request[key] for key in ("values", "contains") if request.get(key) is not None}
-    passes = passes_text(read_state({"columns": {name: wanted}}).columns[name], name, desk.snapshot)
-    return Reply({}, [np.flatnonzero(passes).astype("<u4").tobytes()])
+    passes = passes_text(read_state({"columns": {name: wanted}}).columns[name], name, context.snapshot)
+    return ViewReply({}, [np.flatnonzero(passes).astype("<u4").tobytes()])
 
 
-def _map(_: Mapping[str, Any], desk: Desk) -> Reply:
+def _map(_: Mapping[str, Any], context: RequestContext) -> ViewReply:
     try:
-        layout = desk.host.layout(patience=_PATIENCE)
+        layout = context.host.layout(patience=_LAYOUT_TIMEOUT)
     except TimeoutError:
-        return Reply({"ready": False, "pending": True, "reason": "The map is being worked out."}, [])
+        return ViewReply({"ready": False, "pending": True, "reason": "The map is being computed."}, [])
     if layout is None:
-        return Reply({"ready": False, "reason": "There are too few documents to lay out."}, [])
-    return Reply({"ready": True}, [_floats(layout)])
+        return ViewReply({"ready": False, "reason": "There are too few documents to lay out."}, [])
+    return ViewReply({"ready": True}, [_floats(layout)])
 
 
-def _estimate(request: Mapping[str, Any], desk: Desk) -> Reply:
+def _estimate(request: Mapping[str, Any], context: RequestContext) -> ViewReply:
     drafts = [_draft(item) for item in request.get("drafts") or []]
-    estimate = desk.host.estimate(_texts(request, "concept_ids"), drafts)
-    return Reply(dict(estimate._asdict()), [])
+    estimate = context.host.estimate(_texts(request, "concept_ids"), drafts)
+    return ViewReply(dict(estimate._asdict()), [])
 
 
-def _split(request: Mapping[str, Any], desk: Desk) -> Reply:
-    parts = desk.host.propose_split(_text(request, "concept_id"))
-    return Reply({"parts": [{**part._asdict(), "rows": list(part.rows)} for part in parts]}, [])
+def _split(request: Mapping[str, Any], context: RequestContext) -> ViewReply:
+    parts = context.host.propose_split(_text(request, "concept_id"))
+    return ViewReply({"parts": [{**part._asdict(), "rows": list(part.rows)} for part in parts]}, [])
 
 
-def _edit(request: Mapping[str, Any], desk: Desk) -> Reply:
+def _edit(request: Mapping[str, Any], context: RequestContext) -> ViewReply:
     action = _known(request.get("action"), _EDITS, "edit")
-    return Reply({"concept_ids": list(_EDITS[action](request, desk))}, [])
+    return ViewReply({"concept_ids": list(_EDITS[action](request, context))}, [])
 
 
-def _score(request: Mapping[str, Any], desk: Desk) -> Reply:
+def _score(request: Mapping[str, Any], context: RequestContext) -> ViewReply:
     confirmed = request.get("confirmed_usd")
     if confirmed is not None and (isinstance(confirmed, bool) or not isinstance(confirmed, (int, float))):
         raise InputError(f"confirmed_usd must be a number or null, but is {confirmed!r}.")
-    desk.host.start_scoring(_texts(request, "concept_ids"), confirmed)
-    return Reply({}, [])
+    context.host.start_scoring(_texts(request, "concept_ids"), confirmed)
+    return ViewReply({}, [])
 
 
-def _cancel(_: Mapping[str, Any], desk: Desk) -> Reply:
-    desk.host.cancel()
-    return Reply({}, [])
+def _cancel(_: Mapping[str, Any], context: RequestContext) -> ViewReply:
+    context.host.cancel()
+    return ViewReply({}, [])
 
 
-def _export(request: Mapping[str, Any], desk: Desk) -> Reply:
+def _export(request: Mapping[str, Any], context: RequestContext) -> ViewReply:
     from text_lloom.widget.download import download
 
     kind = _known(request.get("format"), _FORMATS, "format")
     scope = _known(request.get("scope"), _SCOPES, "scope")
-    rows = select_rows(read_state(desk.state), desk.snapshot) if scope == "selection" else None
-    file = download(kind, desk.snapshot, rows=rows, state=desk.state)
-    return Reply({"file_name": file.name, "mime": file.mime}, [file.content])
+    rows = select_rows(read_state(context.state), context.snapshot) if scope == "selection" else None
+    file = download(kind, context.snapshot, rows=rows, state=context.state)
+    return ViewReply({"file_name": file.name, "mime": file.mime}, [file.content])
 
 
-def _python(_: Mapping[str, Any], desk: Desk) -> Reply:
-    return Reply({"code": code_for(desk.state, desk.snapshot, desk.call)}, [])
+def _python(_: Mapping[str, Any], context: RequestContext) -> ViewReply:
+    return ViewReply({"code": code_for(context.state, context.snapshot, context.call)}, [])
 
 
-_ANSWERS: Final[Mapping[str, Callable[[Mapping[str, Any], Desk], Reply]]] = {
+_ANSWERS: Final[Mapping[str, Callable[[Mapping[str, Any], RequestContext], ViewReply]]] = {
     "rows": _rows,
     "document": _document,
     "search": _search,
@@ -198,37 +198,39 @@ _ANSWERS: Final[Mapping[str, Callable[[Mapping[str, Any], Desk], Reply]]] = {
 }
 
 
-def _edit_merge(request: Mapping[str, Any], desk: Desk) -> Sequence[str]:
-    return desk.host.merge(_texts(request, "concept_ids"), _text(request, "name"), _text(request, "criteria"))
+def _edit_merge(request: Mapping[str, Any], context: RequestContext) -> Sequence[str]:
+    return context.host.merge(
+        _texts(request, "concept_ids"), _text(request, "name"), _text(request, "criteria")
+    )
 
 
-def _edit_split(request: Mapping[str, Any], desk: Desk) -> Sequence[str]:
+def _edit_split(request: Mapping[str, Any], context: RequestContext) -> Sequence[str]:
     parts = []
     for item in _list(request, "parts"):
         draft = _draft(item)
-        rows = tuple(check_row(row, desk.snapshot) for row in item.get("rows") or ())
+        rows = tuple(check_row(row, context.snapshot) for row in item.get("rows") or ())
         parts.append(SplitPart(draft.name, draft.criteria, rows, len(rows)))
-    return desk.host.split(_text(request, "concept_id"), parts)
+    return context.host.split(_text(request, "concept_id"), parts)
 
 
-def _edit_label(request: Mapping[str, Any], desk: Desk) -> Sequence[str]:
+def _edit_label(request: Mapping[str, Any], context: RequestContext) -> Sequence[str]:
     verdict = request.get("verdict")
     check_verdict(verdict)
-    row = check_row(request.get("row"), desk.snapshot)
-    return desk.host.label(row, _text(request, "concept_id"), verdict, _optional_text(request, "note"))
+    row = check_row(request.get("row"), context.snapshot)
+    return context.host.label(row, _text(request, "concept_id"), verdict, _optional_text(request, "note"))
 
 
-_EDITS: Final[Mapping[str, Callable[[Mapping[str, Any], Desk], Sequence[str]]]] = {
-    "rename": lambda r, desk: desk.host.rename(_text(r, "concept_id"), _text(r, "name")),
-    "criteria": lambda r, desk: desk.host.change_criteria(_text(r, "concept_id"), _text(r, "criteria")),
+_EDITS: Final[Mapping[str, Callable[[Mapping[str, Any], RequestContext], Sequence[str]]]] = {
+    "rename": lambda r, context: context.host.rename(_text(r, "concept_id"), _text(r, "name")),
+    "criteria": lambda r, context: context.host.change_criteria(_text(r, "concept_id"), _text(r, "criteria")),
     "merge": _edit_merge,
     "split": _edit_split,
-    "remove": lambda r, desk: desk.host.remove(_texts(r, "concept_ids")),
-    "add": lambda r, desk: desk.host.add(_text(r, "name"), _text(r, "criteria")),
-    "undo": lambda _, desk: desk.host.undo(),
-    "redo": lambda _, desk: desk.host.redo(),
+    "remove": lambda r, context: context.host.remove(_texts(r, "concept_ids")),
+    "add": lambda r, context: context.host.add(_text(r, "name"), _text(r, "criteria")),
+    "undo": lambda _, context: context.host.undo(),
+    "redo": lambda _, context: context.host.redo(),
     "label": _edit_label,
-    "choose": lambda r, desk: desk.host.choose(_texts(r, "concept_ids")),
+    "choose": lambda r, context: context.host.choose(_texts(r, "concept_ids")),
 }
 
 

@@ -1,4 +1,4 @@
-"""The codebook's event log in words: what was done, what undo and redo would do."""
+"""The event log of the codebook in words: past changes, and what undo and redo will do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMED_AT_MOST: Final = 3
 
 
 def history_of(codebook: Codebook) -> History:
-    """What was done to the concepts of a session; the 500 latest changes."""
+    """The 500 latest changes to the concepts of a session."""
     events = codebook.events
     undone = codebook.undone
     return History(

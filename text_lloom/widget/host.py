@@ -1,4 +1,4 @@
-"""What a view asks of the session behind it."""
+"""The interface through which a view uses its session."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ __all__ = ["Draft", "Host", "ScoringEstimate", "ViewOptions"]
 
 
 class Draft(NamedTuple):
-    """A concept that is not there yet, such as one with a changed criterion."""
+    """A concept that is not in the codebook yet, such as one with a changed criterion."""
 
     name: str
     criteria: str
 
 
 class ScoringEstimate(NamedTuple):
-    """What scoring will take.
+    """What scoring will cost.
 
     Attributes:
-        n_docs: Documents that have to be scored.
+        n_docs: Documents that will be scored.
         n_requests: Questions that will be asked.
-        usd_low: US dollars at least, as far as prices are known.
-        usd_high: US dollars at most, as far as prices are known.
+        usd_low: Lowest cost in US dollars, as far as prices are known.
+        usd_high: Highest cost in US dollars, as far as prices are known.
         known: Whether all prices are known.
         free: Whether it is known to cost nothing.
     """
@@ -46,14 +46,14 @@ class ScoringEstimate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ViewOptions:
-    """How a view was opened.
+    """The options of a view.
 
     Attributes:
-        title: What it is called.
-        slices: The documents' groups, or `None`.
+        title: Its title.
+        slices: The slices of the documents, or `None`.
         shown_columns: Columns shown with the documents at first.
-        show_highlights: Whether passages are marked.
-        include_outliers: Whether the outliers are a row.
+        show_highlights: Whether highlights are marked.
+        include_outliers: Whether the matrix has a row for the outliers.
     """
 
     title: str = "Concepts"
@@ -64,16 +64,16 @@ class ViewOptions:
 
 
 class Host(Protocol):
-    """A session, as a view knows it. All methods may be called from any thread."""
+    """A session, as a view uses it. All methods are thread-safe."""
 
     def snapshot(self, options: ViewOptions) -> Snapshot:
-        """The state of this moment."""
+        """The present state of the session."""
 
     def progress(self) -> Progress | None:
-        """The step that runs now."""
+        """The running step; `None` if nothing runs."""
 
     def rename(self, concept_id: str, name: str) -> Sequence[str]:
-        """Give a concept another name; like all edits, gives the ids of what came of it."""
+        """Rename a concept. All edits return the ids of the resulting concepts."""
 
     def change_criteria(self, concept_id: str, criteria: str) -> Sequence[str]:
         """Give a concept another criterion."""
@@ -85,38 +85,38 @@ class Host(Protocol):
         """Replace a concept by several."""
 
     def remove(self, concept_ids: Sequence[str]) -> Sequence[str]:
-        """Take concepts out."""
+        """Remove concepts."""
 
     def add(self, name: str, criteria: str) -> Sequence[str]:
         """Add a concept."""
 
     def undo(self) -> Sequence[str]:
-        """Take the last change back."""
+        """Undo the last change."""
 
     def redo(self) -> Sequence[str]:
-        """Do again what was undone last."""
+        """Redo the change that was undone last."""
 
     def label(self, row: int, concept_id: str, verdict: str | None, note: str) -> Sequence[str]:
-        """Keep what a reader says of a score."""
+        """Store what a reader says about a score."""
 
     def choose(self, concept_ids: Sequence[str]) -> Sequence[str]:
         """Select concepts for scoring."""
 
     def estimate(self, concept_ids: Sequence[str], drafts: Sequence[Draft]) -> ScoringEstimate:
-        """What scoring these would take."""
+        """What scoring these concepts will cost."""
 
     def propose_split(self, concept_id: str) -> Sequence[SplitPart]:
         """Parts that a concept could be split into."""
 
     def start_scoring(self, concept_ids: Sequence[str], confirmed_usd: float | None) -> None:
-        """Start scoring, and come back at once."""
+        """Start scoring and return at once."""
 
     def cancel(self) -> None:
-        """End the scoring that runs."""
+        """Stop the running scoring."""
 
     def layout(self, *, patience: float) -> NDArray[np.float32] | None:
-        """Places of the documents on the map, worked out once; `None` when there is nothing to lay out.
+        """Positions of the documents on the map, computed once; `None` if there are too few documents.
 
         Raises:
-            TimeoutError: When it is not there after `patience` seconds; it is still being worked out.
+            TimeoutError: After `patience` seconds; the computation goes on.
         """

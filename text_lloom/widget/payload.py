@@ -1,4 +1,4 @@
-"""The traits of a view: what it is sent at once, as JSON values and bytes."""
+"""The traits of a view: the data that it gets when it opens, as JSON values and bytes."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _MOST_EXAMPLES: Final = 8
 
 
 def traits_of(snapshot: Snapshot) -> dict[str, Any]:
-    """All traits that follow from a snapshot, by name; `scores` and `slice_codes` are bytes."""
+    """All traits that depend on a snapshot, by name; `scores` and `slice_codes` are bytes."""
     fixed: dict[str, Any] = plain({"about": about(snapshot), "slices": _slices(snapshot)})
     return fixed | changing_traits(snapshot) | {"slice_codes": slice_codes(snapshot)} | sample_trait(snapshot)
 
 
 def changing_traits(snapshot: Snapshot) -> dict[str, Any]:
-    """The traits that change as the session is worked on."""
+    """The traits that change during a session."""
     changing: dict[str, Any] = plain(
         {
             "labels": labels_of(snapshot),
@@ -56,7 +56,7 @@ def changing_traits(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def sample_trait(snapshot: Snapshot) -> dict[str, Any]:
-    """The documents that are sent at once."""
+    """The documents that the view gets when it opens."""
     return {"sample": plain(sample_rows(snapshot))}
 
 
@@ -70,7 +70,7 @@ def score_traits(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def about(snapshot: Snapshot) -> dict[str, Any]:
-    """What the documents are, and how the view was opened."""
+    """Facts about the corpus, and the options of the view."""
     corpus = snapshot.corpus
     columns: list[dict[str, Any]] = []
     for column in snapshot.reader.columns.listed():
@@ -94,7 +94,7 @@ def about(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def labels_of(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """The human labels whose documents are there, by row."""
+    """The human labels of the documents in the snapshot, by row."""
     position = snapshot.corpus.position
     concepts = {concept.id: concept for concept in snapshot.concepts}
     return [
@@ -121,7 +121,7 @@ def slice_codes(snapshot: Snapshot) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """JSON values without what JSON or UTF-8 cannot hold: halves of characters, `NaN`, infinite numbers."""
+    """JSON values without what JSON or UTF-8 cannot encode: lone surrogates, `NaN`, infinite numbers."""
     if isinstance(value, str):
         return encodable(value)
     if isinstance(value, float):

@@ -46,7 +46,7 @@ _MEASURES: Final = {
 
 
 class _Figure(NamedTuple):
-    """One place of the matrix: its counts, the value shown, and the circle's radius in px (0 = none)."""
+    """One cell of the matrix: its counts, the value shown, and the circle's radius in px (0 = no circle)."""
 
     n: int
     n_scored: int
@@ -54,7 +54,7 @@ class _Figure(NamedTuple):
     radius: float
 
 
-class _Row(NamedTuple):
+class _MatrixRow(NamedTuple):
     """A concept or the outliers: the figure of all documents, then one per slice."""
 
     name: str
@@ -85,7 +85,7 @@ class _ShownDocument(NamedTuple):
 
 
 class _Section(NamedTuple):
-    """All that is shown of one concept."""
+    """What is shown about one concept."""
 
     prevalence: ConceptCount
     examples: list[_Passage]
@@ -97,7 +97,7 @@ class _Section(NamedTuple):
 class StaticView:
     """The matrix of concepts and slices, and the documents behind it, as HTML for a notebook.
 
-    It holds the figures of the moment at which it was made, in `counts`.
+    Its figures, in `counts`, are those of the moment at which it was created.
 
     Args:
         corpus: The documents.
@@ -106,11 +106,11 @@ class StaticView:
         slices: Columns of the matrix beside that of all documents, from `slice_documents`.
         norm_by: What a circle shows: matching documents (`None`), the share of the concept's matches
             (`concept`), or the share of the slice's documents (`slice`).
-        threshold: The score from which a document matches.
+        threshold: The lowest score that is a match.
         show_highlights: Mark the passage that shows the concept in each document.
         cols_to_show: Metadata columns to show with each document.
         include_outliers: Add a row for the documents that match none of the concepts.
-        max_documents: Most documents listed for each concept, 0 for the matrix alone.
+        max_documents: The most documents listed for each concept, 0 for the matrix alone.
 
     Raises:
         ColumnNotFound: When `cols_to_show` names a column that the frame does not have.
@@ -208,17 +208,18 @@ def write_report(
     """Write the scored concepts as one HTML file that needs no network, script or kernel.
 
     Args:
-        path: Where to; an existing file is replaced once the new one is complete.
+        path: The file to write; an existing file is replaced once the new one is complete.
         title: Heading of the report.
         corpus: The documents.
         table: Their scores.
         concepts: Which concepts, in which order.
         slices: Columns of the matrix, from `slice_documents`.
-        summary_lines: What is said at the top, such as `Models: …` or `Cost: …`; what stands before the
-            first colon is set as a label.
-        max_documents: Most matching documents listed for a concept, highest score first, and most outliers.
+        summary_lines: Lines at the top, such as `Models: …` or `Cost: …`; the text before the first colon
+            is the label of the line.
+        max_documents: The most matching documents listed for a concept, highest score first, and the most
+            outliers.
         norm_by: As in `StaticView`.
-        threshold: The score from which a document matches. Near misses score from .5 up to there.
+        threshold: The lowest score that is a match. Near misses score at least .5, but less than this.
         show_highlights: Mark the passage that shows the concept.
         cols_to_show: Metadata columns to show with each document.
 
@@ -260,7 +261,7 @@ class _Reader:
         cols_to_show: Sequence[str],
     ) -> None:
         if most < 0:
-            raise InputError(f"max_documents={most!r}: give 0 or more.")
+            raise InputError(f"max_documents={most!r} must be at least 0.")
         if isinstance(cols_to_show, str):
             raise InputError(
                 f"cols_to_show={cols_to_show!r} must be a list: cols_to_show=[{cols_to_show!r}]."
@@ -314,10 +315,11 @@ class _Reader:
 
 
 def _matrix(counts: SliceCounts, norm_by: NormBy | None) -> dict[str, Any]:
-    """What the matrix template needs.
+    """The variables of the matrix template.
 
-    All circles have one scale, so that any two can be compared. Set apart are the counts of all
-    documents when the rest is by concept, and outliers that would make all else too small to see.
+    All circles have the same scale, so that any two can be compared. There are two exceptions with a scale
+    of their own: the counts of all documents if the rest are shares of a concept, and outliers so many
+    that all other circles would be too small to see.
     """
     heads = [(concept.name, concept.criteria) for concept in counts.concepts]
     if counts.outliers is not None:
@@ -333,7 +335,7 @@ def _matrix(counts: SliceCounts, norm_by: NormBy | None) -> dict[str, Any]:
             shares = np.nan_to_num(values[part, columns]) / (whole or 1.0)
             radii[part, columns] = _LARGEST_RADIUS * np.sqrt(shares)
     rows = [
-        _Row(*head, [_Figure(*figure) for figure in zip(*figures, strict=True)])
+        _MatrixRow(*head, [_Figure(*figure) for figure in zip(*figures, strict=True)])
         for head, *figures in zip(
             heads, matches.tolist(), scored.tolist(), values.tolist(), radii.round(3).tolist(), strict=True
         )
@@ -389,7 +391,7 @@ def _clip(text: str, longest: int) -> str:
 
 
 def _percent(share: float) -> str:
-    """A share in whole per cent, but never `0%` for some or `100%` for not quite all."""
+    """A share in whole per cent; `0%` and `100%` mean exactly none and all."""
     if isnan(share):
         return "–"
     if 0 < share < 0.005:
@@ -402,7 +404,7 @@ def _plural(n: int, noun: str) -> str:
 
 
 def _printable(value: object) -> object:
-    """Text without what HTML cannot hold: lone surrogates and control characters become a mark."""
+    """Text with U+FFFD in place of characters that HTML cannot have: lone surrogates, control characters."""
     is_text = isinstance(value, str) and not hasattr(value, "__html__")
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", str(value)) if is_text else value
 

@@ -1,4 +1,4 @@
-"""Documents as a view reads them: pages of excerpts, and one whole document."""
+"""Documents as JSON values for a view: pages of excerpts, and whole documents."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 from text_lloom.errors import InputError
-from text_lloom.quotes import QuoteMatch
-from text_lloom.widget.folding import Span, find_hits
+from text_lloom.quotes import QuoteMatch, Span
+from text_lloom.widget.folding import find_hits
 from text_lloom.widget.spans import excerpt, locate_spans, merge_spans, shown_text, utf16_spans
 
 if TYPE_CHECKING:
     from text_lloom.scores import Judgement
     from text_lloom.widget.snapshot import Snapshot
 
-__all__ = ["Row", "check_row", "full_document", "highlight_spans", "page_of", "sample_rows"]
+__all__ = ["DocumentRow", "check_row", "full_document", "highlight_spans", "page_of", "sample_rows"]
 
-Row = dict[str, Any]
+DocumentRow = dict[str, Any]
 """A document as JSON values; its keys are in `docs/view-protocol.md`."""
 
 _MOST_ROWS: Final = 1000
@@ -30,20 +30,20 @@ _LONGEST_VALUE: Final = 300
 
 def page_of(
     rows: Sequence[int], snapshot: Snapshot, *, concept_id: str | None = None, query: str = ""
-) -> list[Row]:
-    """A page of documents, in the order asked for.
+) -> list[DocumentRow]:
+    """A page of documents, in the order of `rows`.
 
     Args:
         rows: At most 1,000 row numbers.
-        snapshot: What is shown.
-        concept_id: The concept whose highlight and rationale are given.
-        query: What was searched, to mark its hits.
+        snapshot: The state of the session.
+        concept_id: The concept whose highlight and rationale are included.
+        query: The search query, whose hits are marked.
 
     Raises:
         InputError: When there are too many rows, or one is out of range.
     """
     if len(rows) > _MOST_ROWS:
-        raise InputError(f"A page has at most {_MOST_ROWS:,} rows, but {len(rows):,} were asked for.")
+        raise InputError(f"A page has at most {_MOST_ROWS:,} rows, but {len(rows):,} were requested.")
     checked = [check_row(row, snapshot) for row in rows]
     meta = _meta(checked, snapshot, longest=_LONGEST_VALUE)
     return [
@@ -52,8 +52,8 @@ def page_of(
     ]
 
 
-def _page_row(row: int, snapshot: Snapshot, concept_id: str | None, query: str) -> Row:
-    """One document of a page: its text, cut to about 600 characters around the highlight or first hit."""
+def _page_row(row: int, snapshot: Snapshot, concept_id: str | None, query: str) -> DocumentRow:
+    """One document of a page, with its text cut to about 600 characters around the highlight or first hit."""
     text, doc_id = snapshot.corpus.texts[row], snapshot.corpus.ids[row]
     judgement = None if concept_id is None else snapshot.judgement(concept_id, row)
     spans = _highlight(judgement, text, snapshot)
@@ -72,11 +72,11 @@ def _page_row(row: int, snapshot: Snapshot, concept_id: str | None, query: str) 
     }
 
 
-def full_document(row: int, snapshot: Snapshot, *, query: str = "") -> Row:
+def full_document(row: int, snapshot: Snapshot, *, query: str = "") -> DocumentRow:
     """A whole document with its score on each scored concept.
 
     Raises:
-        InputError: When there is no such row.
+        InputError: When the row does not exist.
     """
     check_row(row, snapshot)
     text, doc_id = snapshot.corpus.texts[row], snapshot.corpus.ids[row]
@@ -104,14 +104,14 @@ def full_document(row: int, snapshot: Snapshot, *, query: str = "") -> Row:
     }
 
 
-def sample_rows(snapshot: Snapshot) -> list[Row]:
-    """The first matches of each concept, for hosts that carry no messages; at most 256 kB as JSON."""
-    by_concept: list[list[Row]] = []
+def sample_rows(snapshot: Snapshot) -> list[DocumentRow]:
+    """The first matches of each concept, for hosts without messages; at most 256 kB as JSON."""
+    by_concept: list[list[DocumentRow]] = []
     for concept_id in snapshot.score_ids:
         matches = (snapshot.codes_of(concept_id) == 4).nonzero()[0][:_SAMPLE_PER_CONCEPT].tolist()
         page = page_of(matches, snapshot, concept_id=concept_id)
         by_concept.append([{**row, "concept_id": concept_id} for row in page])
-    chosen: list[Row] = []
+    chosen: list[DocumentRow] = []
     size = 0
     for rows in zip_longest(*by_concept):
         for row in rows:
@@ -138,15 +138,15 @@ def _clip(text: str, longest: int | None) -> str:
 
 
 def highlight_spans(concept_id: str, row: int, snapshot: Snapshot) -> list[Span]:
-    """Where the highlight of a document on a concept stands in its text."""
+    """Where the highlight of a document on a concept is in its text."""
     return _highlight(snapshot.judgement(concept_id, row), snapshot.corpus.texts[row], snapshot)
 
 
 def check_row(row: object, snapshot: Snapshot) -> int:
-    """A row number that the corpus has.
+    """The row number, if the corpus has this row.
 
     Raises:
-        InputError: Otherwise.
+        InputError: When it does not.
     """
     n = len(snapshot.corpus)
     if isinstance(row, bool) or not isinstance(row, int) or not 0 <= row < n:

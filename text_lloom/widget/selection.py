@@ -1,4 +1,4 @@
-"""Which documents a state selects, and in which order: one rule for Python, exports and the view."""
+"""Selects and sorts documents by the state of a view; Python, exports and the view use the same rule."""
 
 from __future__ import annotations
 
@@ -22,10 +22,7 @@ __all__ = ["is_within", "passes_text", "select_rows"]
 
 
 def select_rows(state: ViewState, snapshot: Snapshot) -> NDArray[np.int64]:
-    """The rows that a state selects, in its order.
-
-    `docs/view-protocol.md` has the rule in words.
-    """
+    """The rows that a state selects, in its order; see `docs/view-protocol.md` for the rule."""
     passes = _by_concept(state, snapshot) & _by_slice(state, snapshot)
     for concept_id in state.also:
         if concept_id in snapshot.position:
@@ -54,7 +51,7 @@ def is_within(
 
     Args:
         polygon: Corners, shape `(p, 2)`.
-        x: Shape `(n,)`, `NaN` lies nowhere.
+        x: Shape `(n,)`; `NaN` is never inside.
         y: Shape `(n,)`.
     """
     inside = np.zeros(len(x), bool)
@@ -71,12 +68,12 @@ def passes_text(condition: ColumnFilter, name: str, snapshot: Snapshot) -> NDArr
     """Which documents' values, as a page shows them, are among `values` and contain `contains`.
 
     Args:
-        condition: Its bounds of numbers are left out of account.
+        condition: The filter; its numeric bounds are ignored.
         name: A column.
         snapshot: The documents.
 
     Raises:
-        UnknownName: When there is no such column.
+        UnknownName: When the column does not exist.
     """
     columns = snapshot.reader.columns
     shown = columns.all_shown(name)
@@ -162,7 +159,7 @@ def _sorted(rows: NDArray[np.int64], state: ViewState, snapshot: Snapshot) -> ND
 
 
 def _sort_keys(state: ViewState, snapshot: Snapshot) -> NDArray[np.float64] | None:
-    """A number per document, `NaN` for those without a value; `None` for row order."""
+    """A number per document, `NaN` if it has no value; `None` for row order."""
     n, by = len(snapshot.corpus), state.sort_by
     columns = snapshot.reader.columns
     if by == "row":

@@ -1,4 +1,4 @@
-"""What a view shows, frozen at one moment, so that it can be read from any thread."""
+"""An immutable copy of what a view shows, which any thread can read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOT_SCORED: Final = 255
 
 
 class CorpusReader:
-    """The documents of a corpus with what is worked out once: folded texts, columns, searches."""
+    """The documents of a corpus, with cached folded texts, columns and searches."""
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
@@ -59,7 +59,7 @@ class CorpusReader:
             return self._folded
 
     def text(self, row: int) -> str:
-        """A text without what cannot be sent."""
+        """A text without lone surrogates, which cannot be sent."""
         return encodable(self.corpus.texts[row])
 
     def id(self, row: int) -> str:
@@ -69,7 +69,7 @@ class CorpusReader:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An entry of the history: what was done, when (ISO 8601), and in words."""
+    """An entry of the history: the kind of change, its time (ISO 8601), and a description."""
 
     kind: str
     at: str
@@ -78,7 +78,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What was done to the concepts, and what undo and redo would do, in words."""
+    """The changes to the concepts, and what undo and redo will do, in words."""
 
     undo: str | None = None
     redo: str | None = None
@@ -87,16 +87,16 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a step is that runs now.
+    """The progress of the running step.
 
     Attributes:
         step: The step in words.
         done: Questions answered or failed.
         total: All questions.
         failures: Questions that could not be answered.
-        usd: US dollars so far.
-        seconds: Since it began.
-        cancellable: Whether `cancel` ends it.
+        usd: US dollars spent so far.
+        seconds: Seconds since it started.
+        cancellable: Whether `cancel` can stop it.
     """
 
     step: str
@@ -117,21 +117,21 @@ class Snapshot:
         concepts: Copies of the concepts, in codebook order.
         score_ids: Ids of the concepts in `codes`, in its order.
         codes: Scores times four, uint8 of shape `(concepts, documents)`, 255 = not scored.
-        table: Where rationales and highlights are read.
-        slices: The documents' groups, or `None`.
+        table: The score table, for rationales and highlights.
+        slices: The slices of the documents, or `None`.
         quotes: Quotes of the Distill step, by document id.
         bullets: Bullets, by document id.
-        support: Documents that speak for a concept, by its id.
-        stale: Ids of concepts whose scores were made under another criterion.
+        support: Documents that were cited for a concept, by its id.
+        stale: Ids of concepts whose scores were made with another criterion.
         labels: Human labels.
-        history: What was done to the concepts.
-        layout: Places on the map, float32 of shape `(documents, 2)`, `NaN` = none; `None` if not made yet.
+        history: Changes to the concepts.
+        layout: Positions on the map, float32 of shape `(documents, 2)`, `NaN` = none; `None` if not computed.
         models: The models that see the documents, in words.
-        title: What the view is called.
+        title: The title of the view.
         shown_columns: Columns shown with the documents at first.
-        show_highlights: Whether passages are marked.
-        include_outliers: Whether the outliers are a row.
-        sample_of: Of how many documents these are a sample, `None` if they are all.
+        show_highlights: Whether highlights are marked.
+        include_outliers: Whether the matrix has a row for the outliers.
+        sample_of: The size of the corpus that these documents are a sample of; `None` if they are all.
     """
 
     reader: CorpusReader
@@ -170,12 +170,12 @@ class Snapshot:
         return {concept_id: i for i, concept_id in enumerate(self.score_ids)}
 
     def codes_of(self, concept_id: str) -> NDArray[np.uint8]:
-        """The codes of one concept, all 255 when it has none."""
+        """The codes of one concept, all 255 if it is not scored."""
         at = self.position.get(concept_id)
         return np.full(len(self.corpus), NOT_SCORED, np.uint8) if at is None else self.codes[at]
 
     def judgement(self, concept_id: str, row: int) -> Judgement:
-        """What is recorded of a document on a concept; nothing where the snapshot has no score."""
+        """The judgement of a document on a concept; an empty one if the snapshot has no score."""
         concept = self.by_id.get(concept_id)
         if concept is None or self.codes_of(concept_id)[row] == NOT_SCORED:
             return Judgement(float("nan"))
@@ -194,7 +194,7 @@ def score_codes(table: ScoreTable, concepts: Sequence[Concept]) -> NDArray[np.ui
 
 
 def copied(concepts: Sequence[Concept]) -> tuple[Concept, ...]:
-    """Copies of concepts, which later changes of the session leave alone."""
+    """Copies of concepts, which later changes of the session do not affect."""
     return tuple(
         replace(c, example_ids=list(c.example_ids), merged_from=list(c.merged_from)) for c in concepts
     )

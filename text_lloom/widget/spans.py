@@ -1,4 +1,4 @@
-"""Passages marked in texts: found in the document, cut with it, and counted as a browser counts."""
+"""Spans of marked passages: finds them in texts, makes excerpts, and converts offsets for JavaScript."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from text_lloom.quotes import encodable, locate_quote
-from text_lloom.widget.folding import Span
+from text_lloom.quotes import Span, encodable, locate_quote
 
 __all__ = ["Excerpt", "excerpt", "locate_spans", "merge_spans", "shown_text", "utf16_spans"]
 
@@ -21,7 +20,7 @@ class Excerpt(NamedTuple):
     Attributes:
         start: Offset of its first character in the text, in code points.
         end: Offset after its last character.
-        cut: Whether anything of the text is left out.
+        cut: Whether the excerpt is shorter than the text.
     """
 
     start: int
@@ -30,18 +29,18 @@ class Excerpt(NamedTuple):
 
 
 def shown_text(text: str) -> str:
-    """A text as it can be sent: halves of characters become U+FFFD, which has the same length."""
+    """A text with U+FFFD, which has the same length, in place of lone surrogates, which cannot be sent."""
     return encodable(text)
 
 
 def locate_spans(quotes: Iterable[str], text: str) -> list[Span]:
-    """Where quotes stand in a text, ascending and merged; those that do not occur have no span."""
+    """Where quotes occur in a text, in order and merged; quotes that do not occur are left out."""
     found = (locate_quote(quote, text) for quote in quotes if quote)
     return merge_spans(Span(quote.start, quote.end) for quote in found if quote.start >= 0)
 
 
 def merge_spans(spans: Iterable[Span]) -> list[Span]:
-    """Spans in order, those that overlap as one."""
+    """Spans in order, with overlapping ones merged."""
     merged: list[Span] = []
     for span in sorted(spans):
         if span.end <= span.start:
@@ -56,8 +55,8 @@ def merge_spans(spans: Iterable[Span]) -> list[Span]:
 def excerpt(text: str, around: Sequence[Span], *, longest: int = _EXCERPT) -> Excerpt:
     """The part of a text to show in a list: all of a short one, else about `longest` characters.
 
-    It lies around the first span, with a third of what is left before it, and does not cut a word
-    unless that is long.
+    The excerpt is around the first span, with a third of the rest before it. It cuts no words except very
+    long ones.
     """
     if len(text) <= longest:
         return Excerpt(0, len(text), False)
@@ -75,7 +74,7 @@ def utf16_spans(text: str, spans: Sequence[Span], part: Excerpt | None = None) -
     Args:
         text: The whole text.
         spans: Spans of it in code points, ascending.
-        part: The part that is shown; spans are clipped to it, and counted from its start.
+        part: The part that is shown; spans are clipped to it, and their offsets start at its start.
     """
     first, last = (0, len(text)) if part is None else (part.start, part.end)
     clipped = [(max(span.start, first), min(span.end, last)) for span in spans]

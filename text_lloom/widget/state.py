@@ -1,4 +1,4 @@
-"""The state of a view as a plain value: what is looked at, filtered and sorted, checked and complete."""
+"""The state of a view as a plain dict: tab, selection, filters and sorting; checks it and fills defaults."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from text_lloom.errors import InputError, UnknownName
 __all__ = [
     "DEFAULT_STATE",
     "OUTLIERS",
+    "TABS",
     "ColumnFilter",
     "ViewState",
     "changed_state",
@@ -21,7 +22,15 @@ __all__ = [
 ]
 
 OUTLIERS: Final = "outliers"
-_TABS: Final = ("overview", "matrix", "map", "overlap", "select", "history")
+TABS: Final = (
+    "overview",
+    "matrix",
+    "map",
+    "overlap",
+    "select",
+    "history",
+)
+"""The tabs in their order, as in `widget_js/src/protocol.ts`."""
 _SHOWN: Final = ("matches", "non-matches", "all")
 _SCORES: Final = (1.0, 0.75, 0.5, 0.25, 0.0)
 _ROW_ORDERS: Final = ("prevalence", "name", "codebook", "slice")
@@ -52,13 +61,13 @@ DEFAULT_STATE: Final[Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class ColumnFilter:
-    """What a metadata column has to be.
+    """A filter by a metadata column.
 
     Attributes:
-        values: Labels of which the document's is one, `None` for a missing value; empty for all.
-        contains: Text that occurs in the value as a page shows it, in any letter case; blank for all.
-        low: The smallest number, if there is one.
-        high: The largest number, if there is one.
+        values: Allowed labels, `None` for a missing value; empty for all.
+        contains: Text that the value as shown must contain, in any letter case; blank for all.
+        low: The smallest allowed number, if there is one.
+        high: The largest allowed number, if there is one.
     """
 
     values: tuple[str | None, ...] = ()
@@ -74,18 +83,18 @@ class ColumnFilter:
 
 @dataclass(frozen=True, slots=True)
 class ViewState:
-    """The part of the state that says which documents are selected, and in which order.
+    """The part of the state that selects and sorts documents.
 
     Attributes:
         concept: Id of a concept, `"outliers"`, or `None` for all documents.
         show: `matches`, `non-matches` or `all`, for a concept.
-        threshold: The score from which a document matches.
+        threshold: The lowest score that is a match.
         slice: Number of a slice, or `None` for all.
         slices: Numbers of slices, `None` = in no slice; empty for all.
         scores: Scores on the concept, `None` = not scored; empty for all.
         columns: Filters by column name.
         lasso: Corners of a polygon on the map, shape `(p, 2)`; fewer than three for no filter.
-        also: Ids of concepts that a document has to match as well; others are ignored.
+        also: Ids of concepts that a document must also match; unknown ids are ignored.
         query: Text to find; blank for all.
         sort_by: `score`, `row`, `id`, `text`, `slice` or `column:<name>`.
         descending: Whether large values come first.
@@ -112,12 +121,12 @@ def check_state(state: Mapping[str, Any]) -> dict[str, Any]:
         state: Any of the keys of `DEFAULT_STATE`; see `docs/view.md` for their values.
 
     Raises:
-        UnknownName: For an unknown key or choice; names the nearest.
-        InputError: When a value is of another kind or out of range; says what is expected.
+        UnknownName: When a key or choice is unknown; suggests the nearest.
+        InputError: When a value has the wrong type or is out of range; says what is expected.
     """
     if not isinstance(state, Mapping):
         raise InputError(
-            f"The state of a view is a dict such as {{'tab': 'matrix'}}, but this is {type(state).__name__}."
+            f"The state of a view must be a dict such as {{'tab': 'matrix'}}, but is {type(state).__name__}."
         )
     checked: dict[str, Any] = {}
     for key, value in state.items():
@@ -128,7 +137,7 @@ def check_state(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_state(state: Mapping[str, Any]) -> ViewState:
-    """What a state says of documents; keys that are absent have their defaults.
+    """The selection and sorting of a state; missing keys have their defaults.
 
     Raises:
         InputError: As `check_state`.
@@ -297,7 +306,7 @@ def _point(value: object, where: str) -> list[float]:
 def _lasso(value: object, where: str) -> list[list[float]]:
     points = _list_of(_point)(value, where)
     if len(points) > _MOST_POINTS:
-        raise InputError(f"{where} has {len(points):,} points; {_MOST_POINTS:,} is the most.")
+        raise InputError(f"{where} must have at most {_MOST_POINTS:,} points, but has {len(points):,}.")
     return points
 
 
@@ -309,7 +318,7 @@ def _color(value: object, where: str) -> str:
 
 
 _CHECKS: Final[Mapping[str, Callable[[object, str], Any]]] = {
-    "tab": _choice(*_TABS),
+    "tab": _choice(*TABS),
     "concept": _text_or_none,
     "slice": _whole_or_none,
     "threshold": _threshold,

@@ -1,4 +1,4 @@
-"""The live view of a session: a widget that shows it, answers its questions and follows its changes."""
+"""The live view of a session: a widget that shows it, answers messages and follows changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from text_lloom.analysis.prevalence import count_by_slice
 from text_lloom.errors import UnknownName
 from text_lloom.widget.download import selection_frame
 from text_lloom.widget.export import write_page
-from text_lloom.widget.handlers import SLOW_KINDS, Desk, Reply, answer, code_for
+from text_lloom.widget.handlers import SLOW_KINDS, RequestContext, ViewReply, answer, code_for
 from text_lloom.widget.payload import PROTOCOL, changing_traits, plain, sample_trait, score_traits, traits_of
 from text_lloom.widget.selection import select_rows
 from text_lloom.widget.state import check_state, read_state
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["THEMES", "ConceptView"]
 
 _STATIC: Final = Path(__file__).parent / "static"
-_BEAT: Final = 10.0
-"""Seconds between two messages that say that an answer is being worked on; a view waits for 30."""
+_STILL_WORKING_INTERVAL: Final = 10.0
+"""Seconds between two messages that announce a slow answer; the view gives up after 30 without one."""
 THEMES: Final = ("auto", "light", "dark")
 
 
@@ -39,18 +39,18 @@ class ConceptView(anywidget.AnyWidget):
     """The workbench view of a session; `l.vis()` and `l.select()` make it.
 
     Attributes:
-        state: What is looked at, filtered and sorted, as a plain dict; set it again and the view looks the
-            same. Unknown keys are refused.
+        state: Tab, selection, filters and sorting, as a plain dict. Setting it again restores the view.
+            Unknown keys are refused.
         theme: `auto`, `light` or `dark`.
 
     Args:
-        host: The session behind it.
-        options: How it is opened.
+        host: The session.
+        options: Options of the view.
         kind: The tab to open on: `view` or `select`.
         state: The state to open with.
         theme: `auto` follows the notebook.
-        call: How it was made, in Python, for `python()`.
-        fallback: Makes the static HTML that stands in for the view in a saved notebook.
+        call: The Python call that opens the view, for `python()`.
+        fallback: Makes the static HTML that a saved notebook shows instead of the view.
     """
 
     _esm = _STATIC / "widget.js"
@@ -115,9 +115,9 @@ class ConceptView(anywidget.AnyWidget):
         """The documents that the view shows now, filtered and in its order.
 
         Returns:
-            One row per document: all columns of the corpus, then a score column per scored concept, named
-            like the concept (float64, `NaN` = not scored; a name that is taken gets underscores). With a
-            concept selected, `rationale` and `highlight` on it follow.
+            One row per document: all columns of the corpus, then a score column per scored concept, with
+            the name of the concept (float64, `NaN` = not scored; underscores make names unique). If a
+            concept is selected, its `rationale` and `highlight` follow.
         """
         snapshot = self._snapshot
         state = read_state(self.state)
@@ -134,7 +134,7 @@ class ConceptView(anywidget.AnyWidget):
         max_docs: int | None = None,
         include_text: bool = True,
     ) -> Path:
-        """Write the view as one self-contained page, in its present state; see `l.export_html`."""
+        """Write the view in its present state as one self-contained page; see `l.export_html`."""
         fallback = "" if self._fallback is None else self._fallback()
         return write_page(
             path,
@@ -147,7 +147,7 @@ class ConceptView(anywidget.AnyWidget):
         )
 
     def refresh(self) -> None:
-        """Show the session as it is now."""
+        """Show the present state of the session."""
         with self._lock:
             self._snapshot = self._host.snapshot(self._options)
             changed = changing_traits(self._snapshot)
@@ -157,7 +157,7 @@ class ConceptView(anywidget.AnyWidget):
             self._send_traits(changed)
 
     def follow(self, progress: Progress | None, *, scores: bool = True) -> None:
-        """Show how far a step is, with the scores that there are by now."""
+        """Show the progress of a step, with the scores so far."""
         with self._lock:
             changed: dict[str, Any] = {"progress": None if progress is None else plain(_fields(progress))}
             if scores:
@@ -181,7 +181,7 @@ class ConceptView(anywidget.AnyWidget):
                     setattr(self, name, value)
 
     def _choose(self, change: Any) -> None:
-        """The front end or the user chose concepts."""
+        """Pass on the choice of concepts by the front end or the user."""
         shown = [concept.id for concept in self._snapshot.concepts if concept.active]
         if list(change["new"]) != shown:
             self._host.choose([i for i in change["new"] if i in self._snapshot.by_id])
@@ -189,31 +189,31 @@ class ConceptView(anywidget.AnyWidget):
     def _receive(self, _: object, content: object, buffers: Sequence[object]) -> None:
         if not isinstance(content, Mapping) or "id" not in content:
             return
-        desk = Desk(self._snapshot, dict(self.state), self._host, self._options, self._call)
+        context = RequestContext(self._snapshot, dict(self.state), self._host, self._options, self._call)
         if content.get("kind") in SLOW_KINDS:
-            self._work_beside(content, desk)
+            self._answer_on_thread(content, context)
         else:
-            self._reply(answer(content, desk))
+            self._reply(answer(content, context))
 
-    def _work_beside(self, content: Mapping[str, Any], desk: Desk) -> None:
-        """Answer on another thread, and say now and then that the answer is being worked on."""
+    def _answer_on_thread(self, content: Mapping[str, Any], context: RequestContext) -> None:
+        """Answer on another thread, and tell the view now and then that the answer is still coming."""
         done = threading.Event()
 
         def work() -> None:
             try:
-                reply = answer(content, desk)
+                reply = answer(content, context)
             finally:
                 done.set()
             self._reply(reply)
 
         def tell() -> None:
-            while not done.wait(_BEAT):
+            while not done.wait(_STILL_WORKING_INTERVAL):
                 self.send({"id": content["id"], "pending": True})
 
         self._beside.submit(work)
         threading.Thread(target=tell, name="lloom-view-beat", daemon=True).start()
 
-    def _reply(self, reply: Reply) -> None:
+    def _reply(self, reply: ViewReply) -> None:
         self.send(reply.content, reply.buffers)
 
     def _handle_msg(self, msg: Any) -> None:
@@ -221,7 +221,7 @@ class ConceptView(anywidget.AnyWidget):
         if data.get("method") != "update":
             super()._handle_msg(msg)
             return
-        # Traits are also set by the thread that follows a scoring: one at a time.
+        # The thread that follows a scoring also sets traits, so only one thread may do so at a time.
         with self._lock:
             super()._handle_msg(msg)
 

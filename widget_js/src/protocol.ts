@@ -95,7 +95,16 @@ export interface Told {
   at: string;
 }
 
-export type Tab = "overview" | "matrix" | "map" | "overlap" | "select" | "history";
+/** The tabs in their order; `components/panels.ts` says what each shows. */
+export const TABS = [
+  "overview",
+  "matrix",
+  "map",
+  "overlap",
+  "select",
+  "history",
+] as const;
+export type Tab = (typeof TABS)[number];
 export type Norm = null | "concept" | "slice";
 export type Show = "matches" | "non-matches" | "all";
 

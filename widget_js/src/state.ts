@@ -1,8 +1,7 @@
 /** The view's state: read from a value that may be partial or wrong, written without what is the default. */
 
-import type { ColumnFilter, DocSort, RowSort, Show, Tab, ViewState } from "./protocol";
+import { type ColumnFilter, type DocSort, type RowSort, type Show, TABS, type ViewState } from "./protocol";
 
-export const TABS: readonly Tab[] = ["overview", "matrix", "map", "overlap", "select", "history"];
 export const OUTLIERS = "outliers";
 const SHOWS: readonly Show[] = ["matches", "non-matches", "all"];
 const ROW_SORTS: readonly RowSort["by"][] = ["prevalence", "name", "codebook", "slice"];

@@ -5,14 +5,13 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from text_lloom.concept import Concept
 from text_lloom.errors import InputError, LloomError, StepFailed, UnknownName
-from text_lloom.llm.classifiers.batch_classify import BatchClassify
 from text_lloom.llm.classifiers.outputs import ClassName
 from text_lloom.llm.dispatch.step_state import Failure, Run
-from text_lloom.llm.embed import VectorReader
+from text_lloom.llm.embed import TextReader, VectorReader, read_texts
 from text_lloom.llm.model import EmbedModel, Solver
 from text_lloom.llm.options import finite_number
 from text_lloom.llm.runtime.event_loop import run_sync
@@ -23,29 +22,117 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["STEPS", "Classifier", "Labels"]
+__all__ = ["STEPS", "BatchClassify", "Classifier", "Labels"]
+
+T = TypeVar("T", bound=Task[Any])
+R = TypeVar("R")
 
 Labels: TypeAlias = Mapping[str, ClassName] | Sequence[str]
 OnAnswer: TypeAlias = Callable[[int, Any], None]
 
 STEPS: Final[tuple[float, ...]] = (0.8, 0.6, 0.4, 0.2)
-"""The probabilities from which on a document scores 1, .75, .5 and .25, which are the answers A to D."""
+"""The lowest probabilities for the scores 1, .75, .5 and .25 (the answers A to D)."""
 
 _SCORES = tuple(ANSWER_SCORES.values())
+_ENOUGH_TO_TELL = 20
+_GIVE_UP_AFTER = 3
+"""This many failed batches before the first success end the step."""
+
+
+class BatchClassify(Generic[T, R]):
+    """The questions of one call; a question fails if one of its texts fails.
+
+    Args:
+        reader: Gets a result for each text.
+        tasks: The questions, all of one step.
+        answer: Gives the answer to a question, from the results of its texts.
+        blank: The result of a blank text, which is never sent.
+        run: Ledger, budget and so on.
+        on_answer: Called with the position and the answer (or failure) as soon as there is one.
+
+    Attributes:
+        results: The result of each text, or its error.
+        sent: How many texts were sent.
+    """
+
+    def __init__(
+        self,
+        reader: TextReader[R],
+        tasks: Sequence[T],
+        answer: Callable[[T, Sequence[R]], object],
+        *,
+        blank: R,
+        run: Run,
+        on_answer: Callable[[int, Any], None],
+    ) -> None:
+        self.results: dict[str, R | LloomError] = {}
+        self.sent = 0
+        self._reader, self._tasks, self._run, self._on_answer = reader, tasks, run, on_answer
+        self._answer, self._blank = answer, blank
+        self._attempts: dict[str, int] = {}
+        self._missing = [len(set(task.texts)) for task in tasks]
+        self._positions: dict[str, list[int]] = {}
+
+    async def all(self) -> LloomError | None:
+        """Answer all questions; returns why the step ended early, if it did."""
+        for position, task in enumerate(self._tasks):
+            for text in dict.fromkeys(task.texts):
+                self._positions.setdefault(text, []).append(position)
+        self._found([text for text in self._positions if not text.strip()], self._blank, 0)
+        return await read_texts(
+            self._reader,
+            [text for text in self._positions if text.strip()],
+            self._found,
+            run=self._run,
+            step=self._tasks[0].step,
+            give_up_after=_GIVE_UP_AFTER,
+        )
+
+    def _found(self, texts: Sequence[str], result: R | LloomError, attempts: int) -> None:
+        """Take the result of some texts, and deliver the questions that are complete now."""
+        self.sent += attempts > 0
+        for text in texts:
+            self.results[text], self._attempts[text] = result, attempts
+            for position in self._positions[text]:
+                self._missing[position] -= 1
+                if not self._missing[position]:
+                    self._deliver(position)
+
+    def _deliver(self, position: int) -> None:
+        task = self._tasks[position]
+        found: list[R] = []
+        answer: object = None
+        for text in task.texts:
+            result = self.results[text]
+            if isinstance(result, LloomError):
+                answer = self._failure(task, result)
+                self._run.failures.append(answer)
+                break
+            found.append(result)
+        else:
+            answer = self._answer(task, found)
+        self._on_answer(position, answer)
+        if self._run.progress is not None:
+            self._run.progress.advance()
+
+    def _failure(self, task: T, error: LloomError) -> Failure:
+        reason = self._reader.model.redact(str(error))
+        tries = max(self._attempts[text] for text in task.texts)
+        return Failure(task.step, task.doc_ids, task.concept_ids, type(error).__name__, reason, tries, 0.0)
 
 
 class Classifier(Solver):
-    """Base of the models that answer `ScoreDocuments` by a classifier, and nothing else.
+    """Base of the models that answer `ScoreDocuments` by a classifier, and no other task.
 
-    Distinct texts are classified once, in batches, with the limits, retries, kept results and ledger rows of
-    any other model. A batch that the server refuses is halved until it is known which text is at fault.
+    Distinct texts are classified once, in batches, with the limits, retries, cache and ledger rows of any
+    other model. A batch that the server refuses is halved until the text at fault is found.
 
     Args:
         name: Name of the model.
         labels: Which class of the model stands for which concept: concept name or id → the index of the
             class or its name; or a list of concept names in the order of the model's classes. `None` for
-            a model that scores nothing.
-        steps: From which probability on a document scores 1, .75, .5 and .25; falling, at most 1.
+            a model that is not used for scoring.
+        steps: The lowest probabilities for the scores 1, .75, .5 and .25; decreasing, at most 1.
 
     Raises:
         InputError: When labels or steps cannot be used.
@@ -62,7 +149,7 @@ class Classifier(Solver):
     @property
     @abstractmethod
     def probabilities(self) -> EmbedModel:
-        """Gives, for a text, the probabilities of the classes in `columns`."""
+        """The model that gives, for each text, the probabilities of the classes in `columns`."""
 
     def can_solve(self, task_type: type[Task[Any]]) -> bool:
         return issubclass(task_type, ScoreDocuments)
@@ -74,7 +161,7 @@ class Classifier(Solver):
         return all(concept.id in self.labels or concept.name in self.labels for concept in concepts)
 
     def solve(self, tasks: Sequence[Task[Any]]) -> list[object]:
-        """One answer per task, outside any session; raises the error of the first that has none."""
+        """One answer per task, outside any session; raises the error of the first task that failed."""
         answers: list[object] = [None] * len(tasks)
         ended = run_sync(self.classify(tasks, run=Run(), on_answer=answers.__setitem__)) if tasks else None
         if ended is not None:
@@ -88,7 +175,7 @@ class Classifier(Solver):
         """The class that stands for a concept.
 
         Raises:
-            InputError: When `labels` names none.
+            InputError: When `labels` does not name one.
         """
         for known in (concept.id, concept.name):
             if known in self.labels:
@@ -105,7 +192,7 @@ class Classifier(Solver):
         )
 
     def check_concepts(self, concepts: Sequence[Concept]) -> None:
-        """Refuse concepts that no class stands for, before anything is sent.
+        """Refuse concepts without a class, before anything is sent.
 
         Raises:
             InputError: Names the concept and those that have a class.
@@ -125,12 +212,12 @@ class Classifier(Solver):
 
         Args:
             tasks: The questions; all must be `ScoreDocuments`.
-            run: Ledger, budget, kept results and so on.
+            run: Ledger, budget, cache and so on.
             on_answer: Called with the position and the answer, or the `Failure`, as soon as there is one.
 
         Returns:
-            Why the step ended early: every further request would meet the same error, or the first batches
-            all failed.
+            Why the step ended early: every further request would fail with the same error, or the first
+            batches all failed.
 
         Raises:
             InputError: When a task is of another kind, or a concept has no class.
@@ -156,17 +243,14 @@ class Classifier(Solver):
         ]
 
     def judge(self, concept: Concept, row: NDArray[np.float32]) -> Judgement:
-        """The judgement that the probabilities of a text give on a concept."""
+        """The judgement on a concept, from the probabilities of a text."""
         named = self.class_of(concept)
         probability = float(row[self.columns.index(named)])
         return Judgement(self.score(probability), f"p = {probability:.3g} for class {named!r}")
 
 
-_ENOUGH_TO_TELL = 20
-
-
 def _warn_of_silence(model: Classifier, rows: Sequence[object], *, sent: int) -> None:
-    """Warn when classes that are named by the user never came up, as a misspelt one never will."""
+    """Warn if the classes in `labels` never occurred; they may be misspelt."""
     import numpy as np
 
     found = [row for row in rows if isinstance(row, np.ndarray)]
@@ -174,7 +258,7 @@ def _warn_of_silence(model: Classifier, rows: Sequence[object], *, sent: int) ->
         return
     warnings.warn(
         f"score: model {model.label!r} gave none of the classes in labels= to any of {sent} texts: "
-        f"{', '.join(map(repr, model.columns[:20]))}. Are they written as the model writes them?",
+        f"{', '.join(map(repr, model.columns[:20]))}. Check that they are spelt as the model spells them.",
         stacklevel=2,
     )
 
@@ -182,8 +266,8 @@ def _warn_of_silence(model: Classifier, rows: Sequence[object], *, sent: int) ->
 def _checked(task: Task[Any], model: Classifier) -> ScoreDocuments:
     if not isinstance(task, ScoreDocuments):
         raise InputError(
-            f"Model {model.label!r} is a classifier: it can be score_model only, and cannot answer the step "
-            f"{task.step!r}. Use a language model or 'local' there."
+            f"Model {model.label!r} is a classifier: it can only be the score_model, and cannot do the step "
+            f"{task.step!r}. Use a language model or 'local' for that step."
         )
     return task
 
@@ -220,7 +304,7 @@ def _checked_steps(steps: object) -> tuple[float, ...]:
     found = [number for number in numbers if number is not None and 0 < number <= 1]
     if len(found) != len(_SCORES) - 1 or len(numbers) != len(found) or sorted(found, reverse=True) != found:
         raise InputError(
-            f"steps={steps!r} must be {len(_SCORES) - 1} falling probabilities, from which on a document "
-            f"scores 1, .75, .5 and .25, such as {STEPS}."
+            f"steps={steps!r} must be {len(_SCORES) - 1} falling probabilities, the lowest for the scores "
+            f"1, .75, .5 and .25, such as {STEPS}."
         )
     return tuple(found)

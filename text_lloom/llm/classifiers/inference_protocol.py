@@ -21,8 +21,7 @@ from text_lloom.errors import (
     PermanentError,
     TransientError,
 )
-from text_lloom.llm.classifiers.batch_classify import BatchClassify
-from text_lloom.llm.classifiers.classifier import STEPS, Classifier, Labels
+from text_lloom.llm.classifiers.classifier import STEPS, BatchClassify, Classifier, Labels
 from text_lloom.llm.classifiers.outputs import (
     Activation,
     ClassSelection,

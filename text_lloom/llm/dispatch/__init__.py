@@ -1,1 +1,1 @@
-"""The one dispatcher: work in, answers or failures out, in order."""
+"""Sends requests to models: the dispatcher, attempts, and building requests."""

@@ -1,4 +1,4 @@
-"""One request to a model: its attempts under budget, limits and time-out until it is answered."""
+"""One request to a model: attempts within budget, limits and time-out until there is an answer."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ __all__ = ["Request", "limiter_of"]
 A = TypeVar("A")
 
 _MOST_FORMS = 16
-"""Forms of a request that a server may refuse, one after the other."""
+"""How often a server may refuse features of one request."""
 _MOST_IN_FLIGHT = 1024
-"""Requests in flight under a rate limit that says nothing about concurrency."""
+"""The most requests in flight under a rate limit without a limit of concurrency."""
 _LONG_REPLY = 1000
-"""Tokens that a reply may have when nothing bounds it, as far as a budget is concerned."""
+"""Tokens that a budget reserves for a reply of unlimited length."""
 
 
 class Booked(NamedTuple):
@@ -63,23 +63,18 @@ class Held(NamedTuple):
 
 
 def give_back(held: list[Held], booked: Booked) -> None:
-    """Book what an attempt took in place of what was set aside for it."""
+    """Replace the reservations of an attempt by what it cost."""
     for budget, taken in held:
         budget.give_back(taken, booked.tokens if isinstance(budget, TokenBudget) else booked.usd)
 
 
 class Account:
-    """What the attempts of one request may cost, and what they did.
-
-    Args:
-        model: Who is asked.
-        step: The step that asks.
-        run: Ledger and budgets.
+    """What the attempts of one request may cost, and what they cost.
 
     Attributes:
         expected: Expected tokens of the reply.
         usd: What the attempts cost in US dollars, as far as prices are known.
-        unpriced: Whether the price of one is not known.
+        unpriced: Whether the price of an attempt is unknown.
         in_tokens: Tokens of their prompts.
         out_tokens: Tokens of their replies.
     """
@@ -94,32 +89,26 @@ class Account:
         self.unpriced = False
 
     def expect(self, count: Callable[[], int], out_tokens: int, most_tokens: int | None) -> None:
-        """Say how large the request is, until the next time.
-
-        Args:
-            count: Estimates the tokens of the prompt; called only when that matters.
-            out_tokens: Expected tokens of the reply.
-            most_tokens: The most that the reply can have, if that is known.
-        """
+        """Set how to count the prompt's tokens, if needed, and the expected and most tokens of the reply."""
         self._count, self.expected, self._most_tokens = count, out_tokens, most_tokens
 
     @property
     def needs_tokens(self) -> bool:
-        """Whether anything depends on the tokens of the prompt before it is sent."""
+        """Whether a limit or budget needs the tokens of the prompt before it is sent."""
         run, windows = self._run, self._model.limit.windows
         has_budget = run.budget is not None or run.token_budget is not None
         return has_budget or any(window.unit == "tokens" for window in windows)
 
     def sent_tokens(self, problem: tuple[str, str] | None) -> int:
-        """Estimated tokens of the prompt, with what is added to ask again."""
+        """Estimated tokens of the prompt, with the feedback on the last reply."""
         added = 0 if problem is None else self._model.count_tokens(complaint(problem))
         return self._count() + added
 
     async def set_aside(self, in_tokens: int) -> list[Held]:
-        """Set aside in each budget what an attempt may take.
+        """Reserve in each budget what an attempt may cost.
 
         Raises:
-            BudgetReached: When it would pass one of them; nothing is set aside then.
+            BudgetReached: When it would exceed one of them; nothing is reserved then.
         """
         price, plausible, is_bound = self._model.cost, self._plausible, self._most_tokens is not None
         wary = plausible if is_bound else max(plausible, _LONG_REPLY)
@@ -146,19 +135,10 @@ class Account:
         outcome: Outcome,
         is_lost: bool,
     ) -> Booked:
-        """Write an attempt down and give what it cost, estimated where the provider reports no tokens.
+        """Add an attempt to the ledger and return its cost, estimated if the provider reports no tokens.
 
-        An attempt whose reply was lost may have been answered, and billed, none the less: the budgets
-        count what that may have cost, while its row has an unknown price and no tokens, as none were
-        reported.
-
-        Args:
-            reply: What it gave, `None` if nothing came.
-            at: When it started, seconds since the epoch.
-            seconds: How long it took.
-            problem: The reply before and what was wrong with it, if it was asked again.
-            outcome: How it ended.
-            is_lost: There may have been a reply.
+        `is_lost` says that there may have been a reply that did not arrive, but was billed. So the budgets
+        count what it may have cost, while its row has an unknown price and no tokens.
         """
         model = self._model
         usd: float | None
@@ -194,11 +174,11 @@ class Account:
 
     @property
     def _plausible(self) -> int:
-        """Tokens that the reply may have: the most that it can, or else what is expected."""
+        """The most tokens of the reply if that is known, else the expected ones."""
         return self.expected if self._most_tokens is None else self._most_tokens
 
     def _calibrate(self, reported: int) -> None:
-        """Let the model's token estimates learn from what the provider counted."""
+        """Correct the model's token estimates by what the provider counted."""
         calibration = self._model.calibration
         if calibration.is_due and (count := self._count()):
             calibration.learn(round(count / calibration.factor), reported)
@@ -206,21 +186,15 @@ class Account:
 
 
 class Request:
-    """One request: its attempts until it is answered or given up.
-
-    Args:
-        model: Who is asked.
-        step: The step that asks.
-        run: Ledger, budget and so on.
-        state: What it shares with the other requests of its step.
+    """One request: its attempts until there is an answer or a final error.
 
     Attributes:
         account: What the attempts cost.
         attempts: How many there were.
         begun: Set when the next attempt starts, if given.
-        is_out: Whether an attempt is on its way.
-        seconds: How long the last one took.
-        reply: The reply to the last one.
+        is_out: Whether an attempt is in flight.
+        seconds: How long the last attempt took.
+        reply: The reply to the last attempt.
     """
 
     def __init__(self, model: Model | EmbedModel, step: str, run: Run, state: StepState) -> None:
@@ -234,7 +208,7 @@ class Request:
         self._retry = RetryState(model.label, run.policy, run.jitter, state)
 
     async def answer(self, work: Work[A]) -> A:
-        """Make attempts until there is an answer that can be read."""
+        """Make attempts until a reply can be read."""
         self.account.expect(work.count_tokens, work.out_tokens, work.most_tokens)
         limiter, concurrency = limiter_of(self.model)
         bad = forms = 0
@@ -358,11 +332,11 @@ class Request:
     async def _start(
         self, limiter: Limiter | SharedLimiter, tokens: int, problem: tuple[str, str] | None
     ) -> Slot | SharedSlot:
-        """Wait for a start under the rate limit, but not longer than the model allows.
+        """Wait for the rate limit, at most for the model's `wait_timeout`.
 
         Raises:
             InputError: When the first request of a step is larger than the limit.
-            PermanentError: When a later one is, or one that is asked again.
+            PermanentError: When a later or repeated one is, or when the wait takes too long.
         """
         try:
             async with asyncio.timeout(self.model.wait_timeout):
@@ -398,8 +372,7 @@ _limiters = WeakKeyDictionary()
 def limiter_of(model: Model | EmbedModel) -> tuple[Limiter | SharedLimiter, AdaptiveConcurrency]:
     """The limiter and the concurrency that all requests to a model share on this event loop.
 
-    Other processes share the limiter, too, when the model's `redis_url` or `LLOOM_REDIS_URL` names a
-    Redis.
+    Processes share the limiter if the model's `redis_url` or `LLOOM_REDIS_URL` names a Redis.
     """
     known = _limiters.setdefault(asyncio.get_running_loop(), {})
     key = model.limiter_key
@@ -415,6 +388,6 @@ def limiter_of(model: Model | EmbedModel) -> tuple[Limiter | SharedLimiter, Adap
             AdaptiveConcurrency(in_flight, ceiling=model.limit.ceiling),
         )
     limiter, concurrency = known[key]
-    if (threads := model.blocking_threads) is not None:  # a granted start must find a thread at once
+    if (threads := model.blocking_threads) is not None:  # each granted start needs a thread at once
         concurrency.cap(threads)
     return limiter, concurrency

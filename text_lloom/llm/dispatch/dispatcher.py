@@ -1,9 +1,9 @@
-"""The one dispatcher: pieces of work in; an answer, or the error that stood at the end, out for each.
+"""The dispatcher: takes pieces of work, and delivers an answer or the last error for each.
 
-Whoever asks a model (`ask_all`, `call_many`, embeddings, classifiers) describes its work: how to make an
-attempt, how to read the reply, where to deliver. Everything else happens here and in `Request`: kept replies
-and single flight, starting in order, budget and limits, retries and re-asking, shrinking what is too large,
-and giving up on a model that answers nothing.
+Callers (`ask_all`, `call_many`, embeddings, classifiers) describe their work: how to make an attempt, how to
+read the reply, where to deliver it. The dispatcher and `Request` do the rest: cache and single flight, order
+of starts, budget and limits, retries and feedback, smaller requests if one is too large, and giving up on a
+model that answers nothing.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ M = TypeVar("M")
 ALL_OR_NOTHING = 0
 """As `give_up_after`: the first error ends the step."""
 
-_OF_THE_DOCUMENT = (AnswerRefused, ContextOverflow)
-"""Errors that say something about one document, and nothing about the next."""
+_ABOUT_ONE_DOCUMENT = (AnswerRefused, ContextOverflow)
+"""Errors that concern one document and do not predict the next."""
 
 
 class Work(ABC, Generic[A]):
     """One thing to ask a model.
 
     Attributes:
-        key: The reply is kept under it, and looked up before anything is sent; empty for neither.
+        key: Cache key of the reply; empty for work that is not cached.
         out_tokens: Expected tokens of the reply.
         most_tokens: The most tokens that the reply can have, if that is known.
-        request: The attempts so far; smaller work that takes the place of this one may go on counting.
-        answer: The answer, once it is paid for.
+        request: The attempts so far; smaller work that replaces this one can continue the same request.
+        answer: The answer, once it has been received.
     """
 
     key: str = ""
@@ -69,66 +69,58 @@ class Work(ABC, Generic[A]):
     answer: A | None = None
 
     def build(self) -> None:
-        """Make ready what is sent; called when the turn of this work comes."""
+        """Build the request; called just before the work starts."""
 
     @abstractmethod
     def send(self, problem: tuple[str, str] | None) -> Awaitable[Completion]:
-        """Make one attempt.
-
-        Args:
-            problem: The last reply and what was wrong with it, if it is asked again.
-        """
+        """Make one attempt; `problem` is the last reply and what was wrong with it, if there was one."""
 
     @abstractmethod
     def read(self, completion: Completion) -> A:
         """Turn a reply into the answer.
 
         Raises:
-            BadAnswer: When it cannot be used; the model is told why and asked again.
+            BadAnswer: When the reply cannot be used; the model is told why and asked again.
         """
 
     @abstractmethod
     def deliver(self, answer: A, *, kept: Completion | None = None) -> None:
-        """Take the answer; `kept` is the reply it was read from if that was kept from before."""
+        """Take the answer; `kept` is the reply that it was read from if that came from the cache."""
 
     @abstractmethod
     def fail(self, error: LloomError) -> None:
-        """Take the error that stood at the end."""
+        """Take the last error."""
 
     def count_tokens(self) -> int:
-        """Estimated tokens of the prompt; called only when they matter."""
+        """Estimated tokens of the prompt; called only if needed."""
         return 0
 
     def ready(self) -> Awaitable[None] | None:
-        """What each attempt has to wait for before it takes a place in the queue."""
+        """What each attempt waits for before it enters the queue."""
         return None
 
     async def keep(self, answer: A, run: Run) -> None:
-        """Put away what was paid for, so that it is never paid for again."""
+        """Cache the answer, so that it is not paid for again."""
 
     def smaller(self, error: LloomError) -> Sequence[Work[A]]:
-        """Work to do instead, when this was refused and less may not be."""
+        """Smaller work to do instead, if the error may be due to the size."""
         return ()
 
 
 class Dispatcher:
     """Does the work of one step with one model.
 
-    An error that every request would meet (a wrong key, a model that does not exist) is believed at once
-    when nothing was answered before. Until what is in flight is back, it is a doubt: a firewall may dislike
-    one document, and those that are asked first, the longest, may all be too long. So nothing more is sent,
-    and then the shortest, the last one, is asked.
+    Some errors suggest that every request will fail, such as a wrong key or an unknown model. If one comes
+    before the first answer, the dispatcher stops sending and waits for the requests in flight, because a
+    firewall may refuse one document, or the first (longest) ones may all be too long. If none of them is
+    answered, it tries the last (shortest) one before it gives up.
 
-    Args:
-        model: Who is asked.
-        step: The step that asks.
-        run: Ledger, budget, kept replies and so on.
-        give_up_after: So many failures before any answer end the step; `None` for never, and then any error
-            of a single piece of work is its own; `ALL_OR_NOTHING` for the first error of any.
+    `give_up_after` failures before the first answer end the step. With `None` failures never end it; with
+    `ALL_OR_NOTHING` the first one does.
 
     Attributes:
         ended: Why the step ended early.
-        refused: Work that met an error which ended the step, with that error; it was not delivered.
+        refused: Work with an error that every request may meet, and that error; not delivered so far.
     """
 
     def __init__(self, model: Model | EmbedModel, step: str, run: Run, *, give_up_after: int | None) -> None:
@@ -138,7 +130,7 @@ class Dispatcher:
         self._give_up_after = give_up_after
         self._asked_as = (step, model), run.settings.get(step, NO_SETTINGS)
         self._state = StepState()
-        self._doubt: LloomError | None = None
+        self._suspected: LloomError | None = None
         self._is_last_try = False
         self._successes = self._failures = self._suspicions = 0
         self._queue: deque[Work[Any]] = deque()
@@ -146,7 +138,7 @@ class Dispatcher:
         self._changed = asyncio.Event()
 
     async def do(self, work: Iterable[Work[Any]]) -> LloomError | None:
-        """Do all work, as far as it can be done; must run on the event-loop thread.
+        """Do the work; must run on the event-loop thread.
 
         Returns:
             Why the step ended before all work was delivered; `None` when it was.
@@ -156,7 +148,7 @@ class Dispatcher:
         """
         self._queue.extend(work)
         check_allowed(self.model)
-        try:  # before the first start is granted: imports and weights take their time
+        try:  # before the first start is granted, because imports and loading a model take time
             if self.model.loads_on_thread:
                 await asyncio.to_thread(getattr, self.model, "client")
             else:
@@ -172,25 +164,25 @@ class Dispatcher:
                         continue
                     begun = asyncio.Event()
                     group.create_task(self._work(following, begun))
-                    # One at a time up to its start: it is on its way before the next one is granted a
-                    # start, so that a burst does not wait in this process while its window goes by.
+                    # Each request is sent before the next one is granted a start. Otherwise a burst of
+                    # granted requests would wait in this process while its rate-limit window passes.
                     await begun.wait()
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
-        self.ended = self.ended or self._doubt
+        self.ended = self.ended or self._suspected
         if self.ended is None:
-            self._trust()
+            self._clear_suspicion()
         return self.ended
 
     def _next(self) -> Work[Any] | asyncio.Event | None:
-        """What to start next: an event to wait for while that is not known, `None` when nothing is left."""
+        """The next work; an event to wait for if that is undecided; `None` if nothing is left."""
         if self.ended is not None:
             return None
-        waits_for_some = self._doubt is not None or not self._queue
+        waits_for_some = self._suspected is not None or not self._queue
         if waits_for_some and self._open:
             self._changed.clear()
             return self._changed
-        if self._doubt is None:
+        if self._suspected is None:
             self._is_last_try = False
             return self._queue.popleft() if self._queue else None
         if self._is_last_try or not self._queue:
@@ -203,7 +195,7 @@ class Dispatcher:
         self._open[task] = work
         try:
             kept = await self._answer(work, begun)
-        except BudgetReached as error:  # what is in flight is being paid for, so it may end
+        except BudgetReached as error:  # requests in flight cost money, so they may finish
             self.ended = self.ended or error
         except (ModelUnavailable, StepFailed) as error:
             self._stop(error)
@@ -211,7 +203,7 @@ class Dispatcher:
             if self._give_up_after == ALL_OR_NOTHING:
                 self._stop(error)
             else:
-                self._suspect(work, error)
+                self._note_fatal(work, error)
         except LloomError as error:
             if smaller := work.smaller(error):
                 self._queue.extendleft(reversed(smaller))
@@ -230,9 +222,9 @@ class Dispatcher:
             self._changed.set()
 
     async def _answer(self, work: Work[Any], begun: asyncio.Event) -> Completion | None:
-        """Find the answer to some work; gives the reply it was read from if that was kept from before.
+        """Get the answer; returns the reply that it was read from if that came from the cache.
 
-        Sets `begun` when the first attempt starts, or when an equal request is waited for.
+        Sets `begun` when the first attempt starts, or when it waits for an equal request.
         """
         work.build()
         request = work.request = work.request or Request(self.model, self.step, self.run, self._state)
@@ -258,10 +250,10 @@ class Dispatcher:
         self._successes += 1
         self.run.proven.update([self._asked_as])
         if self._state.answered:
-            self._trust()
+            self._clear_suspicion()
 
     def _fail(self, work: Work[Any], error: LloomError) -> None:
-        """Deliver an error; ends the step, or doubts the model, when it seems unable to answer anything."""
+        """Deliver an error; may end the step, or suspect that the model cannot answer anything."""
         if self._give_up_after == ALL_OR_NOTHING or (
             self._give_up_after is not None and not isinstance(error, ModelError)
         ):
@@ -269,44 +261,44 @@ class Dispatcher:
             return
         work.fail(error)
         self._failures += 1
-        self._suspicions += not self._is_of_the_document(error)
+        self._suspicions += not self._is_about_one_document(error)
         if (
             self._give_up_after is not None
             and not self._successes
             and self._suspicions >= self._give_up_after
-            and self._doubt is None
+            and self._suspected is None
         ):
             reason = self.model.redact(str(error))
-            self._doubt = StepFailed(
+            self._suspected = StepFailed(
                 f"{self.step}: the first {self._failures} requests to model {self.model.label!r} all failed, "
                 f"so the rest was not sent. The last one: {reason}"
             )
 
-    def _is_of_the_document(self, error: LloomError) -> bool:
-        """Whether an error says nothing about the next document.
+    def _is_about_one_document(self, error: LloomError) -> bool:
+        """Whether an error does not predict the next document.
 
-        An answer that cannot be used does not, either, when the model has answered such questions before:
-        what is asked again by itself are the documents on which it failed.
+        An unusable answer does not if the model has answered such questions before: then the step may
+        consist of just those documents on which it failed.
         """
         asked_as, settings = self._asked_as
         if isinstance(error, BadAnswer):
             return self.run.proven.get(asked_as) == settings
-        return isinstance(error, _OF_THE_DOCUMENT)
+        return isinstance(error, _ABOUT_ONE_DOCUMENT)
 
-    def _suspect(self, work: Work[Any], error: ModelError) -> None:
+    def _note_fatal(self, work: Work[Any], error: ModelError) -> None:
         """Note an error that every further request may meet."""
         if self.ended is not None:
             return
         self.refused.append((work, error))
         if not self._state.answered:
-            self._doubt = self._doubt or error
+            self._suspected = self._suspected or error
         elif len(self.refused) >= FATAL_IN_A_ROW:
             self._stop(error)
 
-    def _trust(self) -> None:
-        """The model does answer, so earlier refusals were about their documents."""
-        if self._doubt is not None:
-            self._doubt = None
+    def _clear_suspicion(self) -> None:
+        """The model works, so earlier refusals were about their documents."""
+        if self._suspected is not None:
+            self._suspected = None
             self._changed.set()
         if self.refused and self.ended is None:
             refused, self.refused = self.refused, []
@@ -314,7 +306,7 @@ class Dispatcher:
                 self._fail(work, error)
 
     def _stop(self, error: LloomError) -> None:
-        """Send nothing more; what is in flight is being paid for, so it may end."""
+        """Send nothing more; requests in flight cost money, so they may finish."""
         if self._state.ended is not None:
             return
         self.ended = self._state.ended = error
@@ -333,16 +325,10 @@ async def ask_in_turn(
     step: str,
     label: Callable[[M], str],
 ) -> LloomError | None:
-    """Ask each model what the ones before it could not answer.
+    """Ask each model the questions that earlier models could not answer.
 
-    Args:
-        models: In the order in which they are asked.
-        count: How many questions there are.
-        ask: Asks a model the questions at some positions; gets whether it is the last model, and gives why
-            it ended early, if it did.
-        is_open: Whether the question at a position still wants an answer.
-        step: The step that asks, for the warning when a model is given up.
-        label: Names a model.
+    `ask` asks a model the questions at some of the `count` positions. It gets whether this is the last model,
+    and returns why it ended early, if it did. `is_open` says whether a question still needs an answer.
 
     Returns:
         Why the last model that was asked ended early.
@@ -361,6 +347,6 @@ async def ask_in_turn(
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error to raise of several that ended a step together."""
+    """The first of several errors that ended a step together."""
     found = errors.exceptions[0]
     return _first(found) if isinstance(found, BaseExceptionGroup) else found

@@ -24,12 +24,12 @@ __all__ = ["Failure", "Progress", "ReplyStore", "Run", "StepState", "VectorStore
 
 @dataclass(slots=True)
 class StepState:
-    """What the requests of one step know of each other.
+    """What the requests of one step share.
 
     Attributes:
         sent: How many attempts there were.
         answered: How many of them gave an answer.
-        ended: Why nothing more is sent; attempts that are out may end.
+        ended: Why nothing more is sent; attempts in flight may finish.
     """
 
     sent: int = 0
@@ -47,8 +47,8 @@ class Failure:
         concept_ids: The concepts asked about.
         kind: Class of the last error.
         reason: Its message.
-        attempts: How many tries were made.
-        usd: What the tries cost in US dollars, as far as prices are known.
+        attempts: How many attempts were made.
+        usd: What the attempts cost in US dollars, as far as prices are known.
     """
 
     step: str
@@ -61,39 +61,39 @@ class Failure:
 
 
 class ReplyStore(Protocol):
-    """Keeps replies, so that none is paid twice."""
+    """Caches replies, so that none is paid for twice."""
 
     def get(self, key: str) -> Completion | None:
-        """The reply kept under a key."""
+        """The cached reply, `None` if there is none."""
 
     async def put(
         self, key: str, completion: Completion, *, model: str, step: str, usd: float | None = None
     ) -> None:
-        """Keep a reply; returns once it is safe."""
+        """Cache a reply; returns once it is stored durably."""
 
     def flight(
         self, key: str, *, on_wait: Callable[[], object] | None = None
     ) -> AbstractAsyncContextManager[Completion | None]:
-        """Gives the kept reply, or `None` to the one request of that key that may be made now.
+        """Gives the cached reply, or `None` to the one request that may be sent for this key.
 
-        Further requests of the key wait until that one is over; `on_wait` is called before they do.
+        Further requests of the key wait until that one ends; `on_wait` is called before they wait.
         """
 
 
 class VectorStore(Protocol):
-    """Keeps embeddings, so that none is paid twice."""
+    """Caches embeddings, so that none is paid for twice."""
 
     def get_vectors(self, keys: Sequence[str]) -> Mapping[str, NDArray[np.float32]]:
-        """The vectors kept under these keys, as far as there are any."""
+        """The cached vectors, by key; keys without one are missing."""
 
     async def put_vectors(
         self, vectors: Mapping[str, NDArray[np.float32]], *, model: str, step: str = "cluster"
     ) -> None:
-        """Keep vectors; returns once they are safe."""
+        """Cache vectors; returns once they are stored durably."""
 
 
 class Progress(Protocol):
-    """Is told how a step gets on."""
+    """Receives the progress of a step."""
 
     def start(self, step: str, total: int) -> None:
         """A step of `total` questions begins."""
@@ -111,19 +111,19 @@ class Run:
 
     Attributes:
         ledger: Gets a row per attempt.
-        budget: Never passed, if given.
-        token_budget: Never passed, if given.
-        store: Replies kept from before, if given.
-        vectors: Embeddings kept from before, if given.
-        progress: Told how each step gets on, if given.
-        settings: How the operators ask, by step.
-        policy: How often to try.
-        failures: Questions that could not be answered, in the order in which they were given up.
+        budget: Limit in US dollars; `None` for no limit.
+        token_budget: Limit in tokens; `None` for no limit.
+        store: Cache of replies, if any.
+        vectors: Cache of embeddings, if any.
+        progress: Receives the progress of each step, if given.
+        settings: Parameters, system message and prompt of each step.
+        policy: How often and how long to retry.
+        failures: Questions that could not be answered, in the order in which they failed.
         cut: Ids of documents that were cut to fit a context window, by step.
-        random_state: Seed of the jitter between tries.
+        random_state: Seed of the jitter between attempts.
         waited: Seconds that all requests together have waited for a rate limit.
-        proven: By step and model, how it asked when there was last an answer.
-        jitter: Draws the waits between tries, so that no two requests wait alike.
+        proven: By step and model, the settings of the latest answered request.
+        jitter: Draws the waits between attempts, so that requests do not retry all at once.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
@@ -150,6 +150,6 @@ class Run:
         self.jitter = random.Random(self.random_state)
 
     def drop(self, failures: Iterable[Failure]) -> None:
-        """Take failures out of the list; those that other steps list at the same time stay."""
+        """Remove these failures from the list, and leave those of other steps alone."""
         dropped = {id(failure) for failure in failures}
         self.failures[:] = [failure for failure in self.failures if id(failure) not in dropped]

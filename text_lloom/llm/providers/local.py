@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from text_lloom.llm.completion import Embeddings
 from text_lloom.llm.model import Embedder, Solver
-from text_lloom.tasks import MapDocument, Task
+from text_lloom.tasks import Task
 
 if TYPE_CHECKING:
     from text_lloom.local.engine import LocalEngine
@@ -39,7 +39,9 @@ class LocalModel(Solver):
         return self._engine
 
     def can_solve(self, task_type: type[Task[Any]]) -> bool:
-        return not issubclass(task_type, MapDocument)
+        from text_lloom.local.engine import LocalEngine
+
+        return LocalEngine.can_solve(task_type)
 
     def solve(self, tasks: Sequence[Task[Any]]) -> list[object]:
         return self.engine.solve(tasks)

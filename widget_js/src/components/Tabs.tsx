@@ -1,17 +1,8 @@
 /** The tabs, as a tab list with roving focus. */
 
-import type { Tab } from "../protocol";
-import { TABS } from "../state";
+import { type Tab, TABS } from "../protocol";
 import type { Store } from "../store";
-
-const NAMES: Record<Tab, string> = {
-  overview: "Overview",
-  matrix: "Matrix",
-  map: "Map",
-  overlap: "Overlap",
-  select: "Select",
-  history: "History",
-};
+import { PANELS } from "./panels";
 
 export function Tabs({ store }: { store: Store }) {
   const { tab } = store.state.value;
@@ -40,7 +31,7 @@ export function Tabs({ store }: { store: Store }) {
           tabIndex={name === tab ? 0 : -1}
           onClick={() => store.update({ tab: name })}
         >
-          {NAMES[name]}
+          {PANELS[name].title}
         </button>
       ))}
     </div>

@@ -1,4 +1,4 @@
-"""All model work runs on one event loop of its own, whoever waits for it."""
+"""All model work runs on one separate event loop, from whatever thread or loop it is awaited."""
 
 from __future__ import annotations
 
