@@ -362,3 +362,14 @@ def test_options_that_do_not_go_together_are_told(
     out = tmp_path / "out"
     assert_refused(lloom("run", posts_csv, "--text-col", "text", "--out", out, *options), told)
     assert not out.exists()
+
+
+def test_the_report_groups_as_many_slices_as_it_is_told(posts: pd.DataFrame, tmp_path: Path) -> None:
+    posts.assign(person=[f"P{i}" for i in range(len(posts))]).to_csv(tmp_path / "p.csv", index=False)
+    arguments = ["run", tmp_path / "p.csv", *QUICK, "--slice", "person"]
+    few = lloom(*arguments, "--out", tmp_path / "few", "--max-slice-bins", 4)
+    assert few.exit_code == 0, few.output
+    assert few.stderr.count(f"Pass --max-slice-bins={len(posts)}") == 1
+    all_of_them = lloom(*arguments, "--out", tmp_path / "all", "--slice-sep", "/", "--max-slice-bins", 50)
+    assert all_of_them.exit_code == 0, all_of_them.output
+    assert '"P35"' in page_of(tmp_path / "all" / "report.html")

@@ -344,8 +344,7 @@ def _wilson(n_matches: int, n_scored: int) -> tuple[float, float]:
 def _per_slice(rows: NDArray[np.bool_], slices: Slices | None) -> NDArray[np.intp]:
     if slices is None:
         return np.zeros(0, np.intp)
-    inside = slices.members[rows & (slices.members >= 0)]
-    return np.bincount(inside, minlength=len(slices)).astype(np.intp)
+    return slices.count(rows)
 
 
 def _stacked(rows: Sequence[NDArray[np.intp]], slices: Slices | None) -> NDArray[np.intp]:

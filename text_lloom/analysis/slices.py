@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import warnings
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import count, pairwise
@@ -31,11 +33,14 @@ __all__ = [
 ]
 
 MOST_CATEGORIES: Final = 40
+MOST_BINS: Final = 5
 MISSING: Final = "missing"
 OTHER: Final = "other"
 
 _ISO_DATE = r"\d{4}-\d{2}-\d{2}(?:[T ]\S.*)?"
 _MOST_DECIMALS = 12
+_CONTAINERS = (list, tuple, set, frozenset, np.ndarray)
+_ANSWER_MARKS = (";", "|", "\n", ",")
 _EXACT_WHOLE = 2.0**53
 
 
@@ -48,10 +53,15 @@ class Slices:
     Attributes:
         column: Name of the column.
         labels: One label per slice, all different.
-        members: Slice number of each document, shape `(documents,)`, -1 = in none.
+        members: Slice number of each document, shape `(documents,)`, -1 = in none. Where documents can
+            be in several slices, the first of them; `membership` has all.
         n_outside: How many documents are outside `slice_bounds`; they have slices of their own
             (`< 0`, `> 50`), so that no document is lost.
         kind: `numeric` for intervals of numbers, `category` for values and calendar periods.
+        several: Which document is in which slice, bool, shape `(documents, slices)`, where documents can
+            be in several; else `None`.
+        combined: The same documents by combination of answers, one slice per document, where documents
+            can be in several; else `None`.
     """
 
     column: str
@@ -59,6 +69,8 @@ class Slices:
     members: NDArray[np.intp]
     n_outside: int
     kind: Literal["numeric", "category"]
+    several: NDArray[np.bool_] | None = None
+    combined: Slices | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -66,7 +78,25 @@ class Slices:
     @property
     def sizes(self) -> NDArray[np.intp]:
         """Number of documents in each slice, shape `(slices,)`."""
-        return np.bincount(self.members[self.members >= 0], minlength=len(self.labels)).astype(np.intp)
+        return self.count(np.ones(len(self.members), bool))
+
+    @property
+    def membership(self) -> NDArray[np.bool_]:
+        """Which document is in which slice, shape `(documents, slices)`."""
+        if self.several is not None:
+            return self.several
+        return np.asarray(self.members[:, None] == np.arange(len(self.labels)))
+
+    def count(self, rows: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """How many of the chosen documents are in each slice, shape `(slices,)`.
+
+        Args:
+            rows: Which documents, shape `(documents,)`.
+        """
+        if self.several is not None:
+            return np.asarray(self.several[rows].sum(axis=0), dtype=np.intp)
+        inside = self.members[rows & (self.members >= 0)]
+        return np.bincount(inside, minlength=len(self.labels)).astype(np.intp)
 
 
 class _Groups(NamedTuple):
@@ -82,8 +112,9 @@ def slice_documents(
     corpus: Corpus,
     slice_col: str,
     *,
-    max_slice_bins: int = 5,
+    max_slice_bins: int | None = None,
     slice_bounds: Sequence[float] | None = None,
+    slice_sep: str | None = None,
 ) -> Slices:
     """Group the documents by a metadata column.
 
@@ -99,10 +130,14 @@ def slice_documents(
     Args:
         corpus: The documents.
         slice_col: A column of the corpus' frame.
-        max_slice_bins: Most intervals for numbers and most periods for dates.
+        max_slice_bins: The largest number of slices, without `missing`. By default 5 for numbers and
+            dates, and 40 for other values.
         slice_bounds: Edges for a numeric column, such as `[0, 10, 50]`: the intervals are closed on the
             right, `0 – 10` and `10 – 50`, and the first includes its left edge. Values outside are in the
             slices `< 0` and `> 50`, which exist only if needed. An edge can be `inf`.
+        slice_sep: The character between several answers in one cell, such as `;`. A document is then in
+            the slice of each of its answers. Without it, `;` `|` line breaks and `,` are recognised if the
+            answers recur in different combinations, with a warning. `""` groups whole values.
 
     Raises:
         ColumnNotFound: When the column does not exist; suggests the nearest name.
@@ -112,8 +147,13 @@ def slice_documents(
     frame = corpus.frame
     if not isinstance(slice_col, Hashable) or slice_col not in frame.columns:
         raise ColumnNotFound(slice_col, list(frame.columns), role="slice_col")
-    max_slice_bins = whole_number(max_slice_bins, what="max_slice_bins")
+    if max_slice_bins is not None:
+        max_slice_bins = whole_number(max_slice_bins, what="max_slice_bins")
+    most_bins, most_values = max_slice_bins or MOST_BINS, max_slice_bins or MOST_CATEGORIES
     values: pd.Series[Any] = frame[slice_col]
+    answers = None if slice_bounds is not None else _answers(values, slice_col, slice_sep)
+    if answers is not None:
+        return _by_answer(answers, str(slice_col), most_values)
     kind = column_kind(values, slice_col)
     if slice_bounds is not None and kind != "number":
         raise InputError(
@@ -123,14 +163,12 @@ def slice_documents(
     if kind == "number":
         numbers = as_numbers(values)
         groups = (
-            _by_bounds(numbers, slice_bounds)
-            if slice_bounds is not None
-            else _by_number(numbers, max_slice_bins)
+            _by_bounds(numbers, slice_bounds) if slice_bounds is not None else _by_number(numbers, most_bins)
         )
     elif kind == "date":
-        groups = _by_period(as_dates(values), max_slice_bins)
+        groups = _by_period(as_dates(values), most_bins)
     else:
-        groups = _fold_rare(_by_value(values))
+        groups = _fold_rare(_by_value(values), most_values, str(slice_col))
     return _with_missing(groups, str(slice_col))
 
 
@@ -334,16 +372,131 @@ def _by_value(values: pd.Series[Any]) -> _Groups:
     return _Groups(labels, np.asarray([number.get(text, -1) for text in texts], dtype=np.intp))
 
 
-def _fold_rare(groups: _Groups) -> _Groups:
-    if len(groups.labels) <= MOST_CATEGORIES:
+def _fold_rare(groups: _Groups, most: int, column: str) -> _Groups:
+    if len(groups.labels) <= most:
         return groups
     sizes = np.bincount(groups.codes[groups.codes >= 0], minlength=len(groups.labels))
-    kept = np.sort(np.argsort(-sizes, kind="stable")[: MOST_CATEGORIES - 1])
+    kept = _most_frequent(sizes, most)
     renumbered = np.full(len(groups.labels), len(kept), np.intp)
     renumbered[kept] = np.arange(len(kept))
     labels = [groups.labels[i] for i in kept]
     codes = np.where(groups.codes >= 0, renumbered[groups.codes], -1).astype(np.intp)
+    _warn_of_other(column, int((codes == len(kept)).sum()), sizes, kept)
     return _Groups([*labels, _unused(OTHER, labels)], codes)
+
+
+def _most_frequent(sizes: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """The numbers of the slices that are kept beside `other`, in their order."""
+    return np.sort(np.argsort(-sizes, kind="stable")[: most - 1])
+
+
+def _warn_of_other(column: str, n_other: int, sizes: NDArray[np.intp], kept: NDArray[np.intp]) -> None:
+    if n_other <= (sizes[kept].max() if len(kept) else 0):
+        return
+    warnings.warn(
+        f"slice_col={column!r}: the slice {OTHER!r} is the largest one, with {n_other} documents of "
+        f"{len(sizes) - len(kept)} values. Pass max_slice_bins={len(sizes)} to give each value a slice.",
+        stacklevel=4,
+    )
+
+
+def _answers(values: pd.Series[Any], column: str, separator: str | None) -> list[list[str]] | None:
+    """The answers of each document, `None` if each has at most one."""
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype) and separator is None:
+        return None
+    if not (isinstance(values.dtype, pd.CategoricalDtype) or pd.api.types.is_object_dtype(values.dtype)
+            or pd.api.types.is_string_dtype(values.dtype)):  # fmt: skip
+        return None
+    cells = values.tolist()
+    if any(isinstance(cell, _CONTAINERS) for cell in cells):
+        answers = []
+        for row, cell in enumerate(cells):
+            parts = (
+                [cell]
+                if not isinstance(cell, _CONTAINERS)
+                else cell
+                if isinstance(cell, (list, tuple))
+                else list(cell)
+            )
+            wrong = next(
+                (p for p in parts if isinstance(p, (dict, *_CONTAINERS))),
+                cell if isinstance(cell, dict) else None,
+            )
+            if wrong is not None:
+                raise InputError(
+                    f"slice_col={column!r}: row {row} holds a {type(wrong).__name__} among its answers, "
+                    f"but an answer is a text or a number. Choose another column."
+                )
+            kept = [part for part in parts if part is not None and part == part and part is not pd.NA]
+            answers.append([" ".join(_value_label(part).split()) for part in kept])
+        return [list(dict.fromkeys(filter(None, parts))) for parts in answers]
+    if separator == "":
+        return None
+    texts = ["" if cell is None or cell != cell or cell is pd.NA else str(cell) for cell in cells]
+    if separator is not None:
+        return _split(texts, separator)
+    for mark in _ANSWER_MARKS:
+        if any(mark in text for text in texts):
+            answers = _split(texts, mark)
+            if _are_several(answers):
+                warnings.warn(
+                    f"slice_col={column!r} holds several answers per document, separated by {mark!r}: a "
+                    f"document is in the slice of each. Pass slice_sep='' to group whole values.",
+                    stacklevel=4,
+                )
+                return answers
+    return None
+
+
+def _split(texts: Sequence[str], separator: str) -> list[list[str]]:
+    parts = ([" ".join(part.split()) for part in text.split(separator)] for text in texts)
+    return [list(dict.fromkeys(filter(None, found))) for found in parts]
+
+
+def _are_several(answers: Sequence[Sequence[str]]) -> bool:
+    """Whether cells are answers of a question with several: few options, in many combinations."""
+    combinations = {tuple(sorted(parts)) for parts in answers if parts}
+    options = Counter(part for parts in answers for part in parts)
+    return (
+        len(options) <= MOST_CATEGORIES
+        and len(options) < len(combinations)
+        and len({len(parts) for parts in combinations}) > 1
+        and any(len(parts) == 1 for parts in combinations)
+        and sum(options.values()) >= 2 * len(options)
+    )
+
+
+def _by_answer(answers: Sequence[Sequence[str]], column: str, most: int) -> Slices:
+    import pandas as pd
+
+    labels = sorted({part for parts in answers for part in parts}, key=_natural)
+    number = {label: i for i, label in enumerate(labels)}
+    member = np.zeros((len(answers), len(labels)), bool)
+    for row, parts in enumerate(answers):
+        member[row, [number[part] for part in parts]] = True
+    if len(labels) > most:
+        sizes = member.sum(axis=0).astype(np.intp)
+        kept = _most_frequent(sizes, most)
+        rest = np.delete(member, kept, axis=1).any(axis=1)
+        _warn_of_other(column, int(rest.sum()), sizes, kept)
+        member = np.column_stack([member[:, kept], rest])
+        labels = [labels[i] for i in kept]
+        labels.append(_unused(OTHER, labels))
+    if not member.any(axis=1).all():
+        member = np.column_stack([member, ~member.any(axis=1)])
+        labels.append(_unused(MISSING, labels))
+    first = member.argmax(axis=1).astype(np.intp)
+    for array in (first, member):
+        array.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what `other` is, was said of the answers
+        whole = _by_value(
+            pd.Series([", ".join(sorted(parts, key=_natural)) for parts in answers], dtype=object)
+        )
+        combined = _with_missing(_fold_rare(whole, max(most, MOST_CATEGORIES), column), column)
+    return Slices(column, tuple(labels), first, 0, "category", member, combined)
 
 
 def _with_missing(groups: _Groups, column: str) -> Slices:

@@ -26,7 +26,9 @@ _OPTION_OF = {
     "budget=": "--budget",
     "confirm=False": "--yes",
     "id_col": "--id-col",
+    "max_slice_bins": "--max-slice-bins",
     "slice_col": "--slice",
+    "slice_sep": "--slice-sep",
     "text_col": "--text-col",
     "target_n_concepts": "--target",
 }

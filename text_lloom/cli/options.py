@@ -17,12 +17,14 @@ __all__ = [
     "HeaderRow",
     "IdCol",
     "MaxConcepts",
+    "MaxSliceBins",
     "ModelName",
     "Out",
     "PriceUsd",
     "Separator",
     "Sheet",
     "SliceCol",
+    "SliceSep",
     "Table",
     "TextCol",
     "Yes",
@@ -37,6 +39,16 @@ IdCol: TypeAlias = Annotated[
 ]
 SliceCol: TypeAlias = Annotated[
     str | None, typer.Option("--slice", help="Column by which the report groups documents.")
+]
+MaxSliceBins: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--max-slice-bins", help="Most groups of --slice; 5 for numbers and dates, else 40.", min=1),
+]
+SliceSep: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--slice-sep", help="Character between several answers in a cell of --slice; '' groups whole values."
+    ),
 ]
 ModelName: TypeAlias = Annotated[
     str,

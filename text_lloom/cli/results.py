@@ -8,7 +8,7 @@ import os
 from contextlib import redirect_stdout
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import typer
 
@@ -19,7 +19,7 @@ from text_lloom.storage.files import atomic_write
 if TYPE_CHECKING:
     from text_lloom.workbench import lloom
 
-__all__ = ["SESSION_FILE", "check_folder", "write_results"]
+__all__ = ["SESSION_FILE", "Slicing", "check_folder", "write_results"]
 
 SESSION_FILE: Final = "session.lloom"
 """The file name of the session in the folder of a run."""
@@ -38,6 +38,14 @@ _RECORD: Final = ".lloom-run.json"
 """What a run wrote, as digests of its files."""
 _MOST_MAPPED: Final = 20_000
 """The map of more documents would take longer to compute than the run itself."""
+
+
+class Slicing(NamedTuple):
+    """How the report groups documents; see `l.slices`."""
+
+    slice_col: str | None = None
+    max_slice_bins: int | None = None
+    slice_sep: str | None = None
 
 
 def check_folder(out: Path, *, table: Path | None = None, force: bool = False) -> None:
@@ -99,14 +107,14 @@ def _numbered(out: Path) -> Path:
 
 
 def write_results(
-    session: lloom, out: Path, slice_col: str | None, title: str, status: int, *, force: bool
+    session: lloom, out: Path, slicing: Slicing, title: str, status: int, *, force: bool
 ) -> None:
     """Print the concepts and write the results.
 
     Args:
         session: The scored session.
         out: The folder.
-        slice_col: Column by which the report groups documents.
+        slicing: How the report groups documents.
         title: Title of the report.
         status: The exit status so far.
         force: Replace files that were changed since an earlier run. Otherwise they are kept, and the
@@ -122,7 +130,7 @@ def write_results(
         typer.echo(f"Files in {out} were changed during the run, so they are kept.", err=True)
         out = _numbered(out)
     try:
-        _write_files(session, out, slice_col, title)
+        _write_files(session, out, slicing, title)
     finally:
         if out.is_dir():
             _record(out)
@@ -141,7 +149,7 @@ def write_results(
         raise typer.Exit(status or INCOMPLETE)
 
 
-def _write_files(session: lloom, out: Path, slice_col: str | None, title: str) -> None:
+def _write_files(session: lloom, out: Path, slicing: Slicing, title: str) -> None:
     from text_lloom.storage.codebook import write_codebook
     from text_lloom.storage.sheets import MOST_ROWS
     from text_lloom.storage.tables import write_table
@@ -158,7 +166,7 @@ def _write_files(session: lloom, out: Path, slice_col: str | None, title: str) -
         session.map_layout()  # by words, on this machine
     with redirect_stdout(None):
         session.save(out, SESSION_FILE)
-    session.export_html(out / _REPORT, title=title, slice_col=slice_col)
+    session.export_html(out / _REPORT, title=title, **slicing._asdict())
 
 
 def _print_concepts(session: lloom) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -21,17 +22,19 @@ from text_lloom.cli.options import (
     HeaderRow,
     IdCol,
     MaxConcepts,
+    MaxSliceBins,
     ModelName,
     Out,
     PriceUsd,
     Separator,
     Sheet,
     SliceCol,
+    SliceSep,
     Table,
     TextCol,
     Yes,
 )
-from text_lloom.cli.results import check_folder, write_results
+from text_lloom.cli.results import Slicing, check_folder, write_results
 from text_lloom.errors import BudgetReached, LloomError
 
 if TYPE_CHECKING:
@@ -72,7 +75,7 @@ def demo(
             None,
             max_concepts,
             out,
-            slice_col,
+            Slicing(slice_col),
             "Comments on a transport plan",
             yes=True,
             force=force,
@@ -88,6 +91,8 @@ def run(
         str | None, typer.Option("--seed", help="A subject to concentrate on, such as 'social issues'.")
     ] = None,
     slice_col: SliceCol = None,
+    max_slice_bins: MaxSliceBins = None,
+    slice_sep: SliceSep = None,
     model: ModelName = "local",
     embed_model: EmbedName = None,
     base_url: BaseUrl = None,
@@ -108,6 +113,7 @@ def run(
 ) -> None:
     """Generate concepts from a table of texts and score every row on them."""
     with clear_errors():
+        slicing = Slicing(slice_col, max_slice_bins, slice_sep)
         session = _open(
             table,
             text_col,
@@ -119,10 +125,10 @@ def run(
             price=price,
             budget=budget,
             reading=Reading(encoding, separator, decimal, sheet, header_row),
-            slice_col=slice_col,
+            slicing=slicing,
             force=force,
         )
-        _generate(session, seed, target, max_concepts, out, slice_col, table.stem, yes=yes, force=force)
+        _generate(session, seed, target, max_concepts, out, slicing, table.stem, yes=yes, force=force)
 
 
 def score(
@@ -138,6 +144,8 @@ def score(
     out: Out,
     id_col: IdCol = None,
     slice_col: SliceCol = None,
+    max_slice_bins: MaxSliceBins = None,
+    slice_sep: SliceSep = None,
     model: ModelName = "local",
     base_url: BaseUrl = None,
     price: PriceUsd = None,
@@ -166,6 +174,7 @@ def score(
     with clear_errors():
         from text_lloom.storage.codebook import read_codebook
 
+        slicing = Slicing(slice_col, max_slice_bins, slice_sep)
         with about_the_codebook():
             concepts = read_codebook(
                 codebook,
@@ -184,7 +193,7 @@ def score(
             price=price,
             budget=budget,
             reading=Reading(encoding, separator, decimal, sheet, header_row),
-            slice_col=slice_col,
+            slicing=slicing,
             force=force,
         )
         session.concepts = concepts
@@ -192,7 +201,7 @@ def score(
             for concept in concepts.values():
                 concept.active = True
         status = _attempt(session, lambda: session.sync.score(confirm=False if yes else None))
-        write_results(session, out, slice_col, table.stem, status, force=force)
+        write_results(session, out, slicing, table.stem, status, force=force)
 
 
 def _open(
@@ -207,7 +216,7 @@ def _open(
     price: str | None = None,
     budget: float | None = None,
     reading: Reading | None = None,
-    slice_col: str | None = None,
+    slicing: Slicing | None = None,
     force: bool,
 ) -> lloom:
     """Create a session from a table, and check the options before anything is spent."""
@@ -226,7 +235,10 @@ def _open(
         score_model=chat,
         budget=budget,
     )
-    session.slices(slice_col)
+    if slicing is not None and slicing.slice_col is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the report says it again
+            session.slices(**slicing._asdict())
     return session
 
 
@@ -236,7 +248,7 @@ def _generate(
     target: int | None,
     max_concepts: int,
     out: Path,
-    slice_col: str | None,
+    slicing: Slicing,
     title: str,
     *,
     yes: bool,
@@ -249,7 +261,7 @@ def _generate(
             max_concepts, seed=seed, params=params, debug=False, confirm=False if yes else None
         ),
     )
-    write_results(session, out, slice_col, title, status, force=force)
+    write_results(session, out, slicing, title, status, force=force)
 
 
 def _attempt(session: lloom, work: Callable[[], object]) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from text_lloom.cli.errors import clear_errors
-from text_lloom.cli.options import SliceCol
+from text_lloom.cli.options import MaxSliceBins, SliceCol, SliceSep
 from text_lloom.cli.results import SESSION_FILE
 from text_lloom.errors import InputError
 
@@ -23,6 +23,8 @@ def view(
         Path | None, typer.Option("--out", "-o", help="Page to write; by default next to the session.")
     ] = None,
     slice_col: SliceCol = None,
+    max_slice_bins: MaxSliceBins = None,
+    slice_sep: SliceSep = None,
     max_docs: Annotated[
         int | None,
         typer.Option(
@@ -47,7 +49,15 @@ def view(
         session = load(
             file, distill_model="local", cluster_model="local", synth_model="local", score_model="local"
         )
-        session.export_html(page, title=file.stem, slice_col=slice_col, max_docs=max_docs, include_text=text)
+        session.export_html(
+            page,
+            title=file.stem,
+            slice_col=slice_col,
+            max_docs=max_docs,
+            include_text=text,
+            max_slice_bins=max_slice_bins,
+            slice_sep=slice_sep,
+        )
         typer.echo(f"Wrote {page} ({page.stat().st_size / 1e6:,.1f} MB).")
         if show:
             import webbrowser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -59,7 +60,7 @@ class Viewing(Editing):
         self,
         cols_to_show: Sequence[str] = (),
         slice_col: str | None = None,
-        max_slice_bins: int = 5,
+        max_slice_bins: int | None = None,
         slice_bounds: Sequence[float] | None = None,
         show_highlights: bool = True,
         norm_by: NormBy | None = None,
@@ -68,6 +69,7 @@ class Viewing(Editing):
         *,
         threshold: float = 1.0,
         theme: str = "auto",
+        slice_sep: str | None = None,
     ) -> ConceptView | pd.DataFrame:
         """Show the workbench view: concepts, slices and the documents behind them.
 
@@ -76,7 +78,8 @@ class Viewing(Editing):
         Args:
             cols_to_show: Columns to show with the documents; the view can show any other column, too.
             slice_col: Column by whose values the documents are grouped.
-            max_slice_bins: The largest number of groups for a numeric column.
+            max_slice_bins: The largest number of groups; by default 5 for numbers and dates, 40 for other
+                values.
             slice_bounds: Bounds of the groups for a numeric column, such as `[0, 10, 50]`.
             show_highlights: Mark the highlights in the documents.
             norm_by: `"concept"` (share of the concept's matches per slice), `"slice"` (share of the
@@ -86,6 +89,8 @@ class Viewing(Editing):
                 always shows them.
             threshold: Smallest score of a match; can be changed in the view.
             theme: `"auto"` follows the notebook; `"light"` or `"dark"`.
+            slice_sep: The character between several answers in one cell; `""` groups whole values. The
+                view groups documents by combination of answers; `l.slices` counts each answer.
 
         Raises:
             InputError: When there are no concepts, or a column or option does not exist.
@@ -101,16 +106,24 @@ class Viewing(Editing):
         is_scored = any(concept.id in self.table for concept in self.concepts.values())
         given = {
             "slice_col": (slice_col, None),
-            "max_slice_bins": (max_slice_bins, 5),
+            "max_slice_bins": (max_slice_bins, None),
             "slice_bounds": (slice_bounds if slice_bounds is None else list(slice_bounds), None),
             "show_highlights": (show_highlights, True),
+            "slice_sep": (slice_sep, None),
         }
         state: dict[str, Any] = {"threshold": threshold, "norm": norm_by}
         state["tab"] = ("overview" if slice_col is None else "matrix") if is_scored else "select"
         return self._open_view(
             "view",
             ViewOptions(
-                slices=self.slices(slice_col, max_slice_bins=max_slice_bins, slice_bounds=slice_bounds),
+                slices=_one_each(
+                    self.slices(
+                        slice_col,
+                        max_slice_bins=max_slice_bins,
+                        slice_bounds=slice_bounds,
+                        slice_sep=slice_sep,
+                    )
+                ),
                 shown_columns=self._columns_to_show(cols_to_show),
                 show_highlights=show_highlights,
             ),
@@ -129,6 +142,8 @@ class Viewing(Editing):
         cols_to_show: Sequence[str] = (),
         title: str = "Concepts",
         threshold: float = 1.0,
+        max_slice_bins: int | None = None,
+        slice_sep: str | None = None,
     ) -> Path:
         """Write the view as one self-contained page for any browser, without editing.
 
@@ -145,6 +160,8 @@ class Viewing(Editing):
             cols_to_show: Columns to show with the documents.
             title: Title of the page.
             threshold: Smallest score of a match, when the page opens.
+            max_slice_bins: As for `vis`.
+            slice_sep: As for `vis`.
 
         Returns:
             The path of the file.
@@ -160,7 +177,9 @@ class Viewing(Editing):
         self._scored()
         check_threshold(threshold)
         options = ViewOptions(
-            title=title, slices=self.slices(slice_col), shown_columns=self._columns_to_show(cols_to_show)
+            title=title,
+            slices=_one_each(self.slices(slice_col, max_slice_bins=max_slice_bins, slice_sep=slice_sep)),
+            shown_columns=self._columns_to_show(cols_to_show),
         )
         return write_page(
             path,
@@ -175,8 +194,9 @@ class Viewing(Editing):
         self,
         slice_col: str | None,
         *,
-        max_slice_bins: int = 5,
+        max_slice_bins: int | None = None,
         slice_bounds: Sequence[float] | None = None,
+        slice_sep: str | None = None,
     ) -> Slices | None:
         """The documents grouped by a column, `None` for no column; see `slice_documents`."""
         if slice_col is None:
@@ -186,7 +206,11 @@ class Viewing(Editing):
         from text_lloom.analysis.slices import slice_documents
 
         return slice_documents(
-            self.corpus, slice_col, max_slice_bins=max_slice_bins, slice_bounds=slice_bounds
+            self.corpus,
+            slice_col,
+            max_slice_bins=max_slice_bins,
+            slice_bounds=slice_bounds,
+            slice_sep=slice_sep,
         )
 
     def export_df(self, include_outliers: bool = False, *, threshold: float = 1.0) -> pd.DataFrame:
@@ -248,7 +272,13 @@ class Viewing(Editing):
         return json.dumps(exported, ensure_ascii=False)
 
     def write_report(
-        self, path: str | Path, *, title: str = "Concepts", slice_col: str | None = None
+        self,
+        path: str | Path,
+        *,
+        title: str = "Concepts",
+        slice_col: str | None = None,
+        max_slice_bins: int | None = None,
+        slice_sep: str | None = None,
     ) -> Path:
         """Write one self-contained HTML page with the matrix, the concepts and their documents."""
         from text_lloom.widget.report import write_report
@@ -259,7 +289,7 @@ class Viewing(Editing):
             corpus=self.corpus,
             table=self.table,
             concepts=self._scored(),
-            slices=self.slices(slice_col),
+            slices=self.slices(slice_col, max_slice_bins=max_slice_bins, slice_sep=slice_sep),
             summary_lines=summary_lines(self.ledger, self.time, verbose=False),
         )
 
@@ -311,6 +341,18 @@ class Viewing(Editing):
                 raise ColumnNotFound(column, list(self.corpus.frame.columns), role="cols_to_show")
         names = self._host.reader.columns.names
         return tuple(names[known.index(column)] for column in dict.fromkeys(cols_to_show) if column in known)
+
+
+def _one_each(slices: Slices | None) -> Slices | None:
+    """Slices of which each document is in one, as the view needs them."""
+    if slices is None or slices.combined is None:
+        return slices
+    warnings.warn(
+        f"The view groups documents by combination of answers in {slices.column!r}. l.slices() and "
+        f"l.write_report() count each answer.",
+        stacklevel=3,
+    )
+    return slices.combined
 
 
 def _call(method: str, given: Mapping[str, tuple[object, object]]) -> str:
