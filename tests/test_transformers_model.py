@@ -165,8 +165,8 @@ async def test_a_batch_that_does_not_fit_into_memory_is_split(
 ) -> None:
     import torch
 
-    from text_lloom.llm.on_device.base import generation as generating
-    from text_lloom.llm.on_device.base import transformers as provider
+    from text_lloom.llm.on_device import generation as generating
+    from text_lloom.llm.on_device import transformers as provider
 
     sizes: list[int] = []
     room = 2
