@@ -183,8 +183,11 @@ def test_the_command_line_gives_the_same(
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in out.iterdir()) == [
+        ".lloom-run.json",
         "codebook.json",
         "concepts.csv",
+        "documents.csv",
+        "documents.xlsx",
         "report.html",
         "scores.csv",
         "scores.parquet",
