@@ -156,6 +156,7 @@ def test_local_runs_repeat(on_local: Callable[[Source], Outcome], corpora: Path,
     pd.testing.assert_frame_equal(first.scores, again.scores)
 
 
+@pytest.mark.filterwarnings("ignore:.*the slice 'other' is the largest one:UserWarning")
 @pytest.mark.parametrize("source", ALL)
 def test_views_and_files_of_local_results(
     on_local: Callable[[Source], Outcome], source: Source, tmp_path: Path
