@@ -242,7 +242,8 @@ class _Question(Work[list[A]]):
         return self._asking.model.reply_to(request if problem is None else with_feedback(request, problem))
 
     def read(self, completion: Completion) -> list[A]:
-        text = usable_text(completion.replies[0], in_form=True, regex=self._task.regex)
+        regex, is_json = self._task.regex, self._request.schema is not None
+        text = usable_text(completion.replies[0], in_form=True, regex=regex, is_json=is_json)
         return [task.parse(text) for task in (self._task, *self._tasks[1:])]
 
     async def keep(self, answer: list[A], run: Run) -> None:

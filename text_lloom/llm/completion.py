@@ -197,13 +197,14 @@ def ending(reason: object) -> str | None:
     return "length" if lowered in _CUT else "stop" if lowered in _ENDED else reason
 
 
-def usable_text(reply: Reply, *, in_form: bool, regex: str | None = None) -> str:
+def usable_text(reply: Reply, *, in_form: bool, regex: str | None = None, is_json: bool = True) -> str:
     """The text of a reply that is whole, or that may be cut off because no form is asked for.
 
     Args:
         reply: The reply.
         in_form: A form is asked for, which a reply that was cut off cannot have.
         regex: The form, when it is a pattern.
+        is_json: The form is JSON, rather than plain text.
 
     Raises:
         BadAnswer: When the reply is empty, thoughts alone, or cut off.
@@ -226,8 +227,9 @@ def usable_text(reply: Reply, *, in_form: bool, regex: str | None = None) -> str
     if in_form and how == "length":
         raise BadAnswer(CUT_OFF)
     if not text.strip():
+        wants_json = in_form and is_json
         raise BadAnswer(
-            "Expected a JSON object, but the reply is empty." if in_form else "The reply is empty."
+            "Expected a JSON object, but the reply is empty." if wants_json else "The answer is empty."
         )
     if in_form and regex is None and how not in {"stop", *_TOOLS} and _is_unfinished(text):
         raise BadAnswer(CUT_OFF)
