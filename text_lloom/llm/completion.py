@@ -26,6 +26,7 @@ __all__ = [
     "checked",
     "ending",
     "in_order",
+    "is_whole",
     "settled",
     "usable_text",
 ]
@@ -195,6 +196,11 @@ def ending(reason: object) -> str | None:
         return None
     lowered = reason.lower()
     return "length" if lowered in _CUT else "stop" if lowered in _ENDED else reason
+
+
+def is_whole(reason: str | None) -> bool:
+    """Whether a reply that ended for this reason may be all that was to come."""
+    return (reason or "").lower() not in _CUT | _DECLINED | _BROKEN_OFF
 
 
 def usable_text(reply: Reply, *, in_form: bool, regex: str | None = None) -> str:

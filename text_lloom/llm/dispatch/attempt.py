@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from text_lloom.errors import (
-    AnswerRefused,
     BadAnswer,
     FormRefused,
     InputError,
@@ -313,11 +312,7 @@ class Request:
                         error.__context__ or error
                     )
                     retry.on_error(error, started, limiter, concurrency)
-                    if (
-                        self.reply is None
-                        and isinstance(error, AnswerRefused)
-                        and error.in_tokens is not None
-                    ):
+                    if self.reply is None and isinstance(error, ModelError) and error.in_tokens is not None:
                         self.reply = checked(Completion("", error.in_tokens, error.out_tokens, usd=error.usd))
                     raise
                 except asyncio.CancelledError:

@@ -213,7 +213,9 @@ class _MessageReader:
             TransientError: When it ended before it was whole.
         """
         if self.reason is None:
-            raise TransientError("The reply ended before it was whole.")
+            raise TransientError(
+                "The reply ended before it was whole.", in_tokens=self.in_tokens, out_tokens=self.out_tokens
+            )
         if self.reason == "refusal":
             raise AnswerRefused(
                 f"The model declined to answer: {self.explanation or 'refusal'}.",

@@ -246,10 +246,11 @@ class _CandidateReader:
                 in_tokens=self.in_tokens,
                 out_tokens=self.out_tokens,
             )
+        counts = {"in_tokens": self.in_tokens, "out_tokens": self.out_tokens}
         if not self.texts:
-            raise TransientError("The server sent a reply with no candidate in it.")
+            raise TransientError("The server sent a reply with no candidate in it.", **counts)
         if first is None:
-            raise TransientError("The reply ended before it was whole.")
+            raise TransientError("The reply ended before it was whole.", **counts)
         texts = ["".join(self.texts[index]) for index in sorted(self.texts)]
         reasons = [self.reasons[index] for index in sorted(self.texts)]
         named = [None if reason is None else _REASONS.get(reason, reason.lower()) for reason in reasons]

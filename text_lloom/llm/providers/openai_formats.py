@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
-from text_lloom.errors import AnswerRefused, PermanentError, TransientError
+from text_lloom.errors import AnswerRefused, ModelError, PermanentError, TransientError
 from text_lloom.llm.completion import Completion, Reply, ending, settled
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.options import finite_number
@@ -24,6 +24,8 @@ _THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking", "thinking_cont
 Ollama, vLLM; Ollama's own interface; gateways."""
 _THOUGHT_PARTS: Final = frozenset({"thinking", "reasoning", "reasoning_text", "thought", "redacted_thinking"})
 """Kinds of parts of a message that are thoughts: Mistral, Anthropic behind a gateway, Databricks."""
+_SAYS_ELSE: Final = ("error", "detail", "message", "errors")
+"""Fields of replies that say what went wrong, or that are those of another protocol."""
 _BROKEN: Final = "The stream ended before the reply did."
 _MOST_SCHEMAS: Final = 256
 _strict: dict[int, tuple[Mapping[str, object], dict[str, Any]]] = {}
@@ -122,19 +124,50 @@ def read_completion(reply: object) -> Completion:
 
     Raises:
         AnswerRefused: When the model declined.
+        TransientError: When there is nothing in it.
         PermanentError: When the reply is something else.
     """
     content = _mapping(reply)
     listed = content.get("choices")
+    if isinstance(listed, list):
+        listed = [choice for choice in listed if choice is not None]
     choices = listed if isinstance(listed, list) and all(isinstance(c, Mapping) for c in listed) else []
     for part in (content, *choices[:1]):
         if (error := stated_error(part)) is not None:  # gateways report so what failed behind them
             raise error
     if not choices:
-        raise PermanentError(f"The server sent no completion but: {str(reply)[:200]}")
+        raise _without_reply(reply, listed, what="completion")
     replies = [_reply(choice, _mapping(choice.get("message"))) for choice in choices]
     refusal = _mapping(choices[0].get("message")).get("refusal")
     return _completion(replies, refusal, content)
+
+
+class _Usage(NamedTuple):
+    """What a reply says about its tokens and its cost."""
+
+    in_tokens: int | None
+    out_tokens: int | None
+    usd: float | None
+
+
+def _usage(reply: Mapping[str, Any]) -> _Usage:
+    counts = _mapping(reply.get("usage"))
+    given = (
+        counts.get(name, counts.get(other))
+        for name, other in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
+    )
+    in_tokens, out_tokens = given
+    return _Usage(in_tokens, out_tokens, finite_number(counts.get("cost")))
+
+
+def _without_reply(reply: object, listed: object, *, what: str) -> ModelError:
+    """What it means when a server sends nothing where replies should be, or something else."""
+    content = _mapping(reply)
+    usage = _usage(content)._asdict()
+    is_other = not isinstance(reply, Mapping) or any(content.get(name) for name in _SAYS_ELSE)
+    if listed or is_other:
+        return PermanentError(f"The server sent no {what} but: {str(reply)[:200]}", **usage)
+    return TransientError(f"The server sent a {what} with nothing in it: {str(reply)[:200]}", **usage)
 
 
 def strict_schema(schema: Mapping[str, object]) -> dict[str, Any]:
@@ -194,6 +227,10 @@ class _ChoicePieces:
         self._rest |= {name: event[name] for name in ("usage", "model") if event.get(name)}
         new = ""
         for choice in event.get("choices") or ():
+            if not isinstance(choice, Mapping):
+                continue
+            if choice.get("usage"):  # Moonshot
+                self._rest["usage"] = choice["usage"]
             index, delta = choice.get("index", 0), choice.get("delta") or _mapping(choice.get("message"))
             piece = _content(delta) or choice.get("text") or ""
             self._texts.setdefault(index, []).append(piece)
@@ -212,7 +249,7 @@ class _ChoicePieces:
             TransientError: When the stream ended before the reply did.
         """
         if self._reasons.get(0) is None:
-            raise TransientError(_BROKEN)
+            raise TransientError(_BROKEN, **_usage(self._rest)._asdict())
         replies = []
         for index in sorted(self._texts):
             text, called = "".join(self._texts[index]), "".join(self._calls[index])
@@ -251,12 +288,13 @@ def _read_response(reply: object) -> Completion:
     status = content.get("status")
     if status == "failed":
         error = content.get("error") or {}
-        raise TransientError(f"The response failed: {error.get('message') or error.get('code')}.")
+        usage = _usage(content)._asdict()
+        raise TransientError(f"The response failed: {error.get('message') or error.get('code')}.", **usage)
     output = [item for item in content.get("output") or () if isinstance(item, Mapping)]
     messages = [item for item in output if item.get("type") == "message"]
     reason = (content.get("incomplete_details") or {}).get("reason") or status
     if not output and status != "incomplete":
-        raise PermanentError(f"The server sent no response but: {str(reply)[:200]}")
+        raise _without_reply(reply, content.get("output"), what="response")
     parts = [part for message in messages for part in message.get("content") or ()]
     text = "".join(part.get("text") or "" for part in parts if part.get("type") == "output_text")
     refusal = "".join(part.get("refusal") or "" for part in parts if part.get("type") == "refusal")
@@ -266,16 +304,12 @@ def _read_response(reply: object) -> Completion:
     thoughts = [item for item in output if item.get("type") == "reasoning"]
     told = [part for item in thoughts for part in (*_parts(item, "summary"), *_parts(item, "content"))]
     aside = "\n\n".join(str(part.get("text") or "") for part in told)
-    usage = _mapping(content.get("usage"))
-    counts = {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}
     said = settled(text if text.strip() else called, aside)._replace(finish_reason=reason)
-    return _completion([said], refusal, {"usage": counts, "model": content.get("model")})
+    return _completion([said], refusal, content)
 
 
 def _completion(replies: Sequence[Reply], refusal: str | None, reply: Mapping[str, Any]) -> Completion:
-    usage = _mapping(reply.get("usage"))
-    in_tokens, out_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    cost = finite_number(usage.get("cost"))
+    in_tokens, out_tokens, cost = _usage(reply)
     first, *others = replies
     if first.finish_reason == "content_filter" or refusal:
         raise AnswerRefused(
