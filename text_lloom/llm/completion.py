@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from text_lloom.errors import AnswerRefused, BadAnswer, TransientError
 from text_lloom.llm.options import finite_number
 from text_lloom.llm.thoughts import part_thoughts
+from text_lloom.quotes import harmless
 from text_lloom.tasks.base import CUT_OFF
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def as_completion(returned: object) -> Completion:
 
 
 def checked(completion: Completion) -> Completion:
-    """The completion as it is used: its thoughts apart from its text, and only numbers as tokens and cost.
+    """The completion as it is used: text that is harmless and has no thoughts, numbers as tokens and cost.
 
     Raises:
         BadAnswer: When there is no text.
@@ -178,8 +179,8 @@ def settled(text: str, reasoning: str | None) -> Reply:
     Servers confuse the two: the text may begin with thoughts, and the answer may stand with the thoughts when
     these end there, or when a JSON value is all that stands there, which thoughts never are.
     """
-    answer, thoughts = part_thoughts(text)
-    apart = reasoning.strip() if isinstance(reasoning, str) else ""
+    answer, thoughts = part_thoughts(harmless(text))
+    apart = harmless(reasoning).strip() if isinstance(reasoning, str) else ""
     if not answer.strip() and apart:
         parted = part_thoughts(apart)
         if parted.reasoning is not None and parted.answer:

@@ -41,6 +41,7 @@ from text_lloom.llm.control.prices import nearest_model
 from text_lloom.llm.control.rate_limits import Limiter
 from text_lloom.llm.control.redis_limiter import SharedLimiter
 from text_lloom.llm.runtime.http import HttpError, NoJson
+from text_lloom.quotes import harmless
 
 __all__ = ["FATAL", "FATAL_IN_A_ROW", "RetryPolicy", "RetryState", "as_model_error"]
 
@@ -324,7 +325,7 @@ def _status(error: Exception) -> int | None:
 
 
 def _message(error: BaseException, redact: Callable[[str], str]) -> str:
-    text = redact(" ".join(str(error).split()))
+    text = redact(" ".join(harmless(str(error)).split()))
     if len(text) > _MESSAGE_LIMIT:
         text = f"{text[:_MESSAGE_LIMIT]}…"
     if text and isinstance(error, (HttpError, NoJson)):
