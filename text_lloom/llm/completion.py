@@ -82,6 +82,8 @@ class Completion:
         other_reasons: Why each of `others` ended; as `finish_reason` where none is given.
         reasoning: What the model thought before it replied, where the server or the reply shows it; `None`
             without it, and for replies from the cache.
+        cached_tokens: Tokens of the prompt that the provider read from its own cache, at a lower price.
+        cache_write_tokens: Tokens of the prompt that it wrote to its cache.
     """
 
     text: str
@@ -96,6 +98,8 @@ class Completion:
     cached: bool = False
     other_reasons: tuple[str | None, ...] = ()
     reasoning: str | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
     @property
     def replies(self) -> tuple[Reply, ...]:
@@ -161,12 +165,15 @@ def checked(completion: Completion) -> Completion:
             other_reasons=reasons[1:],
         )
     in_tokens, out_tokens, usd = completion.in_tokens, completion.out_tokens, completion.usd
-    if _is_count(in_tokens) and _is_count(out_tokens) and usd is None:
+    cached, written = completion.cached_tokens, completion.cache_write_tokens
+    if all(map(_is_count, (in_tokens, out_tokens, cached, written))) and usd is None:
         return completion
     read = _count(in_tokens)
     cost = finite_number(usd)
     return replace(
         completion,
+        cached_tokens=_count(cached),
+        cache_write_tokens=_count(written),
         in_tokens=read,
         out_tokens=None if read is None else _count(out_tokens),
         usd=None if cost is None or cost < 0 else cost,

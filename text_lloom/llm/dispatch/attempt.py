@@ -177,7 +177,9 @@ class Account:
             elif model.is_free:
                 usd = 0.0
             else:
-                usd = None if estimated or model.cost is None else model.cost.of(in_tokens, out_tokens)
+                cached, written = reply.cached_tokens or 0, reply.cache_write_tokens or 0
+                usd = model.usd_of(in_tokens, out_tokens, cached=cached, written=written)
+                usd = None if estimated else usd
         self.usd += usd or 0.0
         self.unpriced |= usd is None
         self.in_tokens += in_tokens

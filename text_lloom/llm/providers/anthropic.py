@@ -60,8 +60,8 @@ class AnthropicModel(SdkModel):
         base_url: Address of another server that speaks Anthropic's protocol.
         system_prompt: The system message.
         **options: Limits, price, and generation parameters such as `temperature=0` (which newer models
-            refuse) or `thinking={"type": "disabled"}`; see `ModelOptions`. Tokens read from a prompt cache
-            are counted at the full price. `max_tokens` includes thinking and is 8192 when not given.
+            refuse) or `thinking={"type": "disabled"}`; see `ModelOptions`. `max_tokens`
+            includes thinking and is 8192 when not given.
     """
 
     generation_params = generation_params(
@@ -169,6 +169,8 @@ class _MessageReader:
     in_tokens: int | None = None
     out_tokens: int | None = None
     model: str | None = None
+    cached: int | None = None
+    written: int | None = None
 
     def read(self, message: Any) -> None:
         """Take a whole message.
@@ -225,13 +227,22 @@ class _MessageReader:
         reason = _REASONS.get(self.reason, self.reason)
         text = "".join(self.pieces)
         thoughts = "".join(self.thoughts) or None
-        return Completion(text, self.in_tokens, self.out_tokens, reason, model=self.model, reasoning=thoughts)
+        return Completion(
+            text,
+            self.in_tokens,
+            self.out_tokens,
+            reason,
+            model=self.model,
+            reasoning=thoughts,
+            cached_tokens=self.cached,
+            cache_write_tokens=self.written,
+        )
 
     def _start(self, message: Any) -> None:
         self.model = message.model
         if (usage := message.usage) is not None and usage.input_tokens is not None:
-            cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
-            self.in_tokens = usage.input_tokens + cached
+            self.cached, self.written = usage.cache_read_input_tokens, usage.cache_creation_input_tokens
+            self.in_tokens = usage.input_tokens + (self.cached or 0) + (self.written or 0)
 
     def _end(self, ending: Any) -> None:
         self.reason = ending.stop_reason

@@ -209,6 +209,7 @@ class _CandidateReader:
     in_tokens: int | None = None
     out_tokens: int | None = None
     model: str | None = None
+    cached: int | None = None
 
     def add(self, chunk: Any) -> str:
         """Take a reply or a part of one; gives the text that it adds to the first candidate."""
@@ -216,7 +217,10 @@ class _CandidateReader:
         if usage is not None:
             self.in_tokens = usage.prompt_token_count or self.in_tokens
             written = (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)
+            if usage.total_token_count and self.in_tokens:
+                written = max(written, usage.total_token_count - self.in_tokens)
             self.out_tokens = written or self.out_tokens
+            self.cached = usage.cached_content_token_count or self.cached
         if feedback is not None and feedback.block_reason is not None:
             self.blocked = _name(feedback.block_reason)
         self.model = chunk.model_version or self.model
@@ -263,6 +267,7 @@ class _CandidateReader:
             model=self.model,
             other_reasons=tuple(named[1:]),
             reasoning="".join(self.thoughts) or None,
+            cached_tokens=self.cached,
         )
 
 
