@@ -66,12 +66,26 @@ send_tracker: ContextVar[SendTracker | None] = ContextVar("send_tracker", defaul
 
 
 class HttpError(Exception):
-    """A reply with a status of 400 or more; `parameter` is what the service refuses, if it names that."""
+    """A reply with a status of 400 or more.
+
+    Attributes:
+        status_code: The status.
+        headers: The headers of the reply.
+        parameter: What the service refuses, if it names that.
+        body: The reply, if it is JSON.
+    """
 
     def __init__(
-        self, status_code: int, message: str, headers: Mapping[str, str], *, parameter: str | None = None
+        self,
+        status_code: int,
+        message: str,
+        headers: Mapping[str, str],
+        *,
+        parameter: str | None = None,
+        body: object = None,
     ) -> None:
         super().__init__(message)
+        self.body = body
         self.status_code = status_code
         self.headers = headers
         self.parameter = parameter
@@ -279,6 +293,8 @@ def stated_error(content: Mapping[str, Any], headers: Mapping[str, str] | None =
     """The error in a reply with status 200, if it states the status that it should have."""
     error = content.get("error")
     code = error.get("code") if isinstance(error, Mapping) else None
+    if isinstance(code, str) and code.isdecimal():
+        code = int(code)
     if not isinstance(code, int) or not 400 <= code < 600:
         return None
     return _http_error(code, json.dumps({"error": error}).encode(), headers or {})
@@ -316,20 +332,30 @@ def _http_error(status: int, received: bytes, headers: Mapping[str, str]) -> Htt
         content = json.loads(text)
     except ValueError:
         content = None
+    if isinstance(content, list):  # Google wraps its errors in a list
+        content = next((part for part in content if isinstance(part, dict)), None)
     said = content if isinstance(content, dict) else {}
     error = said.get("error") or said
+    if isinstance(error, list):
+        error = next((part for part in error if isinstance(part, dict)), "; ".join(map(str, error[:5])))
     if isinstance(error, dict):
         detail = error.get("detail")
         problems = "; ".join(map(_problem, detail[:5])) if isinstance(detail, list) else detail
-        if message := error.get("message") or problems:
+        if message := error.get("message") or problems or error.get("msg"):
             code = error.get("code") or error.get("type")
             named = f"{message} ({code})" if code else str(message)
+            metadata = error.get("metadata")
+            if isinstance(metadata, dict) and metadata.get("raw"):  # what the provider behind a gateway said
+                named = f"{named}: {str(metadata['raw'])[:500]}"
             parameter = error.get("param")
             given = parameter if isinstance(parameter, str) else None
-            return HttpError(status, named, headers, parameter=given)
+            return HttpError(status, named, headers, parameter=given, body=content)
     if isinstance(error, str):
-        return HttpError(status, error, headers)
-    return HttpError(status, " ".join(text.split())[:300] or f"HTTP status {status}", headers)
+        kind = said.get("error_type") or said.get("message") or said.get("detail")
+        shown = f"{error} ({kind})" if isinstance(kind, str) else error
+        return HttpError(status, shown, headers, body=content)
+    shown = " ".join(text.split())[:300] or f"HTTP status {status}"
+    return HttpError(status, shown, headers, body=content)
 
 
 def _problem(detail: object) -> str:
