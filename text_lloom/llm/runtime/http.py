@@ -21,7 +21,15 @@ from text_lloom.errors import ModelSetupError
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["HttpError", "JsonClient", "NoJson", "SendTracker", "send_tracker", "stated_error"]
+__all__ = [
+    "EventList",
+    "HttpError",
+    "JsonClient",
+    "NoJson",
+    "SendTracker",
+    "send_tracker",
+    "stated_error",
+]
 
 _CONNECT_SECONDS = 30.0
 _FILE_SECONDS = 1800.0
@@ -101,6 +109,10 @@ class NoJson(ValueError):
         )
 
 
+class EventList(list[dict[str, Any]]):
+    """The events of a server that streams though nobody asked for that."""
+
+
 class JsonClient:
     """Exchanges JSON and files with one service, over connections that are kept open.
 
@@ -132,6 +144,8 @@ class JsonClient:
         on_headers: Callable[[Mapping[str, str]], object] | None = None,
     ) -> Any:
         """The JSON value that the service replies with; `on_headers` gets the headers of the reply.
+
+        Server-sent events, if they come instead, are an `EventList`.
 
         Raises:
             HttpError: For a status of 400 or more.
@@ -279,7 +293,24 @@ def _json(reply: aiohttp.ClientResponse, received: bytes) -> Any:
     try:
         return json.loads(received)
     except ValueError:
-        raise NoJson(reply.url, received) from None
+        events = _events(received, reply.headers)
+        if not events:
+            raise NoJson(reply.url, received) from None
+        return events
+
+
+def _events(received: bytes, headers: Mapping[str, str]) -> EventList:
+    """The events in a reply, none when it is something else."""
+    events = EventList()
+    for line in received.splitlines():
+        if line.startswith(b"data:") and line[5:].strip() != b"[DONE]":
+            try:
+                event = json.loads(line[5:])
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                events.append(_event(event, headers))
+    return events
 
 
 def _event(event: Any, headers: Mapping[str, str]) -> Any:
