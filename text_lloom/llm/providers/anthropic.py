@@ -23,6 +23,7 @@ from text_lloom.llm.options import (
 )
 from text_lloom.llm.providers.sdk import SdkModel, add_list_price, imported
 from text_lloom.llm.runtime.event_loop import close_with
+from text_lloom.llm.runtime.http import is_loopback
 
 __all__ = ["AnthropicModel"]
 
@@ -100,7 +101,7 @@ class AnthropicModel(SdkModel):
             base_url=self.base_url,
             max_retries=0,
             timeout=self.timeout,
-            http_client=_http_client(anthropic),
+            http_client=_http_client(anthropic, self.base_url),
         )
         close_with(self, client.close)
         return client
@@ -250,12 +251,14 @@ class _MessageReader:
         self.explanation = getattr(details, "explanation", None)
 
 
-def _http_client(anthropic: Any) -> Any:
+def _http_client(anthropic: Any, base_url: str | None) -> Any:
     """The package's client over aiohttp, which is lighter; `None` for its default where that is not there."""
+    is_near = base_url is not None and is_loopback(base_url)
+    settings: dict[str, Any] = {"trust_env": False} if is_near else {}  # else it asks the environment's proxy
     try:
-        return anthropic.DefaultAioHttpClient()
+        return anthropic.DefaultAioHttpClient(**settings)
     except (AttributeError, RuntimeError):
-        return None
+        return anthropic.DefaultAsyncHttpxClient(**settings) if is_near else None
 
 
 def _transformed(schema: Mapping[str, object]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from text_lloom.llm.options import (
 )
 from text_lloom.llm.providers.sdk import SdkModel, add_list_price, embeddings_of, imported
 from text_lloom.llm.runtime.event_loop import close_with
+from text_lloom.llm.runtime.http import is_loopback
 
 __all__ = ["GeminiEmbedModel", "GeminiModel", "GoogleConnection"]
 
@@ -82,6 +83,9 @@ class GoogleConnection:
         options: dict[str, Any] = {"timeout": round(1000 * timeout), "retry_options": {"attempts": 1}}
         if self.base_url is not None:
             options["base_url"] = self.base_url
+            if is_loopback(self.base_url):  # the package's own client asks the environment's proxy
+                httpx = imported("httpx", extra="gemini", purpose=purpose)
+                options["httpx_async_client"] = httpx.AsyncClient(trust_env=False, timeout=timeout)
         settings: dict[str, Any] = {"vertexai": self.vertex, "http_options": options}
         if self.vertex and not api_key:
             settings |= {"project": self.project, "location": self.location, "credentials": self.credentials}

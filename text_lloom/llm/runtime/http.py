@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import importlib
 import io
+import ipaddress
 import json
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from text_lloom.errors import ModelSetupError
 
@@ -27,6 +30,7 @@ __all__ = [
     "JsonClient",
     "NoJson",
     "SendTracker",
+    "is_loopback",
     "send_tracker",
     "stated_error",
 ]
@@ -343,13 +347,24 @@ async def _on_sent(_: object, context: SimpleNamespace, __: object) -> None:
         tracker.sent()
 
 
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this machine, which no proxy can reach."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    with suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        return bool(mapped.is_loopback or mapped.is_unspecified)
+    return False
+
+
 def _proxy_for(url: str) -> str | None:
     """The proxy for an address by the environment, which aiohttp would read anew for each request."""
-    from urllib.parse import urlsplit
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)
-    if not parts.hostname or proxy_bypass(parts.hostname):
+    if not parts.hostname or is_loopback(url) or proxy_bypass(parts.hostname):
         return None
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
