@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from text_lloom.concept import Concept
 from text_lloom.corpus import Document
 from text_lloom.errors import BadAnswer
+from text_lloom.quotes import harmless
 from text_lloom.scores import ANSWER_SCORES
 from text_lloom.tasks import ScoreDocuments, SummarizeDocument
 
@@ -31,7 +32,7 @@ def test_a_valid_reply_is_read_as_it_is(answer: str, rationale: str, quote: str)
     [scored] = SCORE.parse(score_reply(answer=answer, rationale=rationale, quote=quote))
     assert scored.judgement.score == ANSWER_SCORES[answer]
     assert scored.judgement.highlight in TEXT
-    assert scored.judgement.rationale == " ".join(rationale.split())
+    assert scored.judgement.rationale == " ".join(harmless(rationale).split())
 
 
 @given(

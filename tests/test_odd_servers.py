@@ -261,7 +261,7 @@ async def test_an_error_in_a_reply_of_status_200_counts_as_what_it_states(
     [
         pytest.param({"choices": ["Late."]}, id="no-choice"),
         pytest.param({"choices": {"text": "Late."}}, id="no-list"),
-        pytest.param({"choices": []}, id="empty"),
+        pytest.param({"error": "Unexpected endpoint"}, id="error"),
         pytest.param(["Late."], id="list"),
     ],
 )

@@ -102,7 +102,7 @@ def test_scores_come_by_document_and_concept_whatever_the_order_of_the_reply() -
         entry("B", document=1, concept="2"),
         entry("C", document="2", concept="C1: Late buses"),
         entry("D", document="D1", concept="C1", rationale=" It  hints\nat it. "),
-        entry("E", document="D1", concept="C1"),
+        entry("D", document="D1", concept="C1"),
         entry("E", document="D3", concept="C1"),
     ]
     found = [(s.doc_id, s.concept_id, s.judgement.score) for s in read(task, {"results": results})]

@@ -124,7 +124,24 @@ class MissingPackage(LloomError, ImportError):
 
 
 class ModelError(LloomError):
-    """A model could not answer."""
+    """A model could not answer, which may cost all the same.
+
+    Attributes:
+        in_tokens: Tokens of the prompt, `None` when the provider reports none.
+        out_tokens: Tokens of what was written, `None` when the provider reports none.
+        usd: The cost in US dollars, when the provider itself reports it.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        in_tokens: int | None = None,
+        out_tokens: int | None = None,
+        usd: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.in_tokens, self.out_tokens, self.usd = in_tokens, out_tokens, usd
 
 
 class ModelSetupError(ModelError):
@@ -164,24 +181,7 @@ class ContextOverflow(PermanentError):
 
 
 class AnswerRefused(PermanentError):
-    """The provider's content policy or the model itself declined to answer, which may cost all the same.
-
-    Attributes:
-        in_tokens: Tokens of the prompt, `None` when the provider reports none.
-        out_tokens: Tokens of what was written, `None` when the provider reports none.
-        usd: The cost in US dollars, when the provider itself reports it.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        in_tokens: int | None = None,
-        out_tokens: int | None = None,
-        usd: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.in_tokens, self.out_tokens, self.usd = in_tokens, out_tokens, usd
+    """The provider's content policy or the model itself declined to answer, which may cost all the same."""
 
 
 class CallbackFailed(PermanentError):

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["LocatedQuote", "QuoteMatch", "Span", "encodable", "locate_quote"]
+__all__ = ["LocatedQuote", "QuoteMatch", "Span", "encodable", "harmless", "locate_quote"]
 
 _SAME_GLYPH = str.maketrans(
     {
@@ -35,6 +35,12 @@ _SAME_GLYPH = str.maketrans(
 )
 _LONE_SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 _FOLDED = _SAME_GLYPH | _LONE_SURROGATES | dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+_HARMFUL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
+_MADE_HARMLESS = (
+    dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), None)
+    | dict.fromkeys((0x0B, 0x0C, 0x1C, 0x1D, 0x1E, 0x1F, 0x85), " ")
+    | {0x09: "\t", 0x0A: "\n", 0x0D: "\r", 0xFFFE: "\ufffd", 0xFFFF: "\ufffd"}
+)
 _SPACES = re.compile(r"\s+")
 _FUZZY_FLOOR = 88.0
 _SHORTEST_FUZZY = 12
@@ -112,6 +118,18 @@ def encodable(text: str) -> str:
     except UnicodeEncodeError:
         return text.translate(_LONE_SURROGATES)
     return text
+
+
+def harmless(text: str) -> str:
+    """`text` without what no table, spreadsheet or terminal can take.
+
+    Halves of surrogate pairs are joined, or become replacement characters where the other half is missing.
+    Control characters (NUL, escape, …) are dropped or become spaces; tabs and line ends stay.
+    """
+    if _HARMFUL.search(text) is None:
+        return text
+    joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return joined.translate(_MADE_HARMLESS)
 
 
 @lru_cache(maxsize=256)

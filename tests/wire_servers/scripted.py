@@ -30,8 +30,10 @@ class Events:
     events: Sequence[Any]
 
 
-Said: TypeAlias = dict[str, Any] | list[Any] | Page | Events | tuple[int, Any]
-"""A reply: JSON, a page, events, or one of these with a status."""
+Said: TypeAlias = (
+    dict[str, Any] | list[Any] | Page | Events | tuple[int, Any] | tuple[int, Any, dict[str, str]]
+)
+"""A reply: JSON, a page, events, or one of these with a status, or with a status and headers."""
 
 
 @dataclass
@@ -60,11 +62,12 @@ class ScriptedServer:
         self.paths.append(request.path)
         self.keys.append(request.headers.get("Authorization", ""))
         said = self.reply(body)
-        status, told = said if isinstance(said, tuple) else (200, said)
+        status, told, *more = said if isinstance(said, tuple) else (200, said)
+        headers = dict(more[0]) if more else {}
         if isinstance(told, Page):
             return web.Response(text=told.text, status=status, content_type=told.content_type)
         if not isinstance(told, Events):
-            return web.json_response(told, status=status)
+            return web.json_response(told, status=status, headers=headers)
         streamed = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await streamed.prepare(request)
         for event in told.events:

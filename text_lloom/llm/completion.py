@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from text_lloom.errors import AnswerRefused, BadAnswer, TransientError
 from text_lloom.llm.options import finite_number
 from text_lloom.llm.thoughts import part_thoughts
+from text_lloom.quotes import harmless
 from text_lloom.tasks.base import CUT_OFF
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "checked",
     "ending",
     "in_order",
+    "is_whole",
     "settled",
     "usable_text",
 ]
@@ -80,6 +82,8 @@ class Completion:
         other_reasons: Why each of `others` ended; as `finish_reason` where none is given.
         reasoning: What the model thought before it replied, where the server or the reply shows it; `None`
             without it, and for replies from the cache.
+        cached_tokens: Tokens of the prompt that the provider read from its own cache, at a lower price.
+        cache_write_tokens: Tokens of the prompt that it wrote to its cache.
     """
 
     text: str
@@ -94,6 +98,8 @@ class Completion:
     cached: bool = False
     other_reasons: tuple[str | None, ...] = ()
     reasoning: str | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
     @property
     def replies(self) -> tuple[Reply, ...]:
@@ -137,7 +143,7 @@ def as_completion(returned: object) -> Completion:
 
 
 def checked(completion: Completion) -> Completion:
-    """The completion as it is used: its thoughts apart from its text, and only numbers as tokens and cost.
+    """The completion as it is used: text that is harmless and has no thoughts, numbers as tokens and cost.
 
     Raises:
         BadAnswer: When there is no text.
@@ -159,12 +165,15 @@ def checked(completion: Completion) -> Completion:
             other_reasons=reasons[1:],
         )
     in_tokens, out_tokens, usd = completion.in_tokens, completion.out_tokens, completion.usd
-    if _is_count(in_tokens) and _is_count(out_tokens) and usd is None:
+    cached, written = completion.cached_tokens, completion.cache_write_tokens
+    if all(map(_is_count, (in_tokens, out_tokens, cached, written))) and usd is None:
         return completion
     read = _count(in_tokens)
     cost = finite_number(usd)
     return replace(
         completion,
+        cached_tokens=_count(cached),
+        cache_write_tokens=_count(written),
         in_tokens=read,
         out_tokens=None if read is None else _count(out_tokens),
         usd=None if cost is None or cost < 0 else cost,
@@ -177,8 +186,8 @@ def settled(text: str, reasoning: str | None) -> Reply:
     Servers confuse the two: the text may begin with thoughts, and the answer may stand with the thoughts when
     these end there, or when a JSON value is all that stands there, which thoughts never are.
     """
-    answer, thoughts = part_thoughts(text)
-    apart = reasoning.strip() if isinstance(reasoning, str) else ""
+    answer, thoughts = part_thoughts(harmless(text))
+    apart = harmless(reasoning).strip() if isinstance(reasoning, str) else ""
     if not answer.strip() and apart:
         parted = part_thoughts(apart)
         if parted.reasoning is not None and parted.answer:
@@ -195,6 +204,11 @@ def ending(reason: object) -> str | None:
         return None
     lowered = reason.lower()
     return "length" if lowered in _CUT else "stop" if lowered in _ENDED else reason
+
+
+def is_whole(reason: str | None) -> bool:
+    """Whether a reply that ended for this reason may be all that was to come."""
+    return (reason or "").lower() not in _CUT | _DECLINED | _BROKEN_OFF
 
 
 def usable_text(reply: Reply, *, in_form: bool, regex: str | None = None, is_json: bool = True) -> str:

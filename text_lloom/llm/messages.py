@@ -76,6 +76,18 @@ class ModelRequest:
         most = self.params.get("max_tokens")
         return most * self.n if isinstance(most, int) and not isinstance(most, bool) and most > 0 else None
 
+    def without_system(self) -> ModelRequest:
+        """The same request, whose system text stands at the beginning of the first user message."""
+        system = self.system
+        if system is None:
+            return self
+        said = [message for message in self.messages if message["role"] != "system"]
+        first = next((i for i, message in enumerate(said) if message["role"] == "user"), None)
+        if first is not None and system.strip():
+            content = f"{system}\n\n{said[first]['content']}"
+            said[first] = Message(role="user", content=content)
+        return replace(self, messages=tuple(said))
+
     def with_added_text(self, added: str) -> ModelRequest:
         """The same request with a text at the end of its last message."""
         *before, last = self.messages

@@ -17,7 +17,7 @@ from text_lloom.llm.cache.keys import identity_of, surroundings_of
 from text_lloom.llm.client import ClientMethods
 from text_lloom.llm.completion import Completion, Embeddings, as_completion, as_embeddings
 from text_lloom.llm.control.capability_probe import CapabilityProbe
-from text_lloom.llm.control.prices import Price, parse_cost
+from text_lloom.llm.control.prices import Price, known_cache_shares, parse_cost
 from text_lloom.llm.control.rate_limits import RateLimit, RateLimitSpec, parse_rate_limit
 from text_lloom.llm.control.tokens import Calibration, count_tokens
 from text_lloom.llm.messages import ModelRequest
@@ -149,6 +149,24 @@ class ModelBase:
     def is_free(self) -> bool:
         """Whether calls are known to cost nothing."""
         return self.cost is not None and self.cost.input == 0 and self.cost.output == 0
+
+    def usd_of(self, in_tokens: int, out_tokens: int, *, cached: int = 0, written: int = 0) -> float | None:
+        """What a call costs in US dollars, `None` when the price is unknown.
+
+        Args:
+            in_tokens: Tokens of the prompt.
+            out_tokens: Tokens of the reply.
+            cached: Those of the prompt that the provider read from its cache.
+            written: Those of the prompt that it wrote to its cache.
+        """
+        if self.cost is None:
+            return None
+        if cached or written:
+            shares = known_cache_shares(self.name)
+            in_price = self.cost.input
+            extra = (cached * (shares.read - 1) + written * (shares.write - 1)) * in_price
+            return self.cost.of(in_tokens, out_tokens) + extra
+        return self.cost.of(in_tokens, out_tokens)
 
     @property
     def blocking_threads(self) -> int | None:

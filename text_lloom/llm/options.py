@@ -11,6 +11,8 @@ import functools
 import inspect
 import math
 import os
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from numbers import Integral, Real
@@ -29,6 +31,7 @@ __all__ = [
     "ModelOptions",
     "as_params",
     "check_values",
+    "checked_key",
     "checked_url",
     "expand_options",
     "finite_number",
@@ -288,6 +291,14 @@ def with_params(args: dict[str, Any]) -> dict[str, Any]:
     return args | together
 
 
+_NO_PART_OF_A_KEY: Final = re.compile(
+    r"((?:authorization\s*:\s*)?bearer(?:\s+|\Z)|authorization\s*:|(?:x-)?api-key\s*:|"
+    r"(?:export\s+)?[A-Z][A-Z_]*_(?:KEY|TOKEN)\s*=|\$\{?(?=[A-Z_])|os\.environ)",
+    re.IGNORECASE,
+)
+"""What stands before a key in headers, shell files and configurations."""
+_QUOTES: Final = frozenset("'\"`")
+_CONTROLS: Final = {"\n": "a line end", "\r": "a line end", "\t": "a tab", "\0": "a NUL character"}
 NO_KEY: Final = "EMPTY"
 """The key that is sent when there is none: servers on the user's machines take any."""
 
@@ -301,14 +312,45 @@ def key_from(variables: Sequence[str], api_key: str | None, *, is_elsewhere: boo
         is_elsewhere: The address is not the provider's own, so that no key of the environment may go there.
 
     Raises:
-        InputError: When the key is not a string.
+        InputError: When the key is not a string, or has characters that no key has.
     """
     if api_key is not None and not isinstance(api_key, str):
         raise InputError(f"api_key must be a string, but is {type(api_key).__name__}.")
-    given = (api_key or "").strip()
+    given = checked_key(api_key, "api_key=")
     if given or is_elsewhere:
-        return given or None
-    return next((key for name in variables if (key := os.environ.get(name, "").strip())), None)
+        return given
+    found = ((name, os.environ.get(name, "").strip()) for name in variables)
+    return next((checked_key(key, f"The environment variable {name}") for name, key in found if key), None)
+
+
+def checked_key(key: str | None, source: str) -> str | None:
+    """A key without the white space around it, `None` for none; never shown in a message.
+
+    Args:
+        key: The key.
+        source: Where it comes from, for messages.
+
+    Raises:
+        InputError: When it has what people copy along with a key, or what no key has; names the character.
+    """
+    if not isinstance(key, str) or not (stripped := key.strip()):
+        return None
+    advice = "Copy the key again, without anything around it."
+    if (prefix := _NO_PART_OF_A_KEY.match(stripped)) is not None:
+        raise InputError(f"{source} begins with {prefix[1].strip()!r}, which is no part of a key. {advice}")
+    for position, character in enumerate(stripped, 1):
+        if character in _QUOTES or not "!" <= character <= "~":
+            shown = unicodedata.name(character, _CONTROLS.get(character, "a control character"))
+            raise InputError(
+                f"{source} has {shown} (U+{ord(character):04X}) as its {_ordinal(position)} of "
+                f"{len(stripped)} characters, which no key has. {advice}"
+            )
+    return stripped
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 def missing_key(provider: str, variables: Sequence[str]) -> ModelSetupError:
@@ -329,5 +371,8 @@ def checked_url(base_url: str | None, *, ending: str = "") -> str | None:
     if base_url is None:
         return None
     if not isinstance(base_url, str) or urlsplit(base_url).scheme not in ("http", "https"):
-        raise InputError(f"base_url={base_url!r} must be an address such as http://localhost:8000.")
+        raise InputError(
+            f"base_url={base_url!r} must be an address such as http://localhost:8000; leave it out for the "
+            f"usual one."
+        )
     return base_url.rstrip("/").removesuffix(ending)

@@ -19,6 +19,7 @@ from text_lloom.llm.dispatch.request_builder import NO_SETTINGS, build_task_requ
 from text_lloom.llm.dispatch.step_state import Failure, Run
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import Model
+from text_lloom.llm.providers.openai_formats import usage_of
 from text_lloom.llm.runtime.http import HttpError
 from text_lloom.operators.batch_records import (
     BatchCost,
@@ -338,7 +339,5 @@ class _Tokens(NamedTuple):
 
 
 def _tokens(body: Any) -> _Tokens:
-    usage = body.get("usage") if isinstance(body, Mapping) else None
-    counts = usage if isinstance(usage, Mapping) else {}
-    found = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
-    return _Tokens(*(value if isinstance(value, int) else None for value in found))
+    usage = usage_of(body if isinstance(body, Mapping) else {})
+    return _Tokens(*(value if isinstance(value, int) else None for value in usage[:2]))

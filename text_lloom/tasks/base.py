@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, Final, Generic, Literal, Self, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
 from text_lloom.errors import BadAnswer, PromptError, UnknownName
-from text_lloom.quotes import encodable
+from text_lloom.quotes import encodable, harmless
 
 __all__ = [
     "CUT_OFF",
@@ -292,30 +292,43 @@ def _schema(reply: type[ReplySchema]) -> Mapping[str, object]:
 
 
 def read_json(text: str) -> object:
-    """The JSON value in a reply, `""` when the reply has none.
+    """The JSON value in a reply, `""` when there is none; its texts are harmless (`quotes.harmless`).
 
     Repaired JSON counts only if it is an object, because a repair can turn plain prose into other values.
+
+    Raises:
+        BadAnswer: When an object has a key twice, with two values.
     """
     fenced = _FENCE.match(text)
     body = fenced.group(1) if fenced else text
     try:
-        value: object = json.loads(body)
+        value: object = json.loads(body, object_pairs_hook=_without_doubt)
     except ValueError:
         import json_repair
 
         repaired: object = json_repair.loads(body)
-        value = _without_halves(repaired) if isinstance(repaired, dict) else ""
-    return value
+        return _harmless(repaired) if isinstance(repaired, dict) else ""
+    return _harmless(value) if "\\" in body else value  # only what is escaped is not seen in the text
 
 
-def _without_halves(value: object) -> object:
-    """Repaired JSON with its surrogate pairs joined, as a JSON parser joins them."""
+def _without_doubt(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The object with these keys and values."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for key, value in pairs:
+            if found[key] != value:
+                raise BadAnswer(f'The JSON gives "{key}" twice, with two values. Give each key once.')
+    return found
+
+
+def _harmless(value: object) -> object:
+    """A JSON value whose texts are harmless."""
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return harmless(value)
     if isinstance(value, list):
-        return [_without_halves(part) for part in value]
+        return [_harmless(part) for part in value]
     if isinstance(value, dict):
-        return {_without_halves(key): _without_halves(part) for key, part in value.items()}
+        return {_harmless(key): _harmless(part) for key, part in value.items()}
     return value
 
 

@@ -56,11 +56,18 @@ _QUOTE_RULE = (
     'the document, nothing left out, added or corrected; "" for D and E.'
 )
 _LETTER = re.compile(r"\s*\(?([A-Ea-e])(?![A-Za-z])")
+_SECOND_LETTER = re.compile(
+    r"\)?\s*(?:(?:/|\||or\b|and\b|to\b)\s*\(?([A-E])(?![A-Za-z])|[,–-]\s*\(?([A-E])(?=\s*(?:\Z|[).:;,])))"
+)
 
 
 def _letter(value: object) -> object:
+    """The letter that an answer begins with; an answer that names two is none."""
     found = _LETTER.match(value) if isinstance(value, str) else None
-    return found.group(1).upper() if found else value
+    if found is None or not isinstance(value, str):
+        return value
+    letter, second = found.group(1).upper(), _SECOND_LETTER.match(value, found.end())
+    return letter if second is None or letter in second.groups() else value
 
 
 class EntryReply(ReplySchema):
@@ -154,8 +161,16 @@ class ScoreDocuments(Task[list[Scored]]):
 
     def read(self, reply: ReplySchema) -> list[Scored]:
         judged: dict[tuple[int, int], EntryReply] = {}
+        doubtful: dict[str, None] = {}
         for entry in cast("ScoreReply", reply).results:
-            judged.setdefault((entry.document, entry.concept), entry)
+            first = judged.setdefault((entry.document, entry.concept), entry)
+            if first.answer != entry.answer:
+                doubtful[f"D{entry.document} on C{entry.concept} ({first.answer} and {entry.answer})"] = None
+        if doubtful:
+            raise BadAnswer(
+                f"Entries contradict each other: {', '.join(list(doubtful)[:10])}. Give one entry for each "
+                f"document and concept."
+            )
         wanted = [(d, c) for d in range(1, len(self.documents) + 1) for c in range(1, len(self.concepts) + 1)]
         missing = [f"D{d} on C{c}" for d, c in wanted if (d, c) not in judged]
         if missing:

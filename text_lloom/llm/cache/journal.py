@@ -33,7 +33,7 @@ from text_lloom.llm.cache.file import (
     as_text,
 )
 from text_lloom.llm.cache.writer import SharedFile, Writer
-from text_lloom.llm.completion import Completion
+from text_lloom.llm.completion import Completion, is_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,6 @@ __all__ = ["MAX_AGE_DAYS", "MAX_BYTES", "Journal", "JournalInfo", "open_journal"
 MAX_BYTES = 2_000_000_000
 MAX_AGE_DAYS = 365.0
 _DAY = 86_400.0
-_NOT_KEPT = frozenset({"length", "max_tokens", "content_filter", "refusal", "safety", "error"})
 _VECTORS_PER_READ = 500
 _OFF = frozenset({"0", "false", "no", "off"})
 _ON = frozenset({"", "1", "true", "yes", "on"})
@@ -119,10 +118,10 @@ class Journal:
     ) -> None:
         """Keep a reply; returns once it is on disk. It gets there even if this call is cancelled.
 
-        Replies that were cut off or refused are not kept. `usd` is what the reply cost, for a completion that
-        does not say so itself.
+        Replies that were cut off, broken off or refused are not kept. `usd` is what the reply cost, for a
+        completion that does not say so itself.
         """
-        if completion.finish_reason is None or completion.finish_reason.lower() not in _NOT_KEPT:
+        if is_whole(completion.finish_reason):
             await self._writer.write([ReplyRow.of(key, completion, model, step, usd)])
 
     def get_vectors(self, keys: Sequence[str]) -> dict[str, NDArray[np.float32]]:

@@ -12,9 +12,17 @@ import re
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from typing import Final, TypeVar
 
-from text_lloom.errors import FormRefused
+from text_lloom.errors import FormRefused, ModelError, ModelNotFound, PermanentError, TransientError
+from text_lloom.llm.control.wordings import says
 
-__all__ = ["CapabilityProbe", "SchemaSupport", "refused_parameter", "refuses_form", "refuses_many"]
+__all__ = [
+    "CapabilityProbe",
+    "SchemaSupport",
+    "may_refuse",
+    "refused_parameter",
+    "refuses_form",
+    "refuses_many",
+]
 
 T = TypeVar("T")
 
@@ -125,10 +133,22 @@ class SchemaSupport:
         return way < self._last
 
 
+def may_refuse(found: ModelError, error: Exception) -> bool:
+    """Whether an error may be about what the service cannot do; some say so with a status of 404 or 500.
+
+    Args:
+        found: The error, as it would be raised.
+        error: What the client raised.
+    """
+    if type(found) in (PermanentError, ModelNotFound):
+        return True
+    return type(found) is TransientError and not isinstance(error, (OSError, ModelError))
+
+
 def refuses_form(message: str) -> bool:
     """Whether a message says that the service cannot give replies in the requested form."""
     lowered = message.lower()
-    return (_FORM.search(lowered) or _SCHEMA.search(lowered)) is not None
+    return (_FORM.search(lowered) or _SCHEMA.search(lowered)) is not None or says("no form", message)
 
 
 def refuses_many(message: str, *, named: str | None = None) -> bool:

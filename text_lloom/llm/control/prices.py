@@ -10,7 +10,16 @@ from typing import NamedTuple
 from text_lloom.errors import InputError
 from text_lloom.llm.options import finite_number
 
-__all__ = ["Price", "dollars", "known_context_window", "known_price", "nearest_model", "parse_cost"]
+__all__ = [
+    "CacheShares",
+    "Price",
+    "dollars",
+    "known_cache_shares",
+    "known_context_window",
+    "known_price",
+    "nearest_model",
+    "parse_cost",
+]
 
 _PROBE_TOKENS = 1000
 _ROUNDING = 1e-9
@@ -27,6 +36,18 @@ class Price(NamedTuple):
     def of(self, in_tokens: int, out_tokens: int) -> float:
         """US dollars for that many tokens."""
         return in_tokens * self.input + out_tokens * self.output
+
+
+class CacheShares(NamedTuple):
+    """What tokens of a prompt cost that a provider reads from its cache or writes to it.
+
+    Attributes:
+        read: As a share of the price of input.
+        write: As a share of the price of input.
+    """
+
+    read: float = 1.0
+    write: float = 1.0
 
 
 def dollars(usd: float) -> str:
@@ -74,6 +95,31 @@ def known_price(model: str, provider: str | None = None) -> Price | None:
         )
     except LookupError:
         return None
+
+
+@lru_cache(maxsize=512)
+def known_cache_shares(model: str) -> CacheShares:
+    """What cached tokens of a model cost; the full price when the snapshot does not know the model.
+
+    The shares hold whoever sells the model, so they are looked up by its name alone.
+    """
+    from genai_prices import Usage, calc_price
+
+    def usd(name: str, **cached: int) -> float:
+        return float(calc_price(Usage(input_tokens=_PROBE_TOKENS, **cached), model_ref=name).total_price)
+
+    for name in dict.fromkeys((model, model.rpartition("/")[2], model.rpartition(":")[2])):
+        try:
+            full = usd(name)
+            read, written = (
+                usd(name, cache_read_tokens=_PROBE_TOKENS),
+                usd(name, cache_write_tokens=_PROBE_TOKENS),
+            )
+        except LookupError:
+            continue
+        if full:
+            return CacheShares(read / full, written / full)
+    return CacheShares()
 
 
 @lru_cache(maxsize=512)

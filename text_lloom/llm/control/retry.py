@@ -13,10 +13,8 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from numbers import Integral, Real
 from typing import Any, Protocol
 
@@ -40,7 +38,9 @@ from text_lloom.llm.control.concurrency import AdaptiveConcurrency
 from text_lloom.llm.control.prices import nearest_model
 from text_lloom.llm.control.rate_limits import Limiter
 from text_lloom.llm.control.redis_limiter import SharedLimiter
+from text_lloom.llm.control.wordings import says, wait_in_fields, wait_in_headers, wait_in_words
 from text_lloom.llm.runtime.http import HttpError, NoJson
+from text_lloom.quotes import harmless
 
 __all__ = ["FATAL", "FATAL_IN_A_ROW", "RetryPolicy", "RetryState", "as_model_error"]
 
@@ -51,24 +51,13 @@ FATAL_IN_A_ROW = 5
 single requests."""
 
 _MISTAKES = (NameError, ImportError, SyntaxError, TypeError, AttributeError, NotImplementedError)
-_OVERFLOW = re.compile(
-    "context[_ ]length|maximum context|context window|context size|too many (?:input )?tokens|"
-    "(?:prompt|input) (?:is )?too long|request too large|maximum number of (?:input )?tokens|"
-    "maximum (?:input|prompt|sequence) length|max_model_len|max_input_tokens|must be reduced in order to run"
-)
 _REFUSAL = re.compile(
     "content[_ ]filter|content[_ ]policy|content management policy|responsibleai|safety|blocked"
 )
 _BROKEN_REPLY = re.compile("json_validate_failed|failed to generate json")
 _QUOTA = re.compile("insufficient_quota|billing|exceeded your current quota|credit balance")
-_CREDIT = re.compile("insufficient_quota|credit balance is too low|credit_balance_too_low")
 _KEY = re.compile("api key not valid|api_key_invalid|invalid api key|incorrect api key")
 _NETWORK = re.compile("connect|timeout|network|protocolerror|readerror|disconnected|payload")
-_WAIT = re.compile(
-    r"(?:(?:retry|try again) (?:in|after) |retrydelay['\"]: ?['\"])"
-    r"(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)(ms|s))?",
-    re.IGNORECASE,
-)
 _SAYS_NOTHING = ("Connection error.", "Request timed out.")
 """Messages of SDKs about a failed connection; the reason is in the error that caused it."""
 _MESSAGE_LIMIT = 300
@@ -269,44 +258,53 @@ def as_model_error(
     name = f"{type(error).__module__}.{type(error).__name__}".lower()
     if isinstance(error, OSError) or _NETWORK.search(name):
         return TransientError(f"Model {model!r} could not be reached: {text}.")
+    said = str(error)
+    if says("too long", said):
+        return ContextOverflow(f"The prompt is too long for model {model!r}: {text}.")
+    if says("no money", said):
+        return AuthenticationFailed(f"The account of model {model!r} has no credit left: {text}.")
     if _REFUSAL.search(text.lower()):
         return AnswerRefused(f"Model {model!r} declined to answer: {text}.")
     return TransientError(f"The call to model {model!r} failed: {text}.")
 
 
 def _from_status(status: int, error: Exception, text: str, model: str) -> ModelError:
-    lowered = text.lower()
+    said = f"{getattr(error, 'code', None)} {error}"
+    lowered = said.lower()
+    if status == 402 or says("no money", said):  # some gateways add a Retry-After to this, too
+        lacking = "quota" if status == 429 else "credit"
+        return AuthenticationFailed(f"The account of model {model!r} has no {lacking} left: {text}.")
     if status in (401, 403) or (status == 400 and _KEY.search(lowered)):
         return AuthenticationFailed(
             f"The key for model {model!r} was refused ({status}): {text}. Check the API key and its rights."
         )
+    if says("loading", said):
+        wait = _retry_after(error, status)
+        return RateLimited(f"Model {model!r} is being loaded ({status}): {text}.", retry_after=wait)
     if status == 404:
         nearest = nearest_model(model)
         advice = "Check the name." if nearest is None else f"Did you mean {nearest!r}?"
         return ModelNotFound(f"The provider knows no model {model!r} ({status}): {text}. {advice}")
-    if status == 402 or (status == 400 and _CREDIT.search(lowered)):
-        return AuthenticationFailed(f"The account of model {model!r} has no credit left: {text}.")
     if status == 429:
-        if _CREDIT.search(
-            f"{getattr(error, 'code', None)} {lowered}"
-        ):  # some gateways add a Retry-After to this, too
-            return AuthenticationFailed(f"The account of model {model!r} has no quota left: {text}.")
         if "request too large" in lowered:
             return ContextOverflow(f"The prompt is too long for the limits of model {model!r}: {text}.")
-        wait = _retry_after(error)
+        wait = _retry_after(error, status)
         if wait is None and _QUOTA.search(lowered):
             return AuthenticationFailed(f"The account of model {model!r} has no quota left: {text}.")
         return RateLimited(f"Model {model!r} is rate limited: {text}.", retry_after=wait)
-    if (status in (408, 425) or status >= 500) and (wait := _retry_after(error)) is not None:
+    if status == 413 or says("too long", said):
+        return ContextOverflow(f"The prompt is too long for model {model!r}: {text}.")
+    if (status in (408, 425) or status >= 500) and (wait := _retry_after(error, status)) is not None:
         return RateLimited(f"Model {model!r} is overloaded ({status}): {text}.", retry_after=wait)
     if status in (408, 409, 425) or status >= 500:
         return TransientError(f"Model {model!r} had a server error ({status}): {text}.")
     if _BROKEN_REPLY.search(lowered):
         return BadAnswer(f"The reply of model {model!r} was no JSON: {text}.")
-    if status == 413 or _OVERFLOW.search(lowered):
-        return ContextOverflow(f"The prompt is too long for model {model!r}: {text}.")
     if _REFUSAL.search(lowered):
         return AnswerRefused(f"Model {model!r} declined to answer: {text}.")
+    if says("busy", said):
+        wait = _retry_after(error, status)
+        return RateLimited(f"Model {model!r} is busy ({status}): {text}.", retry_after=wait)
     return PermanentError(f"Model {model!r} refused the request ({status}): {text}.")
 
 
@@ -324,7 +322,7 @@ def _status(error: Exception) -> int | None:
 
 
 def _message(error: BaseException, redact: Callable[[str], str]) -> str:
-    text = redact(" ".join(str(error).split()))
+    text = redact(" ".join(harmless(str(error)).split()))
     if len(text) > _MESSAGE_LIMIT:
         text = f"{text[:_MESSAGE_LIMIT]}…"
     if text and isinstance(error, (HttpError, NoJson)):
@@ -336,27 +334,11 @@ def _message(error: BaseException, redact: Callable[[str], str]) -> str:
     return f"{name}: {text.rstrip('.')}" if text else name
 
 
-def _retry_after(error: Exception) -> float | None:
-    """Seconds that the provider asks to wait, from the headers or else from the message.
+def _retry_after(error: Exception, status: int) -> float | None:
+    """Seconds that the provider asks to wait, from the headers, else from the body, else from the message.
 
     A wait of more than a year is ignored: it is a point in time where seconds belong.
     """
-    wait = _wait_in_headers(error)
-    wait = _wait_in_message(str(error)) if wait is None else wait
-    return max(0.0, wait) if wait is not None and wait <= _LONGEST_WAIT else None
-
-
-def _wait_in_message(text: str) -> float | None:
-    """Seconds from words such as "try again in 1m2.5s", which some providers say instead of a header."""
-    found = _WAIT.search(text)
-    if found is None or not (found[1] or found[2]):
-        return None
-    seconds = float(found[2] or 0) / (1000 if found[3] == "ms" else 1)
-    return 60.0 * float(found[1] or 0) + seconds
-
-
-def _wait_in_headers(error: Exception) -> float | None:
-    """Seconds from `retry-after-ms`, or `Retry-After` as seconds or as a date (RFC 9110 §10.2.3)."""
     response: Any = getattr(error, "response", None)
     headers: Any = (
         getattr(error, "litellm_response_headers", None)
@@ -364,27 +346,14 @@ def _wait_in_headers(error: Exception) -> float | None:
         or getattr(error, "headers", None)
         or {}
     )
-    try:
-        if (milliseconds := headers.get("retry-after-ms")) is not None:
-            return float(milliseconds) / 1000
-        value = headers.get("retry-after") or headers.get("Retry-After")
-        said = headers.get("date") or headers.get("Date")
-    except (AttributeError, ValueError):
+    wait = wait_in_headers(headers, is_limited=status == 429) if hasattr(headers, "items") else None
+    if wait is None:
+        body = getattr(error, "body", None) or getattr(error, "details", None)
+        wait = wait_in_fields(body)
+    wait = wait_in_words(str(error)) if wait is None else wait
+    if wait is None or not wait <= _LONGEST_WAIT:
         return None
-    if value is None:
-        return None
-    try:
-        return float(value)
-    except ValueError:
-        pass
-    try:
-        until = parsedate_to_datetime(value).timestamp()
-    except ValueError:
-        return None
-    now = time.time()
-    with suppress(ValueError, TypeError):  # the clock of the server; ours may be wrong
-        now = parsedate_to_datetime(said).timestamp()
-    return until - now
+    return max(0.0, wait)
 
 
 def _in_words(seconds: float) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from text_lloom.errors import (
-    AnswerRefused,
     BadAnswer,
     FormRefused,
     InputError,
@@ -158,7 +157,9 @@ class Account:
             elif model.is_free:
                 usd = 0.0
             else:
-                usd = None if estimated or model.cost is None else model.cost.of(in_tokens, out_tokens)
+                cached, written = reply.cached_tokens or 0, reply.cache_write_tokens or 0
+                usd = model.usd_of(in_tokens, out_tokens, cached=cached, written=written)
+                usd = None if estimated else usd
         self.usd += usd or 0.0
         self.unpriced |= usd is None
         self.in_tokens += in_tokens
@@ -287,11 +288,7 @@ class Request:
                         error.__context__ or error
                     )
                     retry.on_error(error, started, limiter, concurrency)
-                    if (
-                        self.reply is None
-                        and isinstance(error, AnswerRefused)
-                        and error.in_tokens is not None
-                    ):
+                    if self.reply is None and isinstance(error, ModelError) and error.in_tokens is not None:
                         self.reply = checked(Completion("", error.in_tokens, error.out_tokens, usd=error.usd))
                     raise
                 except asyncio.CancelledError:

@@ -23,6 +23,7 @@ from text_lloom.llm.options import (
 )
 from text_lloom.llm.providers.sdk import SdkModel, add_list_price, imported
 from text_lloom.llm.runtime.event_loop import close_with
+from text_lloom.llm.runtime.http import is_loopback
 
 __all__ = ["AnthropicModel"]
 
@@ -60,8 +61,8 @@ class AnthropicModel(SdkModel):
         base_url: Address of another server that speaks Anthropic's protocol.
         system_prompt: The system message.
         **options: Limits, price, and generation parameters such as `temperature=0` (which newer models
-            refuse) or `thinking={"type": "disabled"}`; see `ModelOptions`. Tokens read from a prompt cache
-            are counted at the full price. `max_tokens` includes thinking and is 8192 when not given.
+            refuse) or `thinking={"type": "disabled"}`; see `ModelOptions`. `max_tokens`
+            includes thinking and is 8192 when not given.
     """
 
     generation_params = generation_params(
@@ -100,7 +101,7 @@ class AnthropicModel(SdkModel):
             base_url=self.base_url,
             max_retries=0,
             timeout=self.timeout,
-            http_client=_http_client(anthropic),
+            http_client=_http_client(anthropic, self.base_url),
         )
         close_with(self, client.close)
         return client
@@ -169,6 +170,8 @@ class _MessageReader:
     in_tokens: int | None = None
     out_tokens: int | None = None
     model: str | None = None
+    cached: int | None = None
+    written: int | None = None
 
     def read(self, message: Any) -> None:
         """Take a whole message.
@@ -213,7 +216,9 @@ class _MessageReader:
             TransientError: When it ended before it was whole.
         """
         if self.reason is None:
-            raise TransientError("The reply ended before it was whole.")
+            raise TransientError(
+                "The reply ended before it was whole.", in_tokens=self.in_tokens, out_tokens=self.out_tokens
+            )
         if self.reason == "refusal":
             raise AnswerRefused(
                 f"The model declined to answer: {self.explanation or 'refusal'}.",
@@ -223,13 +228,22 @@ class _MessageReader:
         reason = _REASONS.get(self.reason, self.reason)
         text = "".join(self.pieces)
         thoughts = "".join(self.thoughts) or None
-        return Completion(text, self.in_tokens, self.out_tokens, reason, model=self.model, reasoning=thoughts)
+        return Completion(
+            text,
+            self.in_tokens,
+            self.out_tokens,
+            reason,
+            model=self.model,
+            reasoning=thoughts,
+            cached_tokens=self.cached,
+            cache_write_tokens=self.written,
+        )
 
     def _start(self, message: Any) -> None:
         self.model = message.model
         if (usage := message.usage) is not None and usage.input_tokens is not None:
-            cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
-            self.in_tokens = usage.input_tokens + cached
+            self.cached, self.written = usage.cache_read_input_tokens, usage.cache_creation_input_tokens
+            self.in_tokens = usage.input_tokens + (self.cached or 0) + (self.written or 0)
 
     def _end(self, ending: Any) -> None:
         self.reason = ending.stop_reason
@@ -237,12 +251,14 @@ class _MessageReader:
         self.explanation = getattr(details, "explanation", None)
 
 
-def _http_client(anthropic: Any) -> Any:
+def _http_client(anthropic: Any, base_url: str | None) -> Any:
     """The package's client over aiohttp, which is lighter; `None` for its default where that is not there."""
+    is_near = base_url is not None and is_loopback(base_url)
+    settings: dict[str, Any] = {"trust_env": False} if is_near else {}  # else it asks the environment's proxy
     try:
-        return anthropic.DefaultAioHttpClient()
+        return anthropic.DefaultAioHttpClient(**settings)
     except (AttributeError, RuntimeError):
-        return None
+        return anthropic.DefaultAsyncHttpxClient(**settings) if is_near else None
 
 
 def _transformed(schema: Mapping[str, object]) -> dict[str, Any]:

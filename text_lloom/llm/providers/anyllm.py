@@ -9,7 +9,16 @@ from text_lloom.errors import InputError, ModelSetupError
 from text_lloom.llm.completion import Completion, Embeddings
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import EmbedModel
-from text_lloom.llm.options import NO_KEY, SYSTEM_PROMPT, EmbedOptions, ModelOptions, expand_options, key_from
+from text_lloom.llm.options import (
+    NO_KEY,
+    SYSTEM_PROMPT,
+    EmbedOptions,
+    ModelOptions,
+    checked_key,
+    checked_url,
+    expand_options,
+    key_from,
+)
 from text_lloom.llm.providers.openai_formats import FORMATS, read_completion
 from text_lloom.llm.providers.sdk import SdkModel, add_list_price, embeddings_of, imported, read_stream
 from text_lloom.llm.runtime.event_loop import close_with
@@ -138,7 +147,8 @@ class _Connection:
         self.provider, colon, self.model = name.partition(":")
         if not (self.provider and colon and self.model):
             raise InputError(f"{name!r} must be 'provider:model', such as 'mistral:mistral-small-latest'.")
-        self._key, self._base_url, self._client_args = api_key, base_url, client_args
+        self._key, self._client_args = checked_key(api_key, "api_key="), client_args
+        self._base_url = checked_url(base_url)
 
     def redact(self, text: str) -> str:
         """`text` without the key of the environment."""

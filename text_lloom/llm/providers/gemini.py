@@ -23,6 +23,7 @@ from text_lloom.llm.options import (
 )
 from text_lloom.llm.providers.sdk import SdkModel, add_list_price, embeddings_of, imported
 from text_lloom.llm.runtime.event_loop import close_with
+from text_lloom.llm.runtime.http import is_loopback
 
 __all__ = ["GeminiEmbedModel", "GeminiModel", "GoogleConnection"]
 
@@ -82,6 +83,9 @@ class GoogleConnection:
         options: dict[str, Any] = {"timeout": round(1000 * timeout), "retry_options": {"attempts": 1}}
         if self.base_url is not None:
             options["base_url"] = self.base_url
+            if is_loopback(self.base_url):  # the package's own client asks the environment's proxy
+                httpx = imported("httpx", extra="gemini", purpose=purpose)
+                options["httpx_async_client"] = httpx.AsyncClient(trust_env=False, timeout=timeout)
         settings: dict[str, Any] = {"vertexai": self.vertex, "http_options": options}
         if self.vertex and not api_key:
             settings |= {"project": self.project, "location": self.location, "credentials": self.credentials}
@@ -209,6 +213,7 @@ class _CandidateReader:
     in_tokens: int | None = None
     out_tokens: int | None = None
     model: str | None = None
+    cached: int | None = None
 
     def add(self, chunk: Any) -> str:
         """Take a reply or a part of one; gives the text that it adds to the first candidate."""
@@ -216,7 +221,10 @@ class _CandidateReader:
         if usage is not None:
             self.in_tokens = usage.prompt_token_count or self.in_tokens
             written = (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)
+            if usage.total_token_count and self.in_tokens:
+                written = max(written, usage.total_token_count - self.in_tokens)
             self.out_tokens = written or self.out_tokens
+            self.cached = usage.cached_content_token_count or self.cached
         if feedback is not None and feedback.block_reason is not None:
             self.blocked = _name(feedback.block_reason)
         self.model = chunk.model_version or self.model
@@ -246,10 +254,11 @@ class _CandidateReader:
                 in_tokens=self.in_tokens,
                 out_tokens=self.out_tokens,
             )
+        counts = {"in_tokens": self.in_tokens, "out_tokens": self.out_tokens}
         if not self.texts:
-            raise TransientError("The server sent a reply with no candidate in it.")
+            raise TransientError("The server sent a reply with no candidate in it.", **counts)
         if first is None:
-            raise TransientError("The reply ended before it was whole.")
+            raise TransientError("The reply ended before it was whole.", **counts)
         texts = ["".join(self.texts[index]) for index in sorted(self.texts)]
         reasons = [self.reasons[index] for index in sorted(self.texts)]
         named = [None if reason is None else _REASONS.get(reason, reason.lower()) for reason in reasons]
@@ -262,6 +271,7 @@ class _CandidateReader:
             model=self.model,
             other_reasons=tuple(named[1:]),
             reasoning="".join(self.thoughts) or None,
+            cached_tokens=self.cached,
         )
 
 

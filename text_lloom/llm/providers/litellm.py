@@ -21,6 +21,8 @@ from text_lloom.llm.options import (
     CallOptions,
     EmbedOptions,
     ModelOptions,
+    checked_key,
+    checked_url,
     expand_options,
     whole_number,
 )
@@ -205,9 +207,9 @@ def _completed(
     first, *others = deployments
     settings = dict(first.settings)
     if api_key is not None:
-        settings.setdefault("api_key", api_key)
+        settings.setdefault("api_key", checked_key(api_key, "api_key="))
     if base_url is not None:
-        settings.setdefault("api_base", base_url)
+        settings.setdefault("api_base", checked_url(base_url))
         settings.setdefault("api_key", NO_KEY)
     return (replace(first, settings=settings), *others)
 

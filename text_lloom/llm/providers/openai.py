@@ -15,11 +15,13 @@ from text_lloom.llm.batches import BatchEndpoint
 from text_lloom.llm.completion import Completion, Embeddings, in_order
 from text_lloom.llm.control.capability_probe import (
     SchemaSupport,
+    may_refuse,
     refused_parameter,
     refuses_form,
     refuses_many,
 )
 from text_lloom.llm.control.retry import RetryPolicy, as_model_error
+from text_lloom.llm.control.wordings import says
 from text_lloom.llm.dispatch.attempt import limiter_of
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import EmbedModel, Model
@@ -28,7 +30,7 @@ from text_lloom.llm.providers.openai_formats import ANSWER_FORMATS, FORMATS
 from text_lloom.llm.providers.servers import Presets, ServerConnection
 from text_lloom.llm.providers.table import CompatibleServer
 from text_lloom.llm.runtime.event_loop import close_with
-from text_lloom.llm.runtime.http import stated_error
+from text_lloom.llm.runtime.http import EventList, stated_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,6 +155,8 @@ class OpenAIModel(Presets, Model):
         self.extra_body = dict(extra_body or {})
         self._schemas = SchemaSupport(len(ANSWER_FORMATS))
         self._in_pieces = True
+        self._only_in_pieces = False
+        self._takes_system = True
         self._left_out: set[str] = set()
 
     @property
@@ -177,13 +181,7 @@ class OpenAIModel(Presets, Model):
             request = replace(request, n=1)
         known, body = self._schemas.refused_for(request.schema), self.request_body(request)
         try:
-            if request.on_chunk is not None:
-                completion = await self._stream(request.on_chunk, body)
-            else:
-                path = self._format.path + self._connection.query
-                completion = self._format.read(
-                    await self.client.post(path, body, on_headers=self._on_headers)
-                )
+            completion = await self._reply(request.on_chunk, body)
         except Exception as error:
             found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
             if self._learns(error, found, request, body, known):
@@ -193,29 +191,36 @@ class OpenAIModel(Presets, Model):
             return completion
         return replace(completion, usd=None)  # an amount of unknown meaning
 
-    async def _stream(self, on_chunk: Callable[[str], object], body: Mapping[str, Any]) -> Completion:
+    async def _reply(self, on_chunk: Callable[[str], object] | None, body: Mapping[str, Any]) -> Completion:
         """The reply, whose text goes to `on_chunk` in pieces, or whole where the server does not stream."""
         path, was_sent = self._format.path + self._connection.query, False
-        if not self._in_pieces:
-            completion = self._format.read(await self.client.post(path, body, on_headers=self._on_headers))
-        else:
-            pieces = self._format.pieces()
+        pieces = self._format.pieces()
+        if body.get("stream"):
             async for event in self.client.events(path, body, on_headers=self._on_headers):
-                if piece := pieces.add(event):
+                piece = pieces.add(event)
+                if piece and on_chunk is not None:
                     on_chunk(piece)
                     was_sent = True
             completion = pieces.completion()
-        if not was_sent and completion.text:
+        else:
+            reply = await self.client.post(path, body, on_headers=self._on_headers)
+            if isinstance(reply, EventList):
+                for event in reply:
+                    pieces.add(event)
+            completion = pieces.completion() if isinstance(reply, EventList) else self._format.read(reply)
+        if on_chunk is not None and not was_sent and completion.text:
             on_chunk(completion.text)
         return completion
 
     def request_body(self, request: ModelRequest) -> dict[str, Any]:
         """What is sent to ask a request, as a JSON object."""
         answer_format = ANSWER_FORMATS[self._schemas.refused_for(request.schema)]
+        if not self._takes_system:
+            request = request.without_system()
         body = self._format.body(self.name, request, answer_format=answer_format, longest=self._longest)
         if request.regex is not None and self._connection.server.patterns:
             body["structured_outputs"] = {"regex": request.regex}
-        if request.on_chunk is not None and self._in_pieces:
+        if (request.on_chunk is not None and self._in_pieces) or self._only_in_pieces:
             body["stream"] = True
             if self.endpoint != "responses":
                 body["stream_options"] = {"include_usage": True}
@@ -242,8 +247,18 @@ class OpenAIModel(Presets, Model):
         self, error: Exception, found: ModelError, request: ModelRequest, body: Mapping[str, Any], known: int
     ) -> bool:
         """Whether a refusal leaves something else to try."""
-        if type(found) is not PermanentError:  # a key, a name, a length: nothing to learn from
+        if not may_refuse(found, error):  # a key, a length: nothing to learn from
             return False
+        said = str(error)
+        if request.system is not None and says("no system role", said) and _has_system(body):
+            self._takes_system = False
+            return True
+        if not body.get("stream") and says("only streams", said):
+            self._only_in_pieces = True
+            return True
+        if type(found) is not PermanentError:
+            is_form = request.schema is not None and refuses_form(said)
+            return is_form and self._schemas.refuse(said, request.schema, known)
         parameter = getattr(error, "parameter", None)
         if request.n > 1 and refuses_many(str(error), named=parameter):
             self.many_generations = False
@@ -293,6 +308,11 @@ class OpenAIModel(Presets, Model):
                 f"Model {self.label!r} refuses the parameter {refused!r}, so it is left out.", stacklevel=2
             )
         return True
+
+
+def _has_system(body: Mapping[str, Any]) -> bool:
+    """Whether a request has a system message apart from what is asked."""
+    return "instructions" in body or any(part["role"] == "system" for part in body.get("messages", ()))
 
 
 class OpenAIEmbedOptions(EmbedOptions, total=False):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
-from text_lloom.errors import AnswerRefused, PermanentError, TransientError
+from text_lloom.errors import AnswerRefused, ModelError, PermanentError, TransientError
 from text_lloom.llm.completion import Completion, Reply, ending, settled
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.options import finite_number
 from text_lloom.llm.runtime.http import stated_error
 
-__all__ = ["ANSWER_FORMATS", "FORMATS", "Format", "read_completion", "strict_schema"]
+__all__ = ["ANSWER_FORMATS", "FORMATS", "Format", "Usage", "read_completion", "strict_schema", "usage_of"]
 
 ANSWER_FORMATS: Final = ("json_schema", "json_object", "none")
 """How a JSON reply can be asked for, strictest first."""
@@ -24,6 +24,15 @@ _THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking", "thinking_cont
 Ollama, vLLM; Ollama's own interface; gateways."""
 _THOUGHT_PARTS: Final = frozenset({"thinking", "reasoning", "reasoning_text", "thought", "redacted_thinking"})
 """Kinds of parts of a message that are thoughts: Mistral, Anthropic behind a gateway, Databricks."""
+_CACHED: Final = (
+    "cached_tokens",  # OpenAI, Groq, xAI, OpenRouter, vLLM; Moonshot beside the details
+    "prompt_cache_hit_tokens",  # DeepSeek
+    "cache_read_input_tokens",  # Anthropic behind LiteLLM and other gateways
+    "cached_content_token_count",  # Gemini behind gateways
+)
+_WRITTEN: Final = ("cache_creation_input_tokens", "cache_creation_tokens", "cache_write_tokens")
+_SAYS_ELSE: Final = ("error", "detail", "message", "errors")
+"""Fields of replies that say what went wrong, or that are those of another protocol."""
 _BROKEN: Final = "The stream ended before the reply did."
 _MOST_SCHEMAS: Final = 256
 _strict: dict[int, tuple[Mapping[str, object], dict[str, Any]]] = {}
@@ -122,19 +131,88 @@ def read_completion(reply: object) -> Completion:
 
     Raises:
         AnswerRefused: When the model declined.
+        TransientError: When there is nothing in it.
         PermanentError: When the reply is something else.
     """
     content = _mapping(reply)
     listed = content.get("choices")
+    if isinstance(listed, list):
+        listed = [choice for choice in listed if choice is not None]
     choices = listed if isinstance(listed, list) and all(isinstance(c, Mapping) for c in listed) else []
     for part in (content, *choices[:1]):
         if (error := stated_error(part)) is not None:  # gateways report so what failed behind them
             raise error
     if not choices:
-        raise PermanentError(f"The server sent no completion but: {str(reply)[:200]}")
+        raise _without_reply(reply, listed, what="completion")
     replies = [_reply(choice, _mapping(choice.get("message"))) for choice in choices]
     refusal = _mapping(choices[0].get("message")).get("refusal")
     return _completion(replies, refusal, content)
+
+
+class Usage(NamedTuple):
+    """What a reply says about its tokens and its cost.
+
+    Attributes:
+        in_tokens: Tokens of the prompt, `None` when they are not reported; so for the others.
+        out_tokens: Tokens of the reply, with those of thoughts.
+        usd: The cost in US dollars.
+        cached: Tokens of the prompt that were read from the provider's cache.
+        written: Tokens of the prompt that were written to it.
+    """
+
+    in_tokens: int | None
+    out_tokens: int | None
+    usd: float | None
+    cached: int | None
+    written: int | None
+
+    @property
+    def paid(self) -> dict[str, Any]:
+        """What an error takes about a reply that was paid for."""
+        return {"in_tokens": self.in_tokens, "out_tokens": self.out_tokens, "usd": self.usd}
+
+
+def usage_of(reply: Mapping[str, Any]) -> Usage:
+    """What a reply says about its tokens and its cost.
+
+    Some count thoughts in the total alone (xAI, Gemini behind OpenAI's protocol); some count cached tokens
+    beside those of the prompt (Anthropic's names).
+    """
+    counts = _mapping(reply.get("usage"))
+    places = [
+        counts,
+        _mapping(counts.get("prompt_tokens_details")),
+        _mapping(counts.get("input_tokens_details")),
+    ]
+
+    def first(*names: str) -> Any:
+        found = (place[name] for name in names for place in places if place.get(name) is not None)
+        return next(found, None)
+
+    in_tokens, out_tokens = (
+        first("prompt_tokens", "input_tokens"),
+        first("completion_tokens", "output_tokens"),
+    )
+    cached, written = first(*_CACHED), first(*_WRITTEN)
+    total, missed = counts.get("total_tokens"), counts.get("prompt_cache_miss_tokens")
+    if in_tokens is None and type(cached) is int and type(missed) is int:
+        in_tokens = cached + missed
+    if type(in_tokens) is int:
+        beside = sum(count for count in (cached, written) if type(count) is int)
+        in_tokens += beside if beside > in_tokens else 0
+        if type(total) is int and type(out_tokens) is int:
+            out_tokens = max(out_tokens, total - in_tokens)
+    return Usage(in_tokens, out_tokens, finite_number(counts.get("cost")), cached, written)
+
+
+def _without_reply(reply: object, listed: object, *, what: str) -> ModelError:
+    """What it means when a server sends nothing where replies should be, or something else."""
+    content = _mapping(reply)
+    usage = usage_of(content).paid
+    is_other = not isinstance(reply, Mapping) or any(content.get(name) for name in _SAYS_ELSE)
+    if listed or is_other:
+        return PermanentError(f"The server sent no {what} but: {str(reply)[:200]}", **usage)
+    return TransientError(f"The server sent a {what} with nothing in it: {str(reply)[:200]}", **usage)
 
 
 def strict_schema(schema: Mapping[str, object]) -> dict[str, Any]:
@@ -194,6 +272,10 @@ class _ChoicePieces:
         self._rest |= {name: event[name] for name in ("usage", "model") if event.get(name)}
         new = ""
         for choice in event.get("choices") or ():
+            if not isinstance(choice, Mapping):
+                continue
+            if choice.get("usage"):  # Moonshot
+                self._rest["usage"] = choice["usage"]
             index, delta = choice.get("index", 0), choice.get("delta") or _mapping(choice.get("message"))
             piece = _content(delta) or choice.get("text") or ""
             self._texts.setdefault(index, []).append(piece)
@@ -212,7 +294,7 @@ class _ChoicePieces:
             TransientError: When the stream ended before the reply did.
         """
         if self._reasons.get(0) is None:
-            raise TransientError(_BROKEN)
+            raise TransientError(_BROKEN, **usage_of(self._rest).paid)
         replies = []
         for index in sorted(self._texts):
             text, called = "".join(self._texts[index]), "".join(self._calls[index])
@@ -251,12 +333,13 @@ def _read_response(reply: object) -> Completion:
     status = content.get("status")
     if status == "failed":
         error = content.get("error") or {}
-        raise TransientError(f"The response failed: {error.get('message') or error.get('code')}.")
+        usage = usage_of(content).paid
+        raise TransientError(f"The response failed: {error.get('message') or error.get('code')}.", **usage)
     output = [item for item in content.get("output") or () if isinstance(item, Mapping)]
     messages = [item for item in output if item.get("type") == "message"]
     reason = (content.get("incomplete_details") or {}).get("reason") or status
     if not output and status != "incomplete":
-        raise PermanentError(f"The server sent no response but: {str(reply)[:200]}")
+        raise _without_reply(reply, content.get("output"), what="response")
     parts = [part for message in messages for part in message.get("content") or ()]
     text = "".join(part.get("text") or "" for part in parts if part.get("type") == "output_text")
     refusal = "".join(part.get("refusal") or "" for part in parts if part.get("type") == "refusal")
@@ -266,34 +349,27 @@ def _read_response(reply: object) -> Completion:
     thoughts = [item for item in output if item.get("type") == "reasoning"]
     told = [part for item in thoughts for part in (*_parts(item, "summary"), *_parts(item, "content"))]
     aside = "\n\n".join(str(part.get("text") or "") for part in told)
-    usage = _mapping(content.get("usage"))
-    counts = {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}
     said = settled(text if text.strip() else called, aside)._replace(finish_reason=reason)
-    return _completion([said], refusal, {"usage": counts, "model": content.get("model")})
+    return _completion([said], refusal, content)
 
 
 def _completion(replies: Sequence[Reply], refusal: str | None, reply: Mapping[str, Any]) -> Completion:
-    usage = _mapping(reply.get("usage"))
-    in_tokens, out_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    cost = finite_number(usage.get("cost"))
+    usage = usage_of(reply)
     first, *others = replies
     if first.finish_reason == "content_filter" or refusal:
-        raise AnswerRefused(
-            f"The model declined to answer: {refusal or 'content filter'}.",
-            in_tokens=in_tokens,
-            out_tokens=out_tokens,
-            usd=cost,
-        )
+        raise AnswerRefused(f"The model declined to answer: {refusal or 'content filter'}.", **usage.paid)
     return Completion(
         first.text,
-        in_tokens,
-        out_tokens,
+        usage.in_tokens,
+        usage.out_tokens,
         ending(first.finish_reason),
-        cost,
+        usage.usd,
         tuple(other.text for other in others),
         model=reply.get("model"),
         other_reasons=tuple(ending(other.finish_reason) for other in others),
         reasoning=first.reasoning,
+        cached_tokens=usage.cached,
+        cache_write_tokens=usage.written,
     )
 
 

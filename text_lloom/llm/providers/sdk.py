@@ -12,9 +12,15 @@ from typing import Any, Final
 
 from text_lloom.errors import FormRefused, MissingPackage, PermanentError
 from text_lloom.llm.completion import Completion, Embeddings, in_order
-from text_lloom.llm.control.capability_probe import SchemaSupport, refused_parameter, refuses_form
+from text_lloom.llm.control.capability_probe import (
+    SchemaSupport,
+    may_refuse,
+    refused_parameter,
+    refuses_form,
+)
 from text_lloom.llm.control.prices import known_context_window, known_price
 from text_lloom.llm.control.retry import as_model_error
+from text_lloom.llm.control.wordings import says
 from text_lloom.llm.messages import ModelRequest
 from text_lloom.llm.model import Model
 from text_lloom.llm.options import CallOptions
@@ -53,6 +59,7 @@ class SdkModel(Model, ABC):
         self.system_prompt = system_prompt
         self._schemas = SchemaSupport(len(ANSWER_FORMATS))
         self._left_out: frozenset[str] = frozenset()
+        self._takes_system = True
 
     @abstractmethod
     async def _ask(self, request: ModelRequest) -> Completion:
@@ -81,12 +88,18 @@ class SdkModel(Model, ABC):
     async def complete(self, request: ModelRequest) -> Completion:
         _ = self.client
         before = (self._way(request), self._left_out)
+        if not self._takes_system:
+            request = request.without_system()
         try:
             return await self._ask(request)
         except Exception as error:
             found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
+            said = str(error)
+            if request.system is not None and may_refuse(found, error) and says("no system role", said):
+                self._takes_system = False
+                raise FormRefused(str(found)) from None
             told = type(found) is PermanentError  # not of a key, a name, a length
-            if told and self._learns(str(error), request, *before):
+            if told and self._learns(said, request, *before):
                 raise FormRefused(str(found)) from None
             raise found from None
 

@@ -81,7 +81,8 @@ class ServerConnection:
             )
         self.name = name
         self.is_elsewhere = base_url is not None
-        self.url, self.query = _checked_url(base_url or _usual_url(server, name)), ""
+        usual = _usual_url(server, name) if base_url is None else base_url
+        self.url, self.query = _checked_url(usual), ""
         is_foreign = self.is_elsewhere and not _is_at(urlsplit(self.url).hostname or "", server)
         key = key_from(server.key_variables, api_key, is_elsewhere=is_foreign)
         self.key = key or (NO_KEY if is_foreign or server.own else None)
@@ -257,7 +258,10 @@ def _usual_url(server: CompatibleServer, name: str) -> str:
 
 def _checked_url(url: str) -> str:
     if urlsplit(url).scheme not in ("http", "https"):
-        raise InputError(f"base_url={url!r} must be an address such as http://localhost:8000/v1.")
+        raise InputError(
+            f"base_url={url!r} must be an address such as http://localhost:8000/v1; leave it out for the "
+            f"usual one."
+        )
     return _ENDPOINT.sub("", url.rstrip("/"))
 
 

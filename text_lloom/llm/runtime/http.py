@@ -9,19 +9,31 @@ from __future__ import annotations
 import asyncio
 import importlib
 import io
+import ipaddress
 import json
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from text_lloom.errors import ModelSetupError
 
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["HttpError", "JsonClient", "NoJson", "SendTracker", "send_tracker", "stated_error"]
+__all__ = [
+    "EventList",
+    "HttpError",
+    "JsonClient",
+    "NoJson",
+    "SendTracker",
+    "is_loopback",
+    "send_tracker",
+    "stated_error",
+]
 
 _CONNECT_SECONDS = 30.0
 _FILE_SECONDS = 1800.0
@@ -66,12 +78,26 @@ send_tracker: ContextVar[SendTracker | None] = ContextVar("send_tracker", defaul
 
 
 class HttpError(Exception):
-    """A reply with a status of 400 or more; `parameter` is what the service refuses, if it names that."""
+    """A reply with a status of 400 or more.
+
+    Attributes:
+        status_code: The status.
+        headers: The headers of the reply.
+        parameter: What the service refuses, if it names that.
+        body: The reply, if it is JSON.
+    """
 
     def __init__(
-        self, status_code: int, message: str, headers: Mapping[str, str], *, parameter: str | None = None
+        self,
+        status_code: int,
+        message: str,
+        headers: Mapping[str, str],
+        *,
+        parameter: str | None = None,
+        body: object = None,
     ) -> None:
         super().__init__(message)
+        self.body = body
         self.status_code = status_code
         self.headers = headers
         self.parameter = parameter
@@ -85,6 +111,10 @@ class NoJson(ValueError):
         super().__init__(
             f"{url} sent {self.shown!r} where JSON was expected, so this may be the wrong address"
         )
+
+
+class EventList(list[dict[str, Any]]):
+    """The events of a server that streams though nobody asked for that."""
 
 
 class JsonClient:
@@ -118,6 +148,8 @@ class JsonClient:
         on_headers: Callable[[Mapping[str, str]], object] | None = None,
     ) -> Any:
         """The JSON value that the service replies with; `on_headers` gets the headers of the reply.
+
+        Server-sent events, if they come instead, are an `EventList`.
 
         Raises:
             HttpError: For a status of 400 or more.
@@ -265,7 +297,24 @@ def _json(reply: aiohttp.ClientResponse, received: bytes) -> Any:
     try:
         return json.loads(received)
     except ValueError:
-        raise NoJson(reply.url, received) from None
+        events = _events(received, reply.headers)
+        if not events:
+            raise NoJson(reply.url, received) from None
+        return events
+
+
+def _events(received: bytes, headers: Mapping[str, str]) -> EventList:
+    """The events in a reply, none when it is something else."""
+    events = EventList()
+    for line in received.splitlines():
+        if line.startswith(b"data:") and line[5:].strip() != b"[DONE]":
+            try:
+                event = json.loads(line[5:])
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                events.append(_event(event, headers))
+    return events
 
 
 def _event(event: Any, headers: Mapping[str, str]) -> Any:
@@ -279,6 +328,8 @@ def stated_error(content: Mapping[str, Any], headers: Mapping[str, str] | None =
     """The error in a reply with status 200, if it states the status that it should have."""
     error = content.get("error")
     code = error.get("code") if isinstance(error, Mapping) else None
+    if isinstance(code, str) and code.isdecimal():
+        code = int(code)
     if not isinstance(code, int) or not 400 <= code < 600:
         return None
     return _http_error(code, json.dumps({"error": error}).encode(), headers or {})
@@ -296,13 +347,24 @@ async def _on_sent(_: object, context: SimpleNamespace, __: object) -> None:
         tracker.sent()
 
 
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this machine, which no proxy can reach."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    with suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        return bool(mapped.is_loopback or mapped.is_unspecified)
+    return False
+
+
 def _proxy_for(url: str) -> str | None:
     """The proxy for an address by the environment, which aiohttp would read anew for each request."""
-    from urllib.parse import urlsplit
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)
-    if not parts.hostname or proxy_bypass(parts.hostname):
+    if not parts.hostname or is_loopback(url) or proxy_bypass(parts.hostname):
         return None
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
@@ -316,20 +378,30 @@ def _http_error(status: int, received: bytes, headers: Mapping[str, str]) -> Htt
         content = json.loads(text)
     except ValueError:
         content = None
+    if isinstance(content, list):  # Google wraps its errors in a list
+        content = next((part for part in content if isinstance(part, dict)), None)
     said = content if isinstance(content, dict) else {}
     error = said.get("error") or said
+    if isinstance(error, list):
+        error = next((part for part in error if isinstance(part, dict)), "; ".join(map(str, error[:5])))
     if isinstance(error, dict):
         detail = error.get("detail")
         problems = "; ".join(map(_problem, detail[:5])) if isinstance(detail, list) else detail
-        if message := error.get("message") or problems:
+        if message := error.get("message") or problems or error.get("msg"):
             code = error.get("code") or error.get("type")
             named = f"{message} ({code})" if code else str(message)
+            metadata = error.get("metadata")
+            if isinstance(metadata, dict) and metadata.get("raw"):  # what the provider behind a gateway said
+                named = f"{named}: {str(metadata['raw'])[:500]}"
             parameter = error.get("param")
             given = parameter if isinstance(parameter, str) else None
-            return HttpError(status, named, headers, parameter=given)
+            return HttpError(status, named, headers, parameter=given, body=content)
     if isinstance(error, str):
-        return HttpError(status, error, headers)
-    return HttpError(status, " ".join(text.split())[:300] or f"HTTP status {status}", headers)
+        kind = said.get("error_type") or said.get("message") or said.get("detail")
+        shown = f"{error} ({kind})" if isinstance(kind, str) else error
+        return HttpError(status, shown, headers, body=content)
+    shown = " ".join(text.split())[:300] or f"HTTP status {status}"
+    return HttpError(status, shown, headers, body=content)
 
 
 def _problem(detail: object) -> str:
