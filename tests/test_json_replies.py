@@ -19,7 +19,7 @@ TEXT = "The 40 bus is late every single morning, and nobody tells us why."
 SCORE = ScoreDocuments((Document("d", TEXT),), (Concept("Late", "Late?", id="c"),))
 BULLETS = SummarizeDocument("d", TEXT, 4)
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=60).filter(
-    lambda text: bool(text.strip().lstrip("-•* "))
+    lambda text: bool(harmless(text).strip().lstrip("-•* "))
 )
 
 
