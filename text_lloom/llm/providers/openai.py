@@ -181,7 +181,12 @@ class OpenAIModel(Presets, Model):
             request = replace(request, n=1)
         known, body = self._schemas.refused_for(request.schema), self.request_body(request)
         try:
-            completion = await self._reply(request.on_chunk, body)
+            if body.get("stream"):
+                completion = await self._stream(request.on_chunk, body)
+            else:
+                path = self._format.path + self._connection.query
+                reply = await self.client.post(path, body, on_headers=self._on_headers)
+                completion = self._read_whole(reply, request.on_chunk)
         except Exception as error:
             found = as_model_error(error, model=self.label, timeout=self.timeout, redact=self.redact)
             if self._learns(error, found, request, body, known):
@@ -191,24 +196,30 @@ class OpenAIModel(Presets, Model):
             return completion
         return replace(completion, usd=None)  # an amount of unknown meaning
 
-    async def _reply(self, on_chunk: Callable[[str], object] | None, body: Mapping[str, Any]) -> Completion:
-        """The reply, whose text goes to `on_chunk` in pieces, or whole where the server does not stream."""
+    async def _stream(self, on_chunk: Callable[[str], object] | None, body: Mapping[str, Any]) -> Completion:
+        """The reply to a request for a stream, whose text goes to `on_chunk` in pieces."""
         path, was_sent = self._format.path + self._connection.query, False
         pieces = self._format.pieces()
-        if body.get("stream"):
-            async for event in self.client.events(path, body, on_headers=self._on_headers):
-                piece = pieces.add(event)
-                if piece and on_chunk is not None:
-                    on_chunk(piece)
-                    was_sent = True
+        async for event in self.client.events(path, body, on_headers=self._on_headers):
+            piece = pieces.add(event)
+            if piece and on_chunk is not None:
+                on_chunk(piece)
+                was_sent = True
+        completion = pieces.completion()
+        if on_chunk is not None and not was_sent and completion.text:
+            on_chunk(completion.text)
+        return completion
+
+    def _read_whole(self, reply: object, on_chunk: Callable[[str], object] | None) -> Completion:
+        """A reply that came whole, or as a stream nobody asked for; given to `on_chunk` at once."""
+        if isinstance(reply, EventList):
+            pieces = self._format.pieces()
+            for event in reply:
+                pieces.add(event)
             completion = pieces.completion()
         else:
-            reply = await self.client.post(path, body, on_headers=self._on_headers)
-            if isinstance(reply, EventList):
-                for event in reply:
-                    pieces.add(event)
-            completion = pieces.completion() if isinstance(reply, EventList) else self._format.read(reply)
-        if on_chunk is not None and not was_sent and completion.text:
+            completion = self._format.read(reply)
+        if on_chunk is not None and completion.text:
             on_chunk(completion.text)
         return completion
 
