@@ -5,10 +5,12 @@ from __future__ import annotations
 import _thread
 import asyncio
 import contextvars
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -109,6 +111,15 @@ async def test_a_cancellation_before_the_work_began_prevents_it() -> None:
     assert False not in begun
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """An interrupt raises, also in a process that was started in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_an_interrupt_stops_the_work_and_surfaces_when_it_has_ended() -> None:
     kept: list[str] = []
 

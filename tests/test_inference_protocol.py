@@ -394,7 +394,7 @@ async def test_one_text_that_the_server_refuses_is_one_failure(server: Inference
 
 async def test_errors_that_pass_are_tried_again(server: InferenceServer) -> None:
     replies = [
-        Reply(503, b'{"error":"model is loading"}'),
+        Reply(503, b'{"error":"no healthy upstream"}'),
         Reply(429, b"slow down", "text/plain"),
         Reply(200, b""),
     ]
