@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, TypedDict
 
-from text_lloom.errors import InputError, UnknownName
+from text_lloom.errors import InputError, UnknownConcept
 
 __all__ = ["Codebook", "Concept", "ConceptDict", "Event", "EventKind"]
 
@@ -123,9 +123,15 @@ class Event:
     added: tuple[tuple[int, Concept], ...]
     note: str = ""
 
+    def __repr__(self) -> str:
+        names = [concept.name for _, concept in (self.added or self.removed)]
+        return f"<Event: {self.kind} {', '.join(map(repr, names[:5]))}{', …' if len(names) > 5 else ''}>"
+
 
 class Codebook(Mapping[str, Concept]):
     """The ordered concepts of a session: a mapping from concept id to `Concept`.
+
+    `l.concepts["Late buses"]` takes a name as well, if only one concept has it.
 
     Every change is written to an event log and can be undone and redone. Selecting a concept for
     scoring (`concept.active = True`) is not a change of the codebook and is not logged.
@@ -139,11 +145,26 @@ class Codebook(Mapping[str, Concept]):
         for concept in concepts:
             self._insert(len(self._concepts), concept)
 
-    def __getitem__(self, concept_id: str) -> Concept:
-        for concept in self._concepts:
-            if concept.id == concept_id:
-                return concept
-        raise KeyError(concept_id)
+    def __getitem__(self, concept: str) -> Concept:
+        """The concept with that id or name.
+
+        Raises:
+            UnknownConcept: When there is none (also a `KeyError`); says which name is nearest.
+            InputError: When several have that name.
+        """
+        found = self.named(concept)
+        if len(found) > 1:
+            raise InputError(
+                f"{len(found)} concepts are called {concept!r}; name the one by its id: "
+                f"{', '.join(one.id for one in found)}."
+            )
+        if not found:
+            known = [*(one.name for one in self._concepts), *(one.id for one in self._concepts)]
+            raise UnknownConcept(concept, known, what="concept")
+        return found[0]
+
+    def __contains__(self, concept: object) -> bool:
+        return any(concept in (one.id, one.name) for one in self._concepts)
 
     def __iter__(self) -> Iterator[str]:
         return iter([concept.id for concept in self._concepts])
@@ -152,7 +173,9 @@ class Codebook(Mapping[str, Concept]):
         return len(self._concepts)
 
     def __repr__(self) -> str:
-        return f"Codebook({[concept.name for concept in self._concepts]!r})"
+        names = [repr(concept.name) for concept in self._concepts]
+        more = f", and {len(names) - 10} more" if len(names) > 10 else ""
+        return f"<Codebook: {', '.join(names[:10]) or 'no concepts'}{more}>"
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -169,17 +192,14 @@ class Codebook(Mapping[str, Concept]):
         """The concepts selected for scoring, in order."""
         return [concept for concept in self._concepts if concept.active]
 
-    def find(self, concept_id: str) -> Concept:
-        """The concept with this id.
+    def find(self, concept: str) -> Concept:
+        """The same as `codebook[concept]`."""
+        return self[concept]
 
-        Raises:
-            UnknownName: When the codebook has no such id; lists its ids.
-        """
-        try:
-            return self[concept_id]
-        except KeyError:
-            known = [f"{c.id} ({c.name})" for c in self._concepts]
-            raise UnknownName(concept_id, known, what="concept id") from None
+    def named(self, concept: str) -> list[Concept]:
+        """The concept with that id, or all with that name."""
+        by_id = [one for one in self._concepts if one.id == concept]
+        return by_id or [one for one in self._concepts if one.name == concept]
 
     def new_id(self, name: str, criteria: str) -> str:
         """A reproducible id: creating the same concepts in the same order gives the same ids."""
@@ -232,7 +252,7 @@ class Codebook(Mapping[str, Concept]):
         The merged concept has a new id, the examples of all, and their ids in `merged_from`. Without `name`
         and `criteria` it keeps those of the first.
         """
-        parts = [self.find(i) for i in dict.fromkeys(concept_ids)]
+        parts = self._distinct(concept_ids)
         if len(parts) < 2:
             raise InputError(f"Merging needs at least two different concepts, but got {len(parts)}.")
         parts.sort(key=lambda concept: self._position(concept.id))
@@ -268,7 +288,8 @@ class Codebook(Mapping[str, Concept]):
         """
         if len(parts) < 2:
             raise InputError(f"Splitting needs at least two parts, but got {len(parts)}.")
-        whole, position = self.find(concept_id), self._position(concept_id)
+        whole = self[concept_id]
+        position = self._position(whole.id)
         made = []
         for at, (name, criteria) in enumerate(parts):
             part = Concept.from_dict({"name": name, "criteria": criteria, "active": whole.active})
@@ -281,13 +302,13 @@ class Codebook(Mapping[str, Concept]):
 
     def remove(self, concept_id: str, *, note: str = "") -> Concept:
         """Remove a concept and return it."""
-        concept = self.find(concept_id)
-        self._apply("remove", [(self._position(concept_id), concept)], [], note)
+        concept = self[concept_id]
+        self._apply("remove", [(self._position(concept.id), concept)], [], note)
         return concept
 
     def remove_all(self, concept_ids: Sequence[str], *, note: str = "") -> list[Concept]:
         """Remove several concepts, as one change, and return them."""
-        gone = [self.find(i) for i in dict.fromkeys(concept_ids)]
+        gone = self._distinct(concept_ids)
         if gone:
             self._apply("remove", [(self._position(concept.id), concept) for concept in gone], [], note)
         return gone
@@ -375,8 +396,13 @@ class Codebook(Mapping[str, Concept]):
             book._undone = [_event(e, read_id) for e in content.get("undone", [])]
         return book
 
+    def _distinct(self, concepts: Sequence[str]) -> list[Concept]:
+        """The concepts with these ids or names, each once."""
+        return list({one.id: one for one in (self[concept] for concept in concepts)}.values())
+
     def _change(self, kind: EventKind, concept_id: str, note: str, **fields: str) -> Concept:
-        before, position = self.find(concept_id), self._position(concept_id)
+        before = self[concept_id]
+        position = self._position(before.id)
         after = replace(before, **fields)  # type: ignore[arg-type]
         self._apply(kind, [(position, before)], [(position, after)], note)
         return after

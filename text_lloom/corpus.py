@@ -47,6 +47,10 @@ class Corpus:
     id_col: str
     set_aside: pd.DataFrame
 
+    def __repr__(self) -> str:
+        left_out = f", {len(self.set_aside)} rows without text" if len(self.set_aside) else ""
+        return f"<Corpus: {len(self)} documents in column {self.text_col!r}{left_out}>"
+
     @classmethod
     def from_frame(cls, df: IntoDataFrame, *, text_col: str, id_col: str | None = None) -> Corpus:
         """Validate a frame of documents.

@@ -6,6 +6,7 @@ LloomError
 │   ├── DuplicateIds                 document ids that are not unique
 │   ├── EmptyCorpus                  no document with text is left
 │   ├── UnknownName                  an unknown step, parameter, concept id or keyword
+│   │   └── UnknownConcept (KeyError) a codebook has no concept with that id or name
 │   └── PromptError                  a custom prompt without a required field
 ├── FileProblem (OSError)            a table, codebook or session file that cannot be read or written
 ├── MissingPackage (ImportError)     an optional package is needed
@@ -57,6 +58,7 @@ __all__ = [
     "RateLimited",
     "StepFailed",
     "TransientError",
+    "UnknownConcept",
     "UnknownName",
 ]
 
@@ -103,6 +105,12 @@ class UnknownName(InputError):
         names = [str(k) for k in known]
         hint = advice or _did_you_mean(str(name), names)
         super().__init__(f"Unknown {what} {str(name)!r}. {hint}Known: {_listed(names, limit=30)}.")
+
+
+class UnknownConcept(UnknownName, KeyError):
+    """A codebook has no concept with that id or name."""
+
+    __str__ = Exception.__str__  # that of a KeyError would put the message in quotes
 
 
 class PromptError(InputError):

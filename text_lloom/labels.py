@@ -95,6 +95,9 @@ class Labels:
     def __len__(self) -> int:
         return len(self._labels)
 
+    def __repr__(self) -> str:
+        return f"<Labels: {len(self)}>"
+
     def __iter__(self) -> Iterator[Label]:
         return iter(list(self._labels.values()))
 

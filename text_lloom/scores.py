@@ -104,6 +104,9 @@ class ScoreTable:
     def __len__(self) -> int:
         return len(self._columns)
 
+    def __repr__(self) -> str:
+        return f"<ScoreTable: {len(self.corpus)} documents, {len(self)} scored concepts>"
+
     def __contains__(self, concept_id: object) -> bool:
         return concept_id in self._columns
 

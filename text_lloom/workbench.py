@@ -12,6 +12,7 @@ l.vis(slice_col="party")
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
@@ -48,6 +49,7 @@ from text_lloom.session.spend import (
     rate_frame,
     show_summary,
 )
+from text_lloom.session.verbs import public_verbs
 from text_lloom.session.view import Viewing
 from text_lloom.tasks.map import Quote
 
@@ -64,6 +66,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+@public_verbs
 class lloom(Viewing):
     """A working session with a collection of documents.
 
@@ -195,6 +198,7 @@ class lloom(Viewing):
             BudgetReached: When the next request would exceed the budget.
             ModelUnavailable: When a model is unavailable for longer than a request may wait.
         """
+        self._pending.warn()
         await run_async(
             plan_gen(self, seed, params, n_synth, custom_prompts, auto_review, debug=debug, confirm=confirm)
         )
@@ -217,6 +221,7 @@ class lloom(Viewing):
         Returns:
             The score table, or `None` when the user declined.
         """
+        self._pending.warn()
         return await run_async(
             plan_gen_auto(
                 self, max_concepts, seed, params, n_synth, custom_prompts, debug=debug, confirm=confirm
@@ -276,6 +281,7 @@ class lloom(Viewing):
         Args:
             max_concepts: The largest number to select; all others are deselected.
         """
+        self._pending.warn()
         await run_async(plan_select_auto(self, max_concepts))
 
     # Concepts by hand
@@ -301,6 +307,7 @@ class lloom(Viewing):
         Returns:
             Scores of the new concept, or `None` when the user declined (the concept stays, unscored).
         """
+        self._pending.warn()
         return await run_async(plan_add(self, name, prompt, ex_ids, get_highlights, confirm=confirm))
 
     async def edit(
@@ -326,6 +333,7 @@ class lloom(Viewing):
         Returns:
             Scores of the concept, or `None` when it has none.
         """
+        self._pending.warn()
         return await run_async(plan_edit(self, c_id, name, prompt, ex_ids, get_highlights, confirm=confirm))
 
     # Scoring
@@ -381,6 +389,7 @@ class lloom(Viewing):
             ModelUnavailable: When a model is unavailable for longer than a request may wait; scores so far
                 are kept.
         """
+        self._pending.warn()
         return await run_async(
             plan_score(
                 self,
@@ -410,6 +419,7 @@ class lloom(Viewing):
         Returns:
             The batches with their new state.
         """
+        self._pending.warn()
         return await run_async(plan_cancel_batches(self))
 
     @property
@@ -457,6 +467,7 @@ class lloom(Viewing):
         Args:
             items: Known concepts: id → `{"name": ..., "prompt": ...}`.
         """
+        self._pending.warn()
         return await run_async(plan_auto_eval(self, items))
 
     async def map(
@@ -498,6 +509,7 @@ class lloom(Viewing):
             BudgetReached: When the next request would exceed the budget; the replies so far are cached, so
                 that asking again continues from there.
         """
+        self._pending.warn()
         return await run_async(
             plan_map(
                 self,
@@ -564,6 +576,7 @@ class lloom(Viewing):
         Raises:
             BudgetReached: When the next request would exceed the budget; what was not asked stays listed.
         """
+        self._pending.warn()
         return await run_async(plan_retry(self))
 
     async def resume(self, *, confirm: bool | None = None) -> pd.DataFrame | None:
@@ -575,6 +588,7 @@ class lloom(Viewing):
         Args:
             confirm: As for `gen`.
         """
+        self._pending.warn()
         return await run_async(plan_resume(self, confirm=confirm))
 
     def save(self, folder: str | Path, file_name: str | None = None) -> Path:
@@ -602,9 +616,10 @@ class lloom(Viewing):
 
 
 class SyncMethods:
-    """The methods of a session that ask models, for code that does not `await`."""
+    """The methods of a session that ask models or edit concepts, for code that does not `await`."""
 
     def __init__(self, session: lloom) -> None:
+        self._session = session
         self.gen = _now(plan_gen, session, session.gen)
         self.gen_auto = _now(plan_gen_auto, session, session.gen_auto)
         self.select_auto = _now(plan_select_auto, session, session.select_auto)
@@ -616,6 +631,14 @@ class SyncMethods:
         self.auto_eval = _now(plan_auto_eval, session, session.auto_eval)
         self.retry_failures = _now(plan_retry, session, session.retry_failures)
         self.resume = _now(plan_resume, session, session.resume)
+        self.add_concept, self.add_codebook = session.add_concept, session.add_codebook
+        self.rename, self.change_criteria = session.rename, session.change_criteria
+        self.merge, self.propose_split, self.split = session.merge, session.propose_split, session.split
+        self.remove, self.undo, self.redo = session.remove, session.undo, session.redo
+        self.label, self.select = session.label, session.select
+
+    def __repr__(self) -> str:
+        return f"<methods of {self._session!r} that do not need await>"
 
 
 def load(
@@ -693,9 +716,15 @@ def _now(
     method: Callable[P, Coroutine[Any, Any, T]],
 ) -> Callable[P, T]:
     """The synchronous version of a method: planned on this thread, run on the event-loop thread."""
+    signature = inspect.signature(method)
 
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        session._pending.warn()
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"l.sync.{method.__name__}(): {error}") from None
         return run_sync(plan(session, *args, **kwargs))
 
     return call

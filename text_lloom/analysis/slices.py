@@ -75,6 +75,11 @@ class Slices:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        shown = [f"{label!r} {n}" for label, n in zip(self.labels[:8], self.sizes.tolist(), strict=False)]
+        more = f", and {len(self) - 8} more" if len(self) > 8 else ""
+        return f"<Slices of {self.column!r}: {', '.join(shown)}{more}>"
+
     @property
     def sizes(self) -> NDArray[np.intp]:
         """Number of documents in each slice, shape `(slices,)`."""

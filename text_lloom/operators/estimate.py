@@ -81,6 +81,9 @@ class Estimate(NamedTuple):
 
     steps: tuple[StepEstimate, ...]
 
+    def __repr__(self) -> str:
+        return f"<{self.describe()}>"
+
     @property
     def usd_low(self) -> float:
         """The lower bound in US dollars, without models of unknown price."""

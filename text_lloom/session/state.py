@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from text_lloom.concept import Codebook, Concept
 from text_lloom.corpus import Corpus
-from text_lloom.errors import InputError, UnknownName
+from text_lloom.errors import InputError
 from text_lloom.llm.cache import open_journal
 from text_lloom.llm.classifiers.classifier import Classifier
 from text_lloom.llm.composite import Answerer, is_remote
@@ -30,6 +30,7 @@ from text_lloom.scores import ScoreTable
 from text_lloom.session.progress import StepProgress
 from text_lloom.session.scorings import Scorings
 from text_lloom.session.spend import may_spend
+from text_lloom.session.verbs import PendingCalls
 from text_lloom.tasks import ScoreDocuments
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Session:
         self.concepts = Codebook()
         self.table = ScoreTable(corpus)
         self.debug = debug
+        self._pending = PendingCalls()
         self.random_state = whole_number(random_state, what="random_state", least=0)
         self.concept_history: dict[int, list[Concept]] = {}
         self.time: dict[tuple[str, str], float] = {}
@@ -173,24 +175,10 @@ class Session:
                 "There are no concepts yet. Run `await l.gen()`, or add one with `await l.add(...)`."
             )
 
-    def _named(self, named: str) -> list[Concept]:
-        """The concepts with that id or name."""
-        self._need_concepts()
-        found = [c for c in self.concepts.values() if named in (c.id, c.name)]
-        if not found:
-            concepts = self.concepts.values()
-            raise UnknownName(named, [*(c.name for c in concepts), *(c.id for c in concepts)], what="concept")
-        return found
-
     def _one(self, named: str) -> Concept:
         """The concept with that id or name."""
-        found = self._named(named)
-        if len(found) > 1:
-            raise InputError(
-                f"{len(found)} concepts are called {named!r}; name the one by its id: "
-                f"{', '.join(c.id for c in found)}."
-            )
-        return found[0]
+        self._need_concepts()
+        return self.concepts[named]
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:

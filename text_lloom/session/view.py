@@ -46,7 +46,10 @@ class Viewing(Editing):
             named: list[str] = []
             for part in concepts:
                 named.extend(part if isinstance(part, (list, tuple)) else [str(part)])
-            chosen = {concept.id for one in named for concept in self._named(one)}
+            self._need_concepts()
+            chosen = {
+                concept.id for one in named for concept in self.concepts.named(one) or [self.concepts[one]]
+            }
             for concept in self.concepts.values():
                 concept.active = concept.id in chosen
             self._changed()

@@ -111,6 +111,9 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._attempts)
 
+    def __repr__(self) -> str:
+        return f"<Ledger: {len(self)} attempts>"
+
     def add(self, attempt: Attempt) -> None:
         """Record an attempt."""
         with self._lock:
