@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -431,17 +432,17 @@ def test_hard_texts_on_a_provider(
     check_hard(session, tmp_path)
 
 
-def test_a_document_beyond_the_context_window_is_cut_and_named(fake_provider: FakeProvider) -> None:
+def test_a_document_beyond_the_context_window_is_read_in_parts(fake_provider: FakeProvider) -> None:
     fake_provider.control(context_window=4000)
     at = {"api_key": fake_provider.api_key, "base_url": fake_provider.base_url, "cost": 0}
     frame = pd.DataFrame({"doc_id": ["short", "huge"], "text": [TEXTS[0], HARD_TEXTS["huge"]]})
     session = opened(
         frame, id_col="doc_id", score_model=OpenAIModel("gpt-4o-mini", context_window=4000, **at)
     )
-    with pytest.warns(UserWarning, match=r"1 documents were too long for the model.*'huge'"):
-        scores = session.sync.add("Late buses", "Does the text say that the bus is late?")
+    scores = session.sync.add("Late buses", "Does the text say that the bus is late?")
     assert scores is not None
     assert scores["score"].notna().all()
+    assert re.match(r"Part \d+ of \d+", scores["rationale"].tolist()[1])
     assert scores["text"].tolist()[1] == HARD_TEXTS["huge"]
 
 

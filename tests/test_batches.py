@@ -248,8 +248,11 @@ async def test_long_documents_are_cut_and_named(sessions: Sessions) -> None:
     l = sessions.new(score_model=sessions.model(context_window=3000))  # noqa: E741
     sessions.provider.control(context_window=3000)
     with pytest.warns(UserWarning, match="1 documents were too long.*'d03'"):
-        found = await score(l)
+        found = await score(l, long_documents="cut")
     assert found["score"].notna().all()
+    marked = found["rationale"].str.match(r"Only the first \d+ % of the document was read\.")
+    assert found["doc_id"][marked].unique().tolist() == ["d03"]
+    assert marked.sum() == (found["doc_id"] == "d03").sum()
 
 
 async def test_scoring_quotes_gives_highlights_of_the_documents(sessions: Sessions) -> None:

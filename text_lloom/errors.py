@@ -18,6 +18,7 @@ LloomError
 │   │   ├── AuthenticationFailed     401, 403
 │   │   ├── ModelNotFound            404
 │   │   ├── ContextOverflow          the prompt is longer than the model's context window
+│   │   │   └── PromptCut            the server read less of the prompt than was sent
 │   │   ├── AnswerRefused            content policy, or the model declined
 │   │   └── CallbackFailed           the user's `on_chunk` callback raised an error
 │   ├── FormRefused                  the service rejects a schema or parameter; the next attempt omits it
@@ -54,6 +55,7 @@ __all__ = [
     "ModelUnavailable",
     "PaidCallRefused",
     "PermanentError",
+    "PromptCut",
     "PromptError",
     "RateLimited",
     "StepFailed",
@@ -186,6 +188,10 @@ class ModelNotFound(PermanentError):
 
 class ContextOverflow(PermanentError):
     """The prompt is longer than the model's context window."""
+
+
+class PromptCut(ContextOverflow):
+    """The server read less of the prompt than was sent."""
 
 
 class AnswerRefused(PermanentError):

@@ -51,6 +51,7 @@ from text_lloom.session.spend import (
 )
 from text_lloom.session.verbs import public_verbs
 from text_lloom.session.view import Viewing
+from text_lloom.tasks import LongDocuments
 from text_lloom.tasks.map import Quote
 
 if TYPE_CHECKING:
@@ -355,6 +356,7 @@ class lloom(Viewing):
         poll_seconds: float = 60.0,
         params: Mapping[str, object] | None = None,
         custom_prompts: Mapping[str, PromptSpec] | None = None,
+        long_documents: LongDocuments = "windows",
     ) -> pd.DataFrame | None:
         """Score every document on the selected concepts (on all of them when none is selected).
 
@@ -378,6 +380,10 @@ class lloom(Viewing):
                 calls (and to `add`, `edit` and `retry_failures`), until others are given.
             custom_prompts: Prompts for `score` and `summarize_concept`, as for `gen`; they apply to later
                 calls, like `params`.
+            long_documents: What happens to documents that are longer than the model's context window.
+                `"windows"` reads them in overlapping parts that end at sentence ends: the highest score
+                counts, and its rationale names the part. `"cut"` reads only the beginning, says so in the
+                rationale and lists the documents in a warning. `"refuse"` gives no score, but a failure.
 
         Returns:
             One row per document and concept (see `ScoreTable.to_frame`); `NaN` where there is no score.
@@ -407,6 +413,7 @@ class lloom(Viewing):
                 poll_seconds=poll_seconds,
                 params=params,
                 custom_prompts=custom_prompts,
+                long_documents=long_documents,
             )
         )
 
@@ -618,6 +625,9 @@ class lloom(Viewing):
 class SyncMethods:
     """The methods of a session that ask models or edit concepts, for code that does not `await`."""
 
+    def __repr__(self) -> str:
+        return f"<methods of {self._session!r} that do not need await>"
+
     def __init__(self, session: lloom) -> None:
         self._session = session
         self.gen = _now(plan_gen, session, session.gen)
@@ -636,9 +646,6 @@ class SyncMethods:
         self.merge, self.propose_split, self.split = session.merge, session.propose_split, session.split
         self.remove, self.undo, self.redo = session.remove, session.undo, session.redo
         self.label, self.select = session.label, session.select
-
-    def __repr__(self) -> str:
-        return f"<methods of {self._session!r} that do not need await>"
 
 
 def load(

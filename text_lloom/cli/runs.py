@@ -167,13 +167,23 @@ def score(
     codebook_header_row: Annotated[
         int | None, typer.Option("--codebook-header-row", help="As --header-row, for the codebook.", min=1)
     ] = None,
+    long_documents: Annotated[
+        str,
+        typer.Option(
+            "--long-documents",
+            help="Texts longer than the model's context window: 'windows' reads them in parts, 'cut' reads "
+            "their beginning, 'refuse' leaves them without scores.",
+        ),
+    ] = "windows",
     yes: Yes = False,
     force: Force = False,
 ) -> None:
     """Score every row of a table on the concepts of a codebook."""
     with clear_errors():
         from text_lloom.storage.codebook import read_codebook
+        from text_lloom.tasks import check_long_documents
 
+        when_long = check_long_documents(long_documents)
         slicing = Slicing(slice_col, max_slice_bins, slice_sep)
         with about_the_codebook():
             concepts = read_codebook(
@@ -200,7 +210,9 @@ def score(
         if not concepts.active:
             for concept in concepts.values():
                 concept.active = True
-        status = _attempt(session, lambda: session.sync.score(confirm=False if yes else None))
+        status = _attempt(
+            session, lambda: session.sync.score(confirm=False if yes else None, long_documents=when_long)
+        )
         write_results(session, out, slicing, table.stem, status, force=force)
 
 

@@ -294,7 +294,11 @@ class BatchReader:
         record, known, found = self._record, self._known, []
         for asked in record.requests[key]:
             about = [(document, concept) for document in asked.documents for concept in asked.concepts]
-            scores = parse_scores(known.question(record, asked), completion)
+            question = known.question(record, asked)
+            scores = parse_scores(question, completion)
+            sent, whole = fit_task(question, self._model).task.texts, question.texts
+            if sent != whole:
+                scores = question.as_cut(scores, sum(map(len, sent)) / sum(map(len, whole)))
             for (document, concept), scored in zip(about, scores, strict=True):
                 doc_ids, concepts = known.doc_ids(document), known.concepts(record.concepts[concept])
                 if doc_ids and concepts:

@@ -12,8 +12,9 @@ from text_lloom.llm.batches import BATCH_PRICE
 from text_lloom.llm.composite import Answerer, Fallbacks
 from text_lloom.llm.control.prices import Price, dollars
 from text_lloom.llm.control.tokens import count_tokens
+from text_lloom.llm.dispatch.request_builder import tasks_sent
 from text_lloom.llm.embed import HybridEmbedModel
-from text_lloom.llm.model import Embedder, EmbedModel, Solver
+from text_lloom.llm.model import Embedder, EmbedModel, Model, Solver
 from text_lloom.operators.parameters import GenParameters
 from text_lloom.operators.plan import FULLY_SHOWN
 from text_lloom.tasks import (
@@ -230,7 +231,10 @@ def _step(model: Answerer, sample: Sequence[Task[Any]], requests: int, *, share:
     name = sample[0].step
     if isinstance(model, Solver):
         return StepEstimate(name, model.label, requests, 0, 0, 0, 0.0, 0.0)
-    scale = requests / len(sample)
+    scale, n_sampled = requests / len(sample), len(sample)
+    if isinstance(model, Model):
+        sample = [sent for task in sample for sent in tasks_sent(task, model)]
+        requests = round(requests * len(sample) / n_sampled)
     in_tokens = round(sum(model.count_tokens(task.prompt()) for task in sample) * scale)
     expected = sum(task.expected_tokens * task.answer_units() for task in sample) * scale
     low, high = round(_SHORT * expected), round(_LONG * expected)

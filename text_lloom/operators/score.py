@@ -15,7 +15,7 @@ from text_lloom.llm.dispatch.step_state import Failure, Run
 from text_lloom.llm.options import whole_number
 from text_lloom.quotes import locate_quote
 from text_lloom.scores import ScoreTable
-from text_lloom.tasks import Scored, ScoreDocuments, SummarizeConcept
+from text_lloom.tasks import LongDocuments, Scored, ScoreDocuments, SummarizeConcept
 
 __all__ = [
     "CONCEPTS_PER_CALL",
@@ -40,6 +40,7 @@ def plan_scoring(
     batch_size: int = 1,
     concepts_per_call: int = CONCEPTS_PER_CALL,
     get_highlights: bool = True,
+    long_documents: LongDocuments = "windows",
 ) -> list[ScoreDocuments]:
     """The tasks that score documents on concepts.
 
@@ -51,6 +52,7 @@ def plan_scoring(
         batch_size: Documents per task.
         concepts_per_call: Concepts per task.
         get_highlights: Ask for quotes.
+        long_documents: What happens to documents that are too long for the model.
 
     Raises:
         InputError: When a size is not positive.
@@ -76,6 +78,7 @@ def plan_scoring(
                         concepts=tuple(by_id[i] for i in chosen),
                         get_highlights=get_highlights,
                         examples=tuple(examples[i] for i in chosen),
+                        long_documents=long_documents,
                     )
                 )
     return tasks

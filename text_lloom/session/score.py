@@ -15,6 +15,8 @@ from text_lloom.concept import Concept
 from text_lloom.corpus import Corpus, Document
 from text_lloom.errors import InputError, UnknownName
 from text_lloom.llm.classifiers.classifier import Classifier
+from text_lloom.llm.dispatch.request_builder import fit_task
+from text_lloom.llm.model import Model
 from text_lloom.llm.options import positive_seconds, whole_number
 from text_lloom.operators.asking import SCORE_STEPS, PromptSpec, score_settings
 from text_lloom.operators.estimate import Estimate, estimate_score
@@ -29,7 +31,7 @@ from text_lloom.session.batch import batches_of, count_waiting, is_batch, score_
 from text_lloom.session.scorings import Pair, Scoring, ScoringForm
 from text_lloom.session.spend import declined
 from text_lloom.session.state import Session
-from text_lloom.tasks import ScoreDocuments
+from text_lloom.tasks import ScoreDocuments, check_long_documents
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +65,7 @@ def plan_score(
     poll_seconds: float = 60.0,
     params: Mapping[str, object] | None = None,
     custom_prompts: Mapping[str, PromptSpec] | None = None,
+    long_documents: str = "windows",
 ) -> Coroutine[Any, Any, pd.DataFrame | None]:
     """The work of `lloom.score`, once its arguments are checked and the user agrees."""
     form = ScoringForm(
@@ -74,6 +77,7 @@ def plan_score(
         mode=mode,
         wait=bool(wait),
         poll_seconds=positive_seconds(poll_seconds, what="poll_seconds"),
+        long_documents=check_long_documents(long_documents),
     )
     is_batch(session, mode)
     settings = score_settings(session.models, session._run.settings, params, custom_prompts)
@@ -218,6 +222,8 @@ def _plan(
     tasks = _tasks(session, form, table, documents, concepts, wanted=wanted, waiting=waiting)
     if batches is None:
         _warn_of_waiting(count_waiting(session, tasks))
+    else:
+        _check_lengths(session, tasks)
     estimate = estimate_scoring(
         session,
         tasks,
@@ -286,6 +292,7 @@ def _tasks(
         batch_size=form.batch_size,
         concepts_per_call=form.concepts_per_call,
         get_highlights=form.get_highlights,
+        long_documents=form.long_documents,
     )
 
 
@@ -329,4 +336,24 @@ def _warn_of_waiting(n: int) -> None:
             f"{n:,} of these scores wait in a batch and are asked for again now, at the full price. Fetch "
             f"the batch with score(mode='batch'), or stop it with cancel_batches().",
             stacklevel=3,
+        )
+
+
+def _check_lengths(session: Session, tasks: Sequence[ScoreDocuments]) -> None:
+    """Refuse documents that do not fit one request of a batch, before anything is sent."""
+    model = session.models.score
+    if not isinstance(model, Model):
+        return
+    too_long = {
+        doc_id: None
+        for task in tasks
+        if task.long_documents != "cut" and fit_task(task, model).task is not task
+        for doc_id in task.doc_ids
+    }
+    if too_long:
+        shown = ", ".join(repr(doc_id) for doc_id in list(too_long)[:5])
+        raise InputError(
+            f"{len(too_long)} documents are longer than the {model.context_window:,} tokens of "
+            f"{model.label!r}: {shown}{', …' if len(too_long) > 5 else ''}. A batch does not read documents "
+            f"in parts: use mode='live', or long_documents='cut' to have only their beginning read."
         )

@@ -6,14 +6,14 @@ import itertools
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from text_lloom.errors import FileProblem
 from text_lloom.llm.dispatch.request_builder import StepSettings
 from text_lloom.llm.dispatch.step_state import Failure
 from text_lloom.operators.score import CONCEPTS_PER_CALL
 from text_lloom.scores import ScoreTable
-from text_lloom.tasks import ScoreDocuments
+from text_lloom.tasks import LongDocuments, ScoreDocuments
 
 __all__ = ["Pair", "Scoring", "ScoringForm", "Scorings", "pairs_in"]
 
@@ -36,6 +36,7 @@ class ScoringForm:
         mode: `"live"` or `"batch"`.
         wait: Wait for batches to end.
         poll_seconds: The longest interval between two checks of a batch.
+        long_documents: What happens to documents that are too long for the model.
     """
 
     batch_size: int = 1
@@ -46,6 +47,7 @@ class ScoringForm:
     mode: str = "live"
     wait: bool = True
     poll_seconds: float = 60.0
+    long_documents: LongDocuments = "windows"
 
 
 @dataclass(eq=False, slots=True)
@@ -221,4 +223,6 @@ def _form(written: Mapping[str, object]) -> ScoringForm:
         for name in names
         if name in written and type(written[name]) is type(getattr(plain, name))
     }
+    if kept.get("long_documents") not in get_args(LongDocuments):
+        kept.pop("long_documents", None)
     return ScoringForm(**kept)  # type: ignore[arg-type]

@@ -1,6 +1,14 @@
 """What is asked of a model: one typed question per operator."""
 
-from text_lloom.tasks.base import DocumentTask, Stage, Task, Template
+from text_lloom.tasks.base import (
+    DocumentTask,
+    LongDocuments,
+    Stage,
+    Task,
+    Template,
+    WindowedTask,
+    check_long_documents,
+)
 from text_lloom.tasks.distill import FilterQuotes, SummarizeDocument
 from text_lloom.tasks.map import MapDocument
 from text_lloom.tasks.review import (
@@ -21,6 +29,7 @@ __all__ = [
     "DocumentTask",
     "FilterQuotes",
     "Item",
+    "LongDocuments",
     "MapDocument",
     "MatchConcepts",
     "MergeGroup",
@@ -37,4 +46,6 @@ __all__ = [
     "SynthesizeConcepts",
     "Task",
     "Template",
+    "WindowedTask",
+    "check_long_documents",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
-from typing import Annotated, ClassVar, Final, Generic, Literal, Self, TypeAlias, TypeVar, get_args
+from typing import Annotated, ClassVar, Final, Generic, Literal, Self, TypeAlias, TypeVar, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
@@ -22,10 +22,13 @@ __all__ = [
     "DocumentTask",
     "Label",
     "LineNumber",
+    "LongDocuments",
     "ReplySchema",
     "Stage",
     "Task",
     "Template",
+    "WindowedTask",
+    "check_long_documents",
     "check_task",
     "label_number",
     "read_json",
@@ -117,6 +120,10 @@ LineNumber = Annotated[int, BeforeValidator(label_number)]
 Label = Annotated[int, BeforeValidator(label_number), WithJsonSchema({"type": "string"})]
 """The number in the label of a document or concept; `"C3"`, `"3"` and `3` are the same."""
 
+
+LongDocuments: TypeAlias = Literal["windows", "cut", "refuse"]
+"""What happens to documents that are too long for a model: they are read in overlapping windows, cut at the
+end (which is marked), or not asked about."""
 
 Stage: TypeAlias = Literal["generation", "scoring", "map", "evaluation"]
 """Which calls ask a task: `gen` and `select_auto`, `score`, a method with a question of its own (as `map`),
@@ -256,6 +263,39 @@ class DocumentTask(Task[Answer], is_base=True):
 
     def with_texts(self, texts: Sequence[str]) -> Self:
         return replace(self, text=texts[0])
+
+
+class WindowedTask(Task[Answer], is_base=True):
+    """A question whose documents can be read in parts when they are too long for one prompt."""
+
+    @property
+    @abstractmethod
+    def long_documents(self) -> LongDocuments:
+        """What happens to a document that is too long."""
+
+    @abstractmethod
+    def apart(self) -> Sequence[Self]:
+        """The same question about each document by itself."""
+
+    @abstractmethod
+    def merge(self, parts: Sequence[Answer]) -> Answer:
+        """The answer about whole documents from the answers about their windows, in order."""
+
+    @abstractmethod
+    def as_cut(self, answer: Answer, share: float) -> Answer:
+        """The answer, marked as one about the first `share` of the text."""
+
+
+def check_long_documents(given: object) -> LongDocuments:
+    """`given`, if it says what happens to documents that are too long.
+
+    Raises:
+        UnknownName: When it is something else.
+    """
+    for known in get_args(LongDocuments):
+        if given == known:
+            return cast("LongDocuments", known)
+    raise UnknownName(given, get_args(LongDocuments), what="long_documents")
 
 
 def check_task(task: type[Task[Answer]]) -> None:

@@ -14,7 +14,7 @@ from text_lloom.corpus import Document
 from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
 from text_lloom.scores import ANSWER_SCORES, Judgement
-from text_lloom.tasks.base import Label, ReplySchema, Stage, Task, Template
+from text_lloom.tasks.base import Label, LongDocuments, ReplySchema, Stage, Template, WindowedTask
 from text_lloom.tasks.exact import MOST_ENTRIES, score_schema
 
 __all__ = ["SCORE_TEMPLATE", "ScoreDocuments", "Scored"]
@@ -95,7 +95,7 @@ class Scored(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreDocuments(Task[list[Scored]]):
+class ScoreDocuments(WindowedTask[list[Scored]]):
     """Which of these documents meet the criteria of which of these concepts?
 
     The answer has one entry per document and concept.
@@ -112,6 +112,7 @@ class ScoreDocuments(Task[list[Scored]]):
     get_highlights: bool = True
     examples: tuple[tuple[str, ...], ...] = ()
     """Texts that show each concept. Prompts do not include them; models that learn from examples use them."""
+    long_documents: LongDocuments = "windows"
 
     @property
     def doc_ids(self) -> tuple[Hashable, ...]:
@@ -128,6 +129,21 @@ class ScoreDocuments(Task[list[Scored]]):
     def with_texts(self, texts: Sequence[str]) -> Self:
         pairs = zip(self.documents, texts, strict=True)
         return replace(self, documents=tuple(replace(d, text=text) for d, text in pairs))
+
+    def apart(self) -> Sequence[Self]:
+        return [replace(self, documents=(document,)) for document in self.documents]
+
+    def merge(self, parts: Sequence[list[Scored]]) -> list[Scored]:
+        """The highest score of each document and concept; its rationale names the window."""
+        windows: dict[tuple[Hashable, str], list[Scored]] = {}
+        for part in parts:
+            for scored in part:
+                windows.setdefault((scored.doc_id, scored.concept_id), []).append(scored)
+        return [_highest(found) for found in windows.values()]
+
+    def as_cut(self, answer: list[Scored], share: float) -> list[Scored]:
+        said = f"Only the first {max(1, min(99, round(100 * share)))} % of the document was read."
+        return [_with_note(scored, said) for scored in answer]
 
     def answer_units(self) -> int:
         return len(self.documents) * len(self.concepts)
@@ -191,3 +207,18 @@ class ScoreDocuments(Task[list[Scored]]):
             claimed=quote.claimed,
         )
         return Scored(document.id, concept.id, judgement)
+
+
+def _highest(windows: Sequence[Scored]) -> Scored:
+    """The first of the windows with the highest score, with its number in the rationale."""
+    if len(windows) == 1:
+        return windows[0]
+    at = max(range(len(windows)), key=lambda n: (windows[n].judgement.score, -n))
+    return _with_note(windows[at], f"Part {at + 1} of {len(windows)}:")
+
+
+def _with_note(scored: Scored, note: str) -> Scored:
+    judgement = scored.judgement
+    return scored._replace(
+        judgement=replace(judgement, rationale=f"{note} {judgement.rationale}".rstrip(" :"))
+    )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from text_lloom.llm.control.tokens import is_exact
 from text_lloom.llm.messages import NO_PARAMS, Message, ModelRequest, with_system
 from text_lloom.quotes import encodable
-from text_lloom.tasks import Task, Template
+from text_lloom.tasks import Task, Template, WindowedTask
+from text_lloom.windows import split_windows
 
 if TYPE_CHECKING:
     from text_lloom.llm.model import EmbedModel, Model
@@ -25,6 +26,9 @@ __all__ = [
     "cut_texts",
     "fit_task",
     "halved",
+    "in_windows",
+    "split_task",
+    "tasks_sent",
     "with_feedback",
 ]
 
@@ -36,6 +40,7 @@ _ANSWER_SAFETY = 1.5
 _SMALLEST = 200
 _SHOWN = 60
 _SHRINK = 0.95
+_HALF = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,43 @@ def fit_task(task: Task[A], model: Model) -> Fitted[A]:
         longest = int(longest * max(0.3, min(0.95, room / used)))
     shortest = task.with_texts([text[:_SMALLEST] for text in task.texts])
     return Fitted(shortest, shortest.prompt())
+
+
+def in_windows(task: WindowedTask[A], model: Model) -> list[Fitted[A]]:
+    """A task that is too long for one prompt as several that fit, each about a window of one document.
+
+    Empty if the prompt is too long even with hardly any text of the document.
+    """
+    fitted = fit_task(task, model)
+    if fitted.task is task:
+        return [fitted]
+    parts = task.apart()
+    if len(parts) == 1:
+        size = len(fitted.task.texts[0])
+        if size <= _SMALLEST:
+            return []
+        parts = [task.with_texts([window]) for window in split_windows(task.texts[0], size)]
+    found = [in_windows(part, model) for part in parts]
+    return [window for windows in found for window in windows] if all(found) else []
+
+
+def tasks_sent(task: Task[A], model: Model) -> list[Task[A]]:
+    """The tasks that are sent to a model instead of one that may be too long for it."""
+    fitted = fit_task(task, model).task
+    if fitted is task or not isinstance(task, WindowedTask) or task.long_documents == "cut":
+        return [fitted]
+    return [window.task for window in in_windows(task, model)] if task.long_documents == "windows" else []
+
+
+def split_task(task: WindowedTask[A]) -> list[WindowedTask[A]]:
+    """A task that a model found too long as two or more smaller ones; empty if its text is too short."""
+    parts = task.apart()
+    if len(parts) > 1:
+        return list(parts)
+    text = task.texts[0]
+    if len(text) <= _SMALLEST:
+        return []
+    return [task.with_texts([window]) for window in split_windows(text, int(_HALF * len(text)))]
 
 
 def halved(task: Task[A]) -> Task[A] | None:
