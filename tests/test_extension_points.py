@@ -88,7 +88,7 @@ def test_every_task_has_a_snapshot_of_its_prompt() -> None:
         if not examples:
             problems.append(f"{name} has no example in PROMPTS of tests/test_prompts.py. Add one.")
         problems += [
-            f"{name} has no tests/prompts/{key}.txt. Run: LLOOM_WRITE_PROMPTS=1 python -m pytest "
+            f"{name} has no tests/prompts/{key}.txt. Run: LLOOM_WRITE_PROMPTS=1 .venv/bin/python -m pytest "
             f"tests/test_prompts.py"
             for key in examples
             if not (SNAPSHOTS / f"{key}.txt").is_file()
@@ -188,7 +188,11 @@ def test_the_built_view_has_every_tab() -> None:
 def test_every_tab_is_documented() -> None:
     listed = [name.lower() for name in re.findall(r"^\| (\w+) \|", text_of("docs/view.md"), re.MULTILINE)]
     refuse(
-        [f"The table of tabs in docs/view.md lacks {tab!r}. Add a row." for tab in TABS if tab not in listed]
+        [
+            f"The table of tabs in docs/view.md lacks {tab!r}. Add a row that begins with: | {tab.title()} |"
+            for tab in TABS
+            if tab not in listed
+        ]
     )
 
 
