@@ -54,6 +54,9 @@ RATE_COLUMNS = (
 )
 """The columns of `lloom.rate_status`."""
 
+UNASKED_USD = 1.0
+"""US dollars that a step of a script may cost without a budget and without a confirmation."""
+
 
 def may_spend(
     estimate: Estimate,
@@ -66,7 +69,8 @@ def may_spend(
     """Whether a paid step may start.
 
     A free step always starts. With a budget, the step starts and is stopped before it exceeds the budget.
-    Without one, an interactive session asks the user, and any other session warns.
+    Without one, an interactive session asks the user. Any other session warns, and refuses a step that may
+    cost more than `UNASKED_USD`.
 
     Args:
         estimate: The estimated cost of the step.
@@ -76,7 +80,8 @@ def may_spend(
         confirm: `False` never asks, `True` asks whenever the step is not free, `None` as above.
 
     Raises:
-        InputError: When there is a budget in USD but none in tokens, and a model's price is unknown.
+        InputError: When there is a budget in USD but none in tokens, and a model's price is unknown. When
+            nobody can be asked, there is no budget, and the step may cost more than `UNASKED_USD`.
     """
     if estimate.is_free:
         return True
@@ -100,6 +105,12 @@ def may_spend(
     if confirm or is_interactive():
         print(estimate.describe(verbose=True))
         return input(f"Proceed with {what}? (y/n): ").strip().lower() in ("y", "yes")
+    if estimate.usd_high > UNASKED_USD:
+        raise InputError(
+            f"{estimate.describe()} for {what}. A script without a budget may spend up to "
+            f"{dollars(UNASKED_USD)} per step. Nothing was sent. Pass budget= (in USD) to set a limit, or "
+            f"confirm=False to go without one."
+        )
     warnings.warn(
         f"{estimate.describe()} for {what}. Pass budget= (in USD) to set a limit, or confirm=False to go "
         f"without this warning.",

@@ -1,0 +1,83 @@
+"""A script spends little without a budget: a dear step stops before its first request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import text_lloom.workbench as wb
+from text_lloom.cli.errors import as_options
+from text_lloom.errors import InputError
+from text_lloom.llm.control.paid_call_guard import allow_paid_calls
+from text_lloom.testing import FunctionModel, HashEmbedModel
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*could not be answered")
+
+NOTES = pd.DataFrame(
+    {
+        "doc_id": [f"n{i}" for i in range(6)],
+        "text": [f"The ferry was full again, so stop {i} waited for an hour." for i in range(6)],
+    }
+)
+
+
+@pytest.fixture(autouse=True)
+def _paid_calls_allowed() -> Iterator[None]:
+    before = allow_paid_calls(True)
+    yield
+    allow_paid_calls(before)
+
+
+def session(cost: float, prompts: list[str], **settings: Any) -> wb.lloom:
+    def answer(prompt: str) -> str:
+        prompts.append(prompt)
+        return "{}"
+
+    model = FunctionModel(answer, name="dear", cost=cost)
+    return wb.lloom(
+        NOTES,
+        "text",
+        "doc_id",
+        distill_model=model,
+        synth_model=model,
+        score_model=model,
+        cluster_model=HashEmbedModel(),
+        cache=False,
+        **settings,
+    )
+
+
+def _score(lloom: wb.lloom, confirm: bool | None = None) -> None:
+    lloom.sync.add("Full ferries", "Does the text say that a ferry was full?", confirm=confirm)
+
+
+def _gen(lloom: wb.lloom, confirm: bool | None = None) -> None:
+    lloom.sync.gen(confirm=confirm)
+
+
+@pytest.mark.parametrize("step", [_gen, _score])
+def test_a_dear_step_of_a_script_stops_before_its_first_request(step: Any) -> None:
+    prompts: list[str] = []
+    with pytest.raises(InputError, match=r"budget=.*confirm=False") as caught:
+        step(session(0.0009, prompts))
+    assert prompts == []
+    assert "--budget" in as_options(caught.value)
+    assert "--yes" in as_options(caught.value)
+
+
+def test_a_cheap_step_of_a_script_warns_and_goes_on() -> None:
+    prompts: list[str] = []
+    with pytest.warns(UserWarning, match="Estimated cost"):
+        _score(session(1e-6, prompts))
+    assert prompts
+
+
+@pytest.mark.parametrize("confirm", [False, None])
+def test_consent_or_a_budget_lets_a_dear_step_start(confirm: bool | None) -> None:
+    prompts: list[str] = []
+    budget = {} if confirm is False else {"budget": 1000.0}
+    _score(session(0.0009, prompts, **budget), confirm)
+    assert prompts
