@@ -1,4 +1,4 @@
-"""A script spends little without a budget: a dear step stops before its first request."""
+"""What a script may spend without a budget, and what a summary says of unknown prices."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _paid_calls_allowed() -> Iterator[None]:
     allow_paid_calls(before)
 
 
-def session(cost: float, prompts: list[str], **settings: Any) -> wb.lloom:
+def session(cost: float | None, prompts: list[str], **settings: Any) -> wb.lloom:
     def answer(prompt: str) -> str:
         prompts.append(prompt)
         return "{}"
@@ -81,3 +81,12 @@ def test_consent_or_a_budget_lets_a_dear_step_start(confirm: bool | None) -> Non
     budget = {} if confirm is False else {"budget": 1000.0}
     _score(session(0.0009, prompts, **budget), confirm)
     assert prompts
+
+
+def test_a_summary_never_shows_an_unknown_price_as_zero(capsys: pytest.CaptureFixture[str]) -> None:
+    lloom = session(None, [])
+    _score(lloom, confirm=False)
+    lloom.summary()
+    shown = capsys.readouterr().out
+    assert "requests of unknown price" in shown
+    assert "$0.00" not in shown

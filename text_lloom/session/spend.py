@@ -14,7 +14,7 @@ from text_lloom.llm.composite import Answerer, single_models
 from text_lloom.llm.control.budget import Budget, TokenBudget
 from text_lloom.llm.control.prices import dollars
 from text_lloom.llm.control.redis_limiter import SharedLimiter
-from text_lloom.llm.control.usage import Attempt, Ledger, total, with_lost
+from text_lloom.llm.control.usage import Attempt, Ledger, Totals, total, with_lost
 from text_lloom.llm.dispatch.attempt import limiter_of
 from text_lloom.llm.dispatch.step_state import Failure, Run
 from text_lloom.llm.model import Embedder, EmbedModel, Model
@@ -178,19 +178,27 @@ def summary_lines(
     lines = [f"Total time: {figures.total_time:.2f} sec ({figures.total_time / 60:.2f} min)"]
     if verbose:
         lines += [f"    {key}: {seconds:.2f} sec" for key, seconds in step_seconds.items()]
-    unknown = f" + {figures.unpriced} requests of unknown price" if figures.unpriced else ""
-    lines.append(f"Total cost: {dollars(figures.total_cost)}{unknown}")
+    unknown = f"{figures.unpriced} requests of unknown price" if figures.unpriced else ""
+    known = dollars(figures.total_cost) if figures.total_cost or not unknown else ""
+    lines.append(f"Total cost: {' + '.join(filter(None, (known, unknown)))}")
     if verbose:
         for step in dict.fromkeys(attempt.step for attempt in ledger.attempts):
             t = ledger.totals(step=step)
             lines.append(
-                f"    {step}: ${t.usd:,.4f}, {t.requests} requests, "
+                f"    {step}: {_cost_of(t)}, {t.requests} requests, "
                 f"{t.in_tokens:,} tokens in, {t.out_tokens:,} out"
             )
     lines.append(f"Tokens: total={figures.total_tokens}, in={figures.in_tokens}, out={figures.out_tokens}")
     models = dict.fromkeys(f"{a.model}" for a in ledger.attempts)
     lines.append(f"Models: {', '.join(models) or 'none asked yet'}")
     return lines
+
+
+def _cost_of(totals: Totals) -> str:
+    if not totals.unpriced:
+        return f"${totals.usd:,.4f}"
+    unknown = f"{totals.unpriced} requests of unknown price"
+    return f"${totals.usd:,.4f} + {unknown}" if totals.usd else unknown
 
 
 def limit_usd(run: Run, usd: float | None, models: Models) -> None:
