@@ -223,7 +223,7 @@ def test_run_with_a_server_of_one_s_own(
         "--model", "openai:own-model", "--base-url", fake_provider.base_url,
     ]  # fmt: skip
     priced = lloom(
-        *arguments, "--price", "1,2", "--embed-model", "openai:own-embedder", "--yes",
+        *arguments, "--price-per-million", "1,2", "--embed-model", "openai:own-embedder", "--yes",
         "--out", tmp_path / "priced",
     )  # fmt: skip
     assert priced.exit_code == 0, priced.output
@@ -240,7 +240,7 @@ def test_run_with_a_server_of_one_s_own(
     assert "--yes" in unknown.stderr
     check_results(tmp_path / "unknown", posts)
 
-    free = lloom(*arguments, "--price", "0", "--out", tmp_path / "free")
+    free = lloom(*arguments, "--price-per-million", "0", "--out", tmp_path / "free")
     assert free.exit_code == 0, free.output
     assert "Warning" not in free.stderr
     check_results(tmp_path / "free", posts)
@@ -262,12 +262,14 @@ def test_a_budget_stops_the_run_and_keeps_what_is_done(
         "--model", "openai:own-model", "--base-url", fake_provider.base_url,
     ]  # fmt: skip
     assert_refused(
-        lloom(*arguments, "--budget", 1, "--out", tmp_path / "no"), "price of own-model", "--price 0"
+        lloom(*arguments, "--budget", 1, "--out", tmp_path / "no"),
+        "price of own-model",
+        "--price-per-million 0",
     )
     assert fake_provider.stats().paid == 0
 
     out = tmp_path / "out"
-    result = lloom(*arguments, "--price", "100,100", "--budget", "0.5", "--out", out)
+    result = lloom(*arguments, "--price-per-million", "100,100", "--budget", "0.5", "--out", out)
     assert result.exit_code == 3, result.output
     assert "Stopped: The budget of $0.50 is reached" in result.stderr
     assert "Incomplete: " in result.stderr
@@ -277,14 +279,16 @@ def test_a_budget_stops_the_run_and_keeps_what_is_done(
     assert f"{len(posts) - scored} of {len(posts)} scores are missing" in result.stderr
     assert fake_provider.stats().paid == scored
 
-    rest = lloom(*arguments, "--price", "100,100", "--budget", "5", "--out", out)
+    rest = lloom(*arguments, "--price-per-million", "100,100", "--budget", "5", "--out", out)
     assert rest.exit_code == 0, rest.output
     assert check_results(out, posts)["score"].notna().all()
     n_summaries = 1
     assert fake_provider.stats().paid == len(posts) + n_summaries, "nothing is paid twice"
 
     arguments[arguments.index("openai:own-model")] = "openai:other-model"
-    nothing = lloom(*arguments, "--price", "100,100", "--budget", "0", "--out", tmp_path / "nothing")
+    nothing = lloom(
+        *arguments, "--price-per-million", "100,100", "--budget", "0", "--out", tmp_path / "nothing"
+    )
     assert nothing.exit_code == 3
     assert "nothing is written" in nothing.stderr
     assert not (tmp_path / "nothing").exists()
@@ -305,7 +309,7 @@ def test_failures_make_the_status_three(
     book.write_text("name,criteria\nLate buses,Does the text say that a bus is late?\n", encoding="utf-8")
     result = lloom(
         "score", book, posts_csv, "--text-col", "text", "--id-col", "key", "--model", "openai:own-model",
-        "--base-url", fake_provider.base_url, "--price", 0, "--out", tmp_path / "out",
+        "--base-url", fake_provider.base_url, "--price-per-million", 0, "--out", tmp_path / "out",
     )  # fmt: skip
     assert result.exit_code == 3, result.output
     scores = check_results(tmp_path / "out", posts)
@@ -368,7 +372,9 @@ def test_help_tells_what_the_exit_status_means() -> None:
             id="base-url",
         ),
         pytest.param(
-            ["--text-col", "text", "--model", "openai:m", "--price", "cheap"], ["--price cheap"], id="price"
+            ["--text-col", "text", "--model", "openai:m", "--price-per-million", "cheap"],
+            ["--price-per-million cheap"],
+            id="price",
         ),
         pytest.param(["--text-col", "text", "--encoding", "utf-9"], ["encoding='utf-9'"], id="encoding"),
     ],

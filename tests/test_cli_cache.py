@@ -66,8 +66,8 @@ def test_info_tells_what_is_kept_of_each_model_and_what_it_cost(journal: Journal
     assert found[1] == str(journal.path)
     assert float(found[2]) == pytest.approx(journal.info().bytes / 1e6, abs=0.06)
     assert sorted(models) == [
-        "  claude-haiku: 1 replies, 50 tokens in, 7 out, $0.5000",
-        "  gpt-4o-mini: 2 replies, 2,000 tokens in, 50 out, $0.2500",
+        "  claude-haiku: 1 replies, 50 tokens in, 7 out, $0.50",
+        "  gpt-4o-mini: 2 replies, 2,000 tokens in, 50 out, $0.25",
     ]
     assert result.stderr == ""
 

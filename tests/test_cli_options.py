@@ -122,7 +122,7 @@ def test_a_run_with_openai_embeds_with_openai_unless_told_otherwise(
 def test_a_run_stops_at_its_budget(
     posts_csv: Path, tmp_path: Path, server: list[str], fake_provider: FakeProvider
 ) -> None:
-    options = [*QUICK, *server, "--price", "1000,1000"]
+    options = [*QUICK, *server, "--price-per-million", "1000,1000"]
     result = lloom("run", posts_csv, *options, "--budget", 0, "--out", tmp_path / "out")
     assert result.exit_code == 3, result.output
     assert "Warning: Estimated cost: $" in result.stderr
@@ -134,7 +134,7 @@ def test_a_run_stops_at_its_budget(
 def test_a_server_that_is_free_embeds_for_free_too(
     posts_csv: Path, tmp_path: Path, server: list[str], fake_provider: FakeProvider
 ) -> None:
-    options = [*QUICK, *server, "--price", 0, "--embed-model", "openai:own-embedder"]
+    options = [*QUICK, *server, "--price-per-million", 0, "--embed-model", "openai:own-embedder"]
     result = lloom("run", posts_csv, *options, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert "Total cost: $0.00" in result.stdout
@@ -161,7 +161,7 @@ def test_prices_are_dollars_per_million_tokens(
     price: str,
     usd: Callable[[int, int], float],
 ) -> None:
-    options = ["--text-col", "text", *server, "--price", price, "--yes"]
+    options = ["--text-col", "text", *server, "--price-per-million", price, "--yes"]
     result = lloom("score", book, posts_csv, *options, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     told = re.search(r"Total cost: \$([\d.]+)", result.stdout)
@@ -242,7 +242,7 @@ def test_a_run_that_the_user_stops_keeps_what_was_scored(
     fake_provider.control(p_hang=hanging, hang_seconds=120, fault_attempts=None, seed=1)
     command = [
         *(sys.executable, "-c", "from text_lloom.cli import main; main()", "score", str(book)),
-        *(str(tmp_path / "posts.csv"), "--text-col", "text", "--id-col", "key", "--price", "0"),
+        *(str(tmp_path / "posts.csv"), "--text-col", "text", "--id-col", "key", "--price-per-million", "0"),
         *(
             "--model",
             "openai:own-model",
@@ -343,10 +343,22 @@ def test_a_folder_that_cannot_be_written_to_is_told(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        pytest.param(["--price", 1], "--price needs a paid --model", id="price-of-local"),
-        pytest.param(["--model", "openai:m", "--price", "1,2,3"], "such as 0.15,0.6", id="three-prices"),
-        pytest.param(["--model", "openai:m", "--price", "-1"], "--price -1: expected", id="negative-price"),
-        pytest.param(["--model", "openai:m", "--price", "inf"], "--price inf: expected", id="infinite-price"),
+        pytest.param(
+            ["--price-per-million", 1], "--price-per-million needs a paid --model", id="price-of-local"
+        ),
+        pytest.param(
+            ["--model", "openai:m", "--price-per-million", "1,2,3"], "such as 0.15,0.6", id="three-prices"
+        ),
+        pytest.param(
+            ["--model", "openai:m", "--price-per-million", "-1"],
+            "--price-per-million -1: expected",
+            id="negative-price",
+        ),
+        pytest.param(
+            ["--model", "openai:m", "--price-per-million", "inf"],
+            "--price-per-million inf: expected",
+            id="infinite-price",
+        ),
         pytest.param(["--embed-model", "openai:"], "--embed-model openai:", id="embedder-nameless"),
         pytest.param(["--model", "opnai:m"], "Did you mean 'openai'", id="provider"),
         pytest.param(

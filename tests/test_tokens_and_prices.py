@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from text_lloom.errors import InputError
+from text_lloom.llm import Model
 from text_lloom.llm.control.prices import (
     Price,
     dollars,
@@ -17,6 +19,7 @@ from text_lloom.llm.control.prices import (
     known_price,
     nearest_model,
     parse_cost,
+    per_million,
 )
 from text_lloom.llm.control.tokens import Calibration, _counter, count_tokens, is_exact
 
@@ -182,6 +185,22 @@ def test_what_is_no_price_is_refused_with_an_example(cost: object) -> None:
         parse_cost(cost)
 
 
+@pytest.mark.parametrize("cost", [0.15, (0.15, 0.6), [2.5, 10], 15, (0, 3)])
+def test_a_price_per_million_tokens_is_not_taken_for_one_per_token(cost: object) -> None:
+    with pytest.raises(InputError, match=r"dollars per token.*cost=per_million\(\d.*\)") as told:
+        Model("m", None, lambda m, p: "ok", cost=cost)  # type: ignore[arg-type]
+    written = re.search(r"cost=per_million\(([^)]*)\)", str(told.value))
+    assert written is not None
+    figures = [float(figure) for figure in re.findall(r"[\d.]+", written[1])]
+    assert figures == pytest.approx([*cost] if isinstance(cost, (list, tuple)) else [cost, cost])
+
+
+def test_the_dearest_price_that_is_taken() -> None:
+    assert parse_cost((0.001, 0.0006)) == Price(0.001, 0.0006)
+    assert Model("m", None, lambda m, p: "ok", cost=per_million(0.15, 0.6)).cost == Price(0.15e-6, 0.6e-6)
+    assert per_million(2) == Price(2e-6, 2e-6)
+
+
 @pytest.mark.parametrize(
     ("usd", "shown"),
     [
@@ -221,7 +240,7 @@ def test_amounts_have_the_digits_that_tell_them_apart(usd: float, shown: str) ->
         ((1e-6, 3e-6), (1e-6, 3e-6)),
         ([1e-6, 3e-6], (1e-6, 3e-6)),
         ([1e-6], (1e-6, 1e-6)),
-        ((0, 0.5), (0.0, 0.5)),
+        ((0, 0.0005), (0.0, 0.0005)),
         (Price(1e-6, 3e-6), (1e-6, 3e-6)),
     ],
     ids=repr,

@@ -20,12 +20,14 @@ __all__ = ["clear", "export", "info"]
 def info() -> None:
     """Show where replies are cached, how many there are, and what they cost."""
     with clear_errors():
+        from text_lloom.llm.control.prices import dollars
+
         cached = _journal().info()
         typer.echo(f"{cached.path}: {cached.entries:,} replies and vectors, {cached.bytes / 1e6:,.1f} MB")
         for model, share in cached.models.items():
             typer.echo(
                 f"  {model}: {share.entries:,} replies, {share.in_tokens:,} tokens in, "
-                f"{share.out_tokens:,} out, ${share.usd:,.4f}"
+                f"{share.out_tokens:,} out, {dollars(share.usd) if share.usd else 'no known cost'}"
             )
         if cached.problem:
             typer.echo(f"Warning: {cached.problem}", err=True)

@@ -20,8 +20,8 @@ STOPPED: Final = 130
 """Exit status of a command that the user stopped."""
 
 _OPTION_OF = {
-    "cost=(USD per input token, USD per output token) to the model": "--price (USD per million tokens)",
-    "cost=0": "--price 0",
+    "cost=(USD per input token, USD per output token) to the model": "--price-per-million IN,OUT (USD)",
+    "cost=0": "--price-per-million 0",
     "budget= (in USD)": "--budget (in USD)",
     "budget=": "--budget",
     "confirm=False": "--yes",

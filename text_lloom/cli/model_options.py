@@ -34,7 +34,7 @@ def chosen_models(
         model: `--model`.
         embed_model: `--embed-model`.
         base_url: `--base-url`.
-        price: `--price`.
+        price: `--price-per-million`.
 
     Raises:
         InputError: When an option cannot be read, or does not go with the others.
@@ -48,7 +48,9 @@ def chosen_models(
         raise InputError(f"--base-url needs --model openai:<name>, but the model is {model}.")
     if provider == "local":
         if price is not None:
-            raise InputError("--price needs a paid --model, such as openai:<name>, but the model is local.")
+            raise InputError(
+                "--price-per-million needs a paid --model, such as openai:<name>, but the model is local."
+            )
         return ChosenModels(model, embed_model or "local")
     cost = _cost(price)
     server: dict[str, Any] = {}
@@ -89,5 +91,6 @@ def _cost(price: str | None) -> tuple[float, float] | None:
     except ValueError:
         pass
     raise InputError(
-        f"--price {price}: expected US dollars per million tokens in and out, such as 0.15,0.6, or 0."
+        f"--price-per-million {price}: expected US dollars per million tokens in and out, such as "
+        f"0.15,0.6, or 0."
     )

@@ -76,7 +76,7 @@ BudgetUsd: TypeAlias = Annotated[
 PriceUsd: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--price",
+        "--price-per-million",
         metavar="IN,OUT",
         help="US dollars per million tokens in and out, such as 0.15,0.6; 0 for a free server.",
     ),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from text_lloom.llm import cache, client  # noqa: F401 - now, so that a first call does not wait
 from text_lloom.llm.completion import Completion, Embeddings
 from text_lloom.llm.composite import Fallbacks
+from text_lloom.llm.control.prices import per_million
 from text_lloom.llm.control.rate_limits import RateLimit, RateStatus
 from text_lloom.llm.control.retry import RetryPolicy
 from text_lloom.llm.control.usage import GLOBAL_COSTS, Attempt, CostTracker, Ledger, Totals, track_costs
@@ -82,6 +83,7 @@ __all__ = [
     "TransformersModel",
     "embedder_from",
     "model_from",
+    "per_million",
     "track_costs",
 ]
 

@@ -19,10 +19,13 @@ __all__ = [
     "known_price",
     "nearest_model",
     "parse_cost",
+    "per_million",
 ]
 
 _PROBE_TOKENS = 1000
 _ROUNDING = 1e-9
+_MOST_USD = 0.001
+"""The highest price of a token in US dollars; the dearest models cost less than that."""
 _FOUR_DIGITS = 0.001
 """US dollars below which four digits are too few."""
 
@@ -57,14 +60,26 @@ def dollars(usd: float) -> str:
     return f"${usd:,.4f}" if usd >= _FOUR_DIGITS else f"${usd:,.6f}"
 
 
+def per_million(input: float, output: float | None = None) -> Price:  # noqa: A002 - the name in `Price`
+    """A price as price lists print it: `cost=per_million(0.15, 0.6)`.
+
+    Args:
+        input: US dollars per million tokens of input.
+        output: US dollars per million tokens of output; as for input when not given.
+    """
+    return Price(input / 1_000_000, (input if output is None else output) / 1_000_000)
+
+
 def parse_cost(cost: object) -> Price | None:
     """A price from what a user may write.
 
     Args:
-        cost: `(input, output)` in USD per token, one number for both, or `None` for unknown.
+        cost: `(input, output)` in USD per token (see `per_million`), one number for both, or `None` for
+            unknown.
 
     Raises:
-        InputError: For anything else, or for negative prices.
+        InputError: For anything else, for negative prices, and for more than $0.001 a token, which is a
+            price per thousand or per million tokens.
     """
     if cost is None:
         return None
@@ -73,10 +88,17 @@ def parse_cost(cost: object) -> Price | None:
     if isinstance(cost, Sequence) and not isinstance(cost, str) and 1 <= len(cost) <= 2:
         numbers = [number for part in cost if (number := finite_number(part)) is not None and number >= 0]
         if len(numbers) == len(cost):
+            if max(numbers) > _MOST_USD:
+                shown = ", ".join(f"{number:g}" for number in numbers)
+                raise InputError(
+                    f"cost={shown} would be ${max(numbers):,g} for each token. Prices are US dollars per "
+                    f"token; from a price list per million tokens, write cost=per_million({shown}), with "
+                    f"`from text_lloom.llm import per_million`."
+                )
             return Price(numbers[0], numbers[-1])
     raise InputError(
-        f"cost={cost!r}: expected (input, output) in USD per token, such as (0.15 / 1_000_000, "
-        f"0.6 / 1_000_000), or one number for both."
+        f"cost={cost!r}: expected (input, output) in USD per token, such as per_million(0.15, 0.6), or one "
+        f"number for both."
     )
 
 

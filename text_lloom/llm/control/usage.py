@@ -171,8 +171,10 @@ class CostTracker:
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        unknown = f" + {self.unpriced} requests of unknown price" if self.unpriced else ""
-        return f"<costs: ${self.usd:,.4f}{unknown}, {self.requests} requests, {self.cached} from the cache>"
+        known = [f"${self.usd:,.4f}"] if self.usd or not self.unpriced else []
+        unknown = [f"{self.unpriced} requests of unknown price"] if self.unpriced else []
+        cost = " + ".join([*known, *unknown])
+        return f"<costs: {cost}, {self.requests} requests, {self.cached} from the cache>"
 
     def add_callback(self, callback: Callable[[Attempt], object]) -> None:
         """Have `callback` called with every attempt, once per request however many replies it has."""
