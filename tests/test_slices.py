@@ -210,7 +210,7 @@ def test_of_many_categories_the_largest_are_kept() -> None:
     ],
 )
 def test_dates_fall_into_the_finest_periods_that_fit(dates: pd.DatetimeIndex, labels: list[str]) -> None:
-    slices = slice_documents(corpus_of(pd.Series(dates)), "value")
+    slices = slice_documents(corpus_of(pd.Series(dates)), "value", max_slice_bins=5)
     assert list(slices.labels) == labels
     assert slices.sizes.sum() == len(dates)
     assert slices.kind == "category"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 
+from text_lloom.analysis.dates import DateOrder, SliceUnit, check_date_order, check_slice_unit, read_dates
 from text_lloom.errors import ColumnNotFound, InputError
 from text_lloom.llm.options import whole_number
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MISSING",
     "MOST_CATEGORIES",
+    "MOST_PERIODS",
     "OTHER",
     "Slices",
     "as_dates",
@@ -34,14 +36,15 @@ __all__ = [
 
 MOST_CATEGORIES: Final = 40
 MOST_BINS: Final = 5
+MOST_PERIODS: Final = 24
 MISSING: Final = "missing"
 OTHER: Final = "other"
 
-_ISO_DATE = r"\d{4}-\d{2}-\d{2}(?:[T ]\S.*)?"
 _MOST_DECIMALS = 12
 _CONTAINERS = (list, tuple, set, frozenset, np.ndarray)
 _ANSWER_MARKS = (";", "|", "\n", ",")
 _EXACT_WHOLE = 2.0**53
+_PERIOD_OF: Final[dict[SliceUnit, str]] = {"day": "D", "week": "W", "month": "M", "quarter": "Q", "year": "Y"}
 
 
 @dataclass(frozen=True)
@@ -120,14 +123,18 @@ def slice_documents(
     max_slice_bins: int | None = None,
     slice_bounds: Sequence[float] | None = None,
     slice_sep: str | None = None,
+    slice_unit: SliceUnit | None = None,
+    date_order: DateOrder | None = None,
 ) -> Slices:
     """Group the documents by a metadata column.
 
     - Numbers are divided into intervals with about the same number of documents, from the lowest to the
       highest value. If the lowest value fills an interval (many zeros), it gets a slice of its own. A few
       different values (whole numbers, or values that recur) are slices themselves, in order.
-    - Dates, also as ISO text, are grouped by day, week, month, quarter, year or several years: the finest
-      unit that gives at most `max_slice_bins` slices.
+    - Dates, also as text, are grouped by day, week, month, quarter, year or several years: the finest
+      unit that gives at most `max_slice_bins` slices. Text is read as dates when all values are dates in
+      one form, such as `2023-03-14`, `14.03.2023`, `3/14/2023 9:30 PM`, `14. März 2023`,
+      `March 14, 2023`, `Apr 2023`, `2023-W14` or `2023 Q2`.
     - Other values are groups by themselves, in natural order (`9` before `10`; ordered categories keep
       theirs). Of more than 40 values the 39 most frequent are kept; the others are the slice `other`.
     - Missing and blank values, if there are any, are the last slice, `missing`.
@@ -135,7 +142,7 @@ def slice_documents(
     Args:
         corpus: The documents.
         slice_col: A column of the corpus' frame.
-        max_slice_bins: The largest number of slices, without `missing`. By default 5 for numbers and
+        max_slice_bins: The largest number of slices, without `missing`. By default 5 for numbers, 24 for
             dates, and 40 for other values.
         slice_bounds: Edges for a numeric column, such as `[0, 10, 50]`: the intervals are closed on the
             right, `0 – 10` and `10 – 50`, and the first includes its left edge. Values outside are in the
@@ -143,12 +150,20 @@ def slice_documents(
         slice_sep: The character between several answers in one cell, such as `;`. A document is then in
             the slice of each of its answers. Without it, `;` `|` line breaks and `,` are recognised if the
             answers recur in different combinations, with a warning. `""` groups whole values.
+        slice_unit: The period of a slice of dates: `day`, `week`, `month`, `quarter` or `year`.
+        date_order: What comes first in dates such as `03/04/2023`: `day`, `month` or `year`. Needed only
+            where several orders fit all values.
 
     Raises:
         ColumnNotFound: When the column does not exist; suggests the nearest name.
         InputError: When `slice_bounds` is given for a column without numbers or does not increase, when
-            `max_slice_bins` is less than 1, or when the column contains lists or similar values.
+            `max_slice_bins` is less than 1, or when the column contains lists or similar values; when
+            several orders of day, month and year fit; when `slice_unit` is given for a column without
+            dates, is finer than its dates or gives more slices than `max_slice_bins`.
+        UnknownName: When `slice_unit` or `date_order` is none of the names above.
     """
+    check_slice_unit(slice_unit)
+    check_date_order(date_order)
     frame = corpus.frame
     if not isinstance(slice_col, Hashable) or slice_col not in frame.columns:
         raise ColumnNotFound(slice_col, list(frame.columns), role="slice_col")
@@ -156,10 +171,19 @@ def slice_documents(
         max_slice_bins = whole_number(max_slice_bins, what="max_slice_bins")
     most_bins, most_values = max_slice_bins or MOST_BINS, max_slice_bins or MOST_CATEGORIES
     values: pd.Series[Any] = frame[slice_col]
-    answers = None if slice_bounds is not None else _answers(values, slice_col, slice_sep)
+    of_dates = slice_unit is not None or date_order is not None
+    whole = slice_bounds is not None or of_dates or (not slice_sep and _are_texts_of_dates(values, slice_col))
+    answers = None if whole else _answers(values, slice_col, slice_sep)
     if answers is not None:
         return _by_answer(answers, str(slice_col), most_values)
-    kind = column_kind(values, slice_col)
+    kind = column_kind(values, slice_col, date_order=date_order)
+    if of_dates and kind != "date":
+        option = "slice_unit" if slice_unit is not None else "date_order"
+        raise InputError(
+            f"{option} needs a column of dates, all written in one form, but {slice_col!r} holds "
+            f"{'numbers' if kind == 'number' else 'other values'}. Leave {option} out, or make a column of "
+            f"dates with pandas.to_datetime."
+        )
     if slice_bounds is not None and kind != "number":
         raise InputError(
             f"slice_bounds needs a numeric column, but {slice_col!r} holds "
@@ -171,21 +195,29 @@ def slice_documents(
             _by_bounds(numbers, slice_bounds) if slice_bounds is not None else _by_number(numbers, most_bins)
         )
     elif kind == "date":
-        groups = _by_period(as_dates(values), most_bins)
+        groups = _by_period(
+            as_dates(values, date_order=date_order),
+            slice_unit,
+            _finest_unit(values, date_order),
+            max_slice_bins,
+        )
     else:
         groups = _fold_rare(_by_value(values), most_values, str(slice_col))
     return _with_missing(groups, str(slice_col))
 
 
-def column_kind(values: pd.Series[Any], slice_col: str) -> Literal["number", "date", "category"]:
-    """Whether a column holds numbers, dates (also as ISO text) or anything else.
+def column_kind(
+    values: pd.Series[Any], slice_col: str, *, date_order: DateOrder | None = None
+) -> Literal["number", "date", "category"]:
+    """Whether a column holds numbers, dates (also as text) or anything else.
 
     Args:
         values: The column.
         slice_col: Its name, for the error message.
+        date_order: What comes first in dates such as `03/04/2023`.
 
     Raises:
-        InputError: When it contains lists or similar values.
+        InputError: When it contains lists or similar values, or dates that can be read in several orders.
     """
     import pandas as pd
 
@@ -202,7 +234,7 @@ def column_kind(values: pd.Series[Any], slice_col: str) -> Literal["number", "da
     if inferred in {"date", "datetime", "datetime64", "period"}:
         return "date"
     if inferred == "string":
-        return "date" if _are_iso_dates(values) else "category"
+        return "category" if read_dates(values, slice_col, date_order=date_order) is None else "date"
     containers = values.map(lambda value: isinstance(value, (list, tuple, dict, set, np.ndarray)))
     if containers.any():
         row = int(np.flatnonzero(containers.to_numpy(dtype=bool))[0])
@@ -213,14 +245,23 @@ def column_kind(values: pd.Series[Any], slice_col: str) -> Literal["number", "da
     return "category"
 
 
-def _are_iso_dates(values: pd.Series[Any]) -> bool:
+def _are_texts_of_dates(values: pd.Series[Any], slice_col: str) -> bool:
     import pandas as pd
 
-    texts = values.dropna().astype(str).str.strip()
-    texts = texts[texts != ""]
-    if texts.empty or not bool(texts.str.fullmatch(_ISO_DATE).all()):
+    if isinstance(values.dtype, pd.CategoricalDtype):
         return False
-    return not pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True).isna().any()
+    is_text = pd.api.types.infer_dtype(values, skipna=True) == "string"
+    return is_text and read_dates(values, slice_col) is not None
+
+
+def _finest_unit(values: pd.Series[Any], date_order: DateOrder | None) -> SliceUnit:
+    """The period that a value of a column of dates names."""
+    import pandas as pd
+
+    if pd.api.types.infer_dtype(values, skipna=True) == "string":
+        dates = read_dates(values, values.name, date_order=date_order)
+        return "day" if dates is None else dates.unit
+    return "day"
 
 
 def as_numbers(values: pd.Series[Any]) -> NDArray[np.float64]:
@@ -233,21 +274,22 @@ def as_numbers(values: pd.Series[Any]) -> NDArray[np.float64]:
     return numbers
 
 
-def as_dates(values: pd.Series[Any]) -> pd.Series[pd.Timestamp]:
+def as_dates(values: pd.Series[Any], *, date_order: DateOrder | None = None) -> pd.Series[pd.Timestamp]:
     """The dates without their time zone: a document belongs to the day on its own clock."""
     import pandas as pd
 
     if isinstance(values.dtype, pd.PeriodDtype) or pd.api.types.infer_dtype(values) == "period":
         values = values.map(lambda period: period.to_timestamp(), na_action="ignore")
-    iso = "ISO8601" if pd.api.types.infer_dtype(values, skipna=True) == "string" else None
-    if iso:
-        values = values.str.strip().str.replace(r"(?:Z|[+-]\d{2}:?\d{2})$", "", regex=True)
-    elif values.dtype == object:
+    if pd.api.types.infer_dtype(values, skipna=True) == "string":
+        read = read_dates(values, values.name, date_order=date_order)
+        if read is not None:
+            return read.stamps
+    if values.dtype == object:
         values = values.map(
             lambda value: value.replace(tzinfo=None) if getattr(value, "tzinfo", None) else value,
             na_action="ignore",
         )
-    dates = pd.to_datetime(values, format=iso, errors="coerce")
+    dates = pd.to_datetime(values, errors="coerce")
     return dates if dates.dt.tz is None else dates.dt.tz_localize(None)
 
 
@@ -329,13 +371,29 @@ def _by_bounds(numbers: NDArray[np.float64], slice_bounds: Sequence[float]) -> _
     return _Groups(labels, codes, "numeric", int(below.sum() + above.sum()))
 
 
-def _by_period(dates: pd.Series[pd.Timestamp], most: int) -> _Groups:
+def _by_period(
+    dates: pd.Series[pd.Timestamp], wanted: SliceUnit | None, finest: SliceUnit, most: int | None
+) -> _Groups:
     import pandas as pd
 
-    for unit in ("D", "W", "M", "Q", "Y"):
-        codes, periods = pd.factorize(dates.dt.to_period(unit), sort=True)
-        if len(periods) <= most:
-            return _Groups([_period_label(period, unit) for period in periods], codes.astype(np.intp))
+    units = list(_PERIOD_OF)
+    units = units[units.index(finest) :]
+    if wanted is not None and wanted not in units:
+        raise InputError(
+            f"slice_unit={wanted!r} is finer than the dates, which name a {finest}. Pass "
+            f"slice_unit={finest!r} or a longer unit."
+        )
+    for unit in [wanted] if wanted is not None else units:
+        period = _PERIOD_OF[unit]
+        codes, periods = pd.factorize(dates.dt.to_period(period), sort=True)
+        if len(periods) <= (most or MOST_PERIODS) or (wanted is not None and most is None):
+            return _Groups([_period_label(label, period) for label in periods], codes.astype(np.intp))
+    if wanted is not None:
+        raise InputError(
+            f"slice_unit={wanted!r} gives {len(periods)} slices, but max_slice_bins={most}. Pass "
+            f"max_slice_bins={len(periods)}, or a longer unit."
+        )
+    most = most or MOST_PERIODS
     years = dates.dt.year.to_numpy(dtype=np.float64, na_value=np.nan)
     known = ~np.isnan(years)
     first, last = int(np.nanmin(years)), int(np.nanmax(years))

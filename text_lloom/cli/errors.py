@@ -29,6 +29,8 @@ _OPTION_OF = {
     "max_slice_bins": "--max-slice-bins",
     "slice_col": "--slice",
     "slice_sep": "--slice-sep",
+    "slice_unit": "--slice-unit",
+    "date_order": "--date-order",
     "text_col": "--text-col",
     "target_n_concepts": "--target",
 }

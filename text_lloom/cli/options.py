@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
 __all__ = [
     "BaseUrl",
     "BudgetUsd",
+    "DateOrderName",
     "Decimal",
     "EmbedName",
     "Encoding",
@@ -25,6 +26,7 @@ __all__ = [
     "Sheet",
     "SliceCol",
     "SliceSep",
+    "SliceUnitName",
     "Table",
     "TextCol",
     "Yes",
@@ -42,13 +44,23 @@ SliceCol: TypeAlias = Annotated[
 ]
 MaxSliceBins: TypeAlias = Annotated[
     int | None,
-    typer.Option("--max-slice-bins", help="Most groups of --slice; 5 for numbers and dates, else 40.", min=1),
+    typer.Option(
+        "--max-slice-bins", help="Most groups of --slice; 5 for numbers, 24 for dates, else 40.", min=1
+    ),
 ]
 SliceSep: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--slice-sep", help="Character between several answers in a cell of --slice; '' groups whole values."
     ),
+]
+SliceUnitName: TypeAlias = Annotated[
+    Literal["day", "week", "month", "quarter", "year"] | None,
+    typer.Option("--slice-unit", help="Period of a group of dates; by default the finest that fits."),
+]
+DateOrderName: TypeAlias = Annotated[
+    Literal["day", "month", "year"] | None,
+    typer.Option("--date-order", help="What comes first in dates of --slice such as 03/04/2023."),
 ]
 ModelName: TypeAlias = Annotated[
     str,

@@ -17,6 +17,7 @@ from text_lloom.errors import InputError
 from text_lloom.storage.files import atomic_write
 
 if TYPE_CHECKING:
+    from text_lloom.analysis.dates import DateOrder, SliceUnit
     from text_lloom.workbench import lloom
 
 __all__ = ["SESSION_FILE", "Slicing", "check_folder", "write_results"]
@@ -46,6 +47,8 @@ class Slicing(NamedTuple):
     slice_col: str | None = None
     max_slice_bins: int | None = None
     slice_sep: str | None = None
+    slice_unit: SliceUnit | None = None
+    date_order: DateOrder | None = None
 
 
 def check_folder(out: Path, *, table: Path | None = None, force: bool = False) -> None:

@@ -15,6 +15,7 @@ from text_lloom.cli.model_options import chosen_models
 from text_lloom.cli.options import (
     BaseUrl,
     BudgetUsd,
+    DateOrderName,
     Decimal,
     EmbedName,
     Encoding,
@@ -30,6 +31,7 @@ from text_lloom.cli.options import (
     Sheet,
     SliceCol,
     SliceSep,
+    SliceUnitName,
     Table,
     TextCol,
     Yes,
@@ -93,6 +95,8 @@ def run(
     slice_col: SliceCol = None,
     max_slice_bins: MaxSliceBins = None,
     slice_sep: SliceSep = None,
+    slice_unit: SliceUnitName = None,
+    date_order: DateOrderName = None,
     model: ModelName = "local",
     embed_model: EmbedName = None,
     base_url: BaseUrl = None,
@@ -113,7 +117,7 @@ def run(
 ) -> None:
     """Generate concepts from a table of texts and score every row on them."""
     with clear_errors():
-        slicing = Slicing(slice_col, max_slice_bins, slice_sep)
+        slicing = Slicing(slice_col, max_slice_bins, slice_sep, slice_unit, date_order)
         session = _open(
             table,
             text_col,
@@ -146,6 +150,8 @@ def score(
     slice_col: SliceCol = None,
     max_slice_bins: MaxSliceBins = None,
     slice_sep: SliceSep = None,
+    slice_unit: SliceUnitName = None,
+    date_order: DateOrderName = None,
     model: ModelName = "local",
     base_url: BaseUrl = None,
     price: PriceUsd = None,
@@ -184,7 +190,7 @@ def score(
         from text_lloom.tasks import check_long_documents
 
         when_long = check_long_documents(long_documents)
-        slicing = Slicing(slice_col, max_slice_bins, slice_sep)
+        slicing = Slicing(slice_col, max_slice_bins, slice_sep, slice_unit, date_order)
         with about_the_codebook():
             concepts = read_codebook(
                 codebook,

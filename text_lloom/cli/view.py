@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from text_lloom.cli.errors import clear_errors
-from text_lloom.cli.options import MaxSliceBins, SliceCol, SliceSep
+from text_lloom.cli.options import DateOrderName, MaxSliceBins, SliceCol, SliceSep, SliceUnitName
 from text_lloom.cli.results import SESSION_FILE
 from text_lloom.errors import InputError
 
@@ -25,6 +25,8 @@ def view(
     slice_col: SliceCol = None,
     max_slice_bins: MaxSliceBins = None,
     slice_sep: SliceSep = None,
+    slice_unit: SliceUnitName = None,
+    date_order: DateOrderName = None,
     max_docs: Annotated[
         int | None,
         typer.Option(
@@ -57,6 +59,8 @@ def view(
             include_text=text,
             max_slice_bins=max_slice_bins,
             slice_sep=slice_sep,
+            slice_unit=slice_unit,
+            date_order=date_order,
         )
         typer.echo(f"Wrote {page} ({page.stat().st_size / 1e6:,.1f} MB).")
         if show:

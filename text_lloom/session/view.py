@@ -16,6 +16,7 @@ from text_lloom.session.view_host import SessionHost
 if TYPE_CHECKING:
     import pandas as pd
 
+    from text_lloom.analysis.dates import DateOrder, SliceUnit
     from text_lloom.analysis.prevalence import NormBy
     from text_lloom.analysis.slices import Slices
     from text_lloom.widget.host import ViewOptions
@@ -73,6 +74,8 @@ class Viewing(Editing):
         threshold: float = 1.0,
         theme: str = "auto",
         slice_sep: str | None = None,
+        slice_unit: SliceUnit | None = None,
+        date_order: DateOrder | None = None,
     ) -> ConceptView | pd.DataFrame:
         """Show the workbench view: concepts, slices and the documents behind them.
 
@@ -81,8 +84,8 @@ class Viewing(Editing):
         Args:
             cols_to_show: Columns to show with the documents; the view can show any other column, too.
             slice_col: Column by whose values the documents are grouped.
-            max_slice_bins: The largest number of groups; by default 5 for numbers and dates, 40 for other
-                values.
+            max_slice_bins: The largest number of groups; by default 5 for numbers, 24 for dates, 40 for
+                other values.
             slice_bounds: Bounds of the groups for a numeric column, such as `[0, 10, 50]`.
             show_highlights: Mark the highlights in the documents.
             norm_by: `"concept"` (share of the concept's matches per slice), `"slice"` (share of the
@@ -94,6 +97,9 @@ class Viewing(Editing):
             theme: `"auto"` follows the notebook; `"light"` or `"dark"`.
             slice_sep: The character between several answers in one cell; `""` groups whole values. The
                 view groups documents by combination of answers; `l.slices` counts each answer.
+            slice_unit: The period of a group of dates: `"day"`, `"week"`, `"month"`, `"quarter"` or
+                `"year"`; by default the finest that gives at most `max_slice_bins` groups.
+            date_order: What comes first in dates such as `03/04/2023`: `"day"`, `"month"` or `"year"`.
 
         Raises:
             InputError: When there are no concepts, or a column or option does not exist.
@@ -113,6 +119,8 @@ class Viewing(Editing):
             "slice_bounds": (slice_bounds if slice_bounds is None else list(slice_bounds), None),
             "show_highlights": (show_highlights, True),
             "slice_sep": (slice_sep, None),
+            "slice_unit": (slice_unit, None),
+            "date_order": (date_order, None),
         }
         state: dict[str, Any] = {"threshold": threshold, "norm": norm_by}
         state["tab"] = ("overview" if slice_col is None else "matrix") if is_scored else "select"
@@ -125,6 +133,8 @@ class Viewing(Editing):
                         max_slice_bins=max_slice_bins,
                         slice_bounds=slice_bounds,
                         slice_sep=slice_sep,
+                        slice_unit=slice_unit,
+                        date_order=date_order,
                     )
                 ),
                 shown_columns=self._columns_to_show(cols_to_show),
@@ -147,6 +157,8 @@ class Viewing(Editing):
         threshold: float = 1.0,
         max_slice_bins: int | None = None,
         slice_sep: str | None = None,
+        slice_unit: SliceUnit | None = None,
+        date_order: DateOrder | None = None,
     ) -> Path:
         """Write the view as one self-contained page for any browser, without editing.
 
@@ -165,6 +177,8 @@ class Viewing(Editing):
             threshold: Smallest score of a match, when the page opens.
             max_slice_bins: As for `vis`.
             slice_sep: As for `vis`.
+            slice_unit: As for `vis`.
+            date_order: As for `vis`.
 
         Returns:
             The path of the file.
@@ -181,7 +195,15 @@ class Viewing(Editing):
         check_threshold(threshold)
         options = ViewOptions(
             title=title,
-            slices=_one_each(self.slices(slice_col, max_slice_bins=max_slice_bins, slice_sep=slice_sep)),
+            slices=_one_each(
+                self.slices(
+                    slice_col,
+                    max_slice_bins=max_slice_bins,
+                    slice_sep=slice_sep,
+                    slice_unit=slice_unit,
+                    date_order=date_order,
+                )
+            ),
             shown_columns=self._columns_to_show(cols_to_show),
         )
         return write_page(
@@ -200,11 +222,16 @@ class Viewing(Editing):
         max_slice_bins: int | None = None,
         slice_bounds: Sequence[float] | None = None,
         slice_sep: str | None = None,
+        slice_unit: SliceUnit | None = None,
+        date_order: DateOrder | None = None,
     ) -> Slices | None:
         """The documents grouped by a column, `None` for no column; see `slice_documents`."""
         if slice_col is None:
             if slice_bounds is not None:
                 raise InputError(f"slice_bounds={slice_bounds!r} needs slice_col, a numeric column.")
+            for option, given in (("slice_unit", slice_unit), ("date_order", date_order)):
+                if given is not None:
+                    raise InputError(f"{option}={given!r} needs slice_col, a column of dates.")
             return None
         from text_lloom.analysis.slices import slice_documents
 
@@ -214,6 +241,8 @@ class Viewing(Editing):
             max_slice_bins=max_slice_bins,
             slice_bounds=slice_bounds,
             slice_sep=slice_sep,
+            slice_unit=slice_unit,
+            date_order=date_order,
         )
 
     def export_df(self, include_outliers: bool = False, *, threshold: float = 1.0) -> pd.DataFrame:
@@ -282,6 +311,8 @@ class Viewing(Editing):
         slice_col: str | None = None,
         max_slice_bins: int | None = None,
         slice_sep: str | None = None,
+        slice_unit: SliceUnit | None = None,
+        date_order: DateOrder | None = None,
     ) -> Path:
         """Write one self-contained HTML page with the matrix, the concepts and their documents."""
         from text_lloom.widget.report import write_report
@@ -292,7 +323,13 @@ class Viewing(Editing):
             corpus=self.corpus,
             table=self.table,
             concepts=self._scored(),
-            slices=self.slices(slice_col, max_slice_bins=max_slice_bins, slice_sep=slice_sep),
+            slices=self.slices(
+                slice_col,
+                max_slice_bins=max_slice_bins,
+                slice_sep=slice_sep,
+                slice_unit=slice_unit,
+                date_order=date_order,
+            ),
             summary_lines=summary_lines(self.ledger, self.time, verbose=False),
         )
 
