@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from text_lloom.analysis.communities import cluster_means, find_communities, fold_identical
 from text_lloom.analysis.neighbours import nearest_neighbours, unit_rows
+from text_lloom.errors import InputError, MissingPackage, UnknownName
+from text_lloom.operators.cluster import cluster_vectors
 
 
 def topics(sizes, *, seed=0, features=64, spread=0.6):
@@ -256,3 +259,90 @@ def test_many_texts_of_few_topics_stay_in_few_clusters():
     labels = find_communities(vectors)
     assert labels.max() == 2
     assert adjusted_rand_score(topic, labels) > 0.97
+
+
+@pytest.fixture
+def hdbscan_calls(monkeypatch):
+    """Stands in for the packages of the extra `umap`; keeps what they are given."""
+    calls = {"labels": [2, 2, -1, 0, 1, 1, 1, 0, 1, 2, 2, 2]}
+
+    def maker(name):
+        class Made:
+            def __init__(self, **options):
+                calls[name] = options
+
+            def fit_transform(self, rows):
+                return rows[:, : calls[name]["n_components"]]
+
+            def fit_predict(self, rows):
+                calls["reduced"] = rows
+                return np.array(calls["labels"])
+
+        return Made
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=maker("umap")))
+    monkeypatch.setitem(sys.modules, "hdbscan", SimpleNamespace(HDBSCAN=maker("hdbscan")))
+    return calls
+
+
+def test_hdbscan_numbers_clusters_by_size_and_leaves_noise_out(hdbscan_calls):
+    rows, _ = topics([12])
+    labels = cluster_vectors(rows, method="hdbscan", random_state=7)
+    assert labels.tolist() == [0, 0, -1, 2, 1, 1, 1, 2, 1, 0, 0, 0]
+    assert labels.dtype == np.int64
+    assert hdbscan_calls["umap"] == {
+        "n_neighbors": 11,
+        "n_components": 5,
+        "min_dist": 0.0,
+        "metric": "cosine",
+        "random_state": 7,
+        "n_jobs": 1,  # other numbers make the result depend on the machine
+    }
+    assert hdbscan_calls["hdbscan"] == {"min_cluster_size": 5, "metric": "euclidean"}
+    assert hdbscan_calls["reduced"].shape == (12, 5)
+    hdbscan_calls["labels"] = [-1] * 12
+    assert cluster_vectors(rows, method="hdbscan").tolist() == [-1] * 12
+
+
+@pytest.mark.parametrize(
+    ("n", "given", "size"), [(12, 3, 3), (12, 40, 6), (12, None, 5), (700, None, 7), (799, None, 7)]
+)
+def test_hdbscan_clusters_have_a_hundredth_of_the_items_or_five(hdbscan_calls, n, given, size):
+    hdbscan_calls["labels"] = [0] * n
+    cluster_vectors(topics([n])[0], method="hdbscan", min_cluster_size=given)
+    assert hdbscan_calls["hdbscan"]["min_cluster_size"] == size
+    assert isinstance(hdbscan_calls["hdbscan"]["min_cluster_size"], int)
+    assert hdbscan_calls["umap"]["n_neighbors"] == min(15, n - 1)
+
+
+def test_few_items_are_clustered_without_hdbscan(hdbscan_calls):
+    rows, _ = topics([5, 4])
+    np.testing.assert_array_equal(
+        cluster_vectors(rows, method="hdbscan", random_state=3), find_communities(rows, random_state=3)
+    )
+    assert "umap" not in hdbscan_calls
+    hdbscan_calls["labels"] = [0] * 10
+    cluster_vectors(topics([10])[0], method="hdbscan")
+    assert hdbscan_calls["umap"]["n_components"] == 5
+
+
+def test_communities_keep_to_the_smallest_size_given():
+    rows, _ = topics([30, 20, 3])
+    np.testing.assert_array_equal(
+        cluster_vectors(rows, random_state=2), find_communities(rows, random_state=2)
+    )
+    np.testing.assert_array_equal(
+        cluster_vectors(rows, min_cluster_size=8), find_communities(rows, min_size=8)
+    )
+    assert np.bincount(cluster_vectors(rows, min_cluster_size=8)).min() >= 8
+
+
+def test_unusable_clustering_settings_are_refused(monkeypatch):
+    rows, _ = topics([12])
+    with pytest.raises(InputError, match="min_cluster_size=0 must be at least 1"):
+        cluster_vectors(rows, min_cluster_size=0)
+    with pytest.raises(UnknownName, match="kmeans.*communities.*hdbscan"):
+        cluster_vectors(rows, method="kmeans")
+    monkeypatch.setitem(sys.modules, "hdbscan", None)
+    with pytest.raises(MissingPackage, match="umap-learn and hdbscan"):
+        cluster_vectors(rows, method="hdbscan")

@@ -8,7 +8,8 @@ import pytest
 
 from text_lloom.concept import Concept
 from text_lloom.corpus import Corpus
-from text_lloom.errors import InputError
+from text_lloom.errors import ColumnNotFound, InputError
+from text_lloom.operators.loop import loop, refine, refine_ids
 from text_lloom.quotes import QuoteMatch
 from text_lloom.scores import Judgement, ScoreTable
 
@@ -207,3 +208,72 @@ def test_text_with_half_an_emoji_can_be_shown(corpus: Corpus, late: Concept) -> 
     frame = table.to_frame([late], quotes=True)
     assert frame["rationale"][0] == "late \ud83d"
     assert frame["highlight_claimed"][0] == "\ud83d"
+
+
+def scores_of(shares: dict[str, int], n: int = 20) -> pd.DataFrame:
+    """Scores of `n` documents, the first `count` of which match each concept."""
+    return pd.DataFrame(
+        [
+            {"doc_id": f"d{row}", "text": f"Bus {row}", "concept_id": name, "score": float(row < count)}
+            for name, count in shares.items()
+            for row in range(n)
+        ]
+    )
+
+
+def test_concepts_are_generic_from_three_quarters_and_rare_below_a_twentieth() -> None:
+    frame = scores_of({"all": 20, "generic": 15, "common": 14, "scarce": 1, "rare": 0})
+    found = refine_ids(frame)
+    assert (found.generic, found.rare) == (["all", "generic"], ["rare"])
+    concepts = {name: name.upper() for name in ("all", "generic", "common", "scarce", "rare", "unscored")}
+    given = dict(concepts)
+    kept = {"common": "COMMON", "scarce": "SCARCE", "unscored": "UNSCORED"}
+    assert refine(frame, concepts) == kept
+    assert concepts == given
+    assert list(refine(frame, concepts, generic_threshold=0.7)) == ["scarce", "unscored"]
+    assert "scarce" not in refine(frame, concepts, rare_threshold=0.06)
+    assert "rare" in refine(frame, concepts, rare_threshold=0)
+
+
+def test_refining_counts_scored_pairs_from_the_threshold_on(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = scores_of({"late": 20, "fares": 10})
+    frame.loc[frame["score"] == 1.0, "score"] = 0.75
+    assert refine_ids(frame) == ([], ["late", "fares"])
+    assert refine_ids(frame, threshold=0.75) == (["late"], [])
+    frame.loc[(frame["concept_id"] == "fares") & (frame["score"] == 0.0), "score"] = np.nan
+    assert refine_ids(frame, threshold=0.75).generic == ["late", "fares"]
+    assert capsys.readouterr().out == ""
+    assert list(refine(frame, {"late": 1, "x": 2}, 0.75, debug=True)) == ["x"]
+    assert capsys.readouterr().out == "Generic concepts: ['late', 'fares']. Rare concepts: none.\n"
+    refine(frame, {}, debug=True)
+    assert capsys.readouterr().out == "Generic concepts: none. Rare concepts: ['late', 'fares'].\n"
+    with pytest.raises(ColumnNotFound, match="concept_id"):
+        refine_ids(frame.drop(columns="concept_id"))
+    with pytest.raises(ColumnNotFound, match="score"):
+        refine_ids(frame.drop(columns="score"))
+
+
+def test_documents_that_no_specific_concept_covers_are_looped_over(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    frame = scores_of({"generic": 10, "late": 9, "fares": 2})
+    left = loop(frame, "text", "doc_id")
+    assert left is not None
+    assert list(left.columns) == ["doc_id", "text"]
+    assert list(left.index) == list(range(11))
+    assert left["doc_id"].tolist() == [f"d{row}" for row in range(9, 20)]
+    assert left["text"].tolist() == [f"Bus {row}" for row in range(9, 20)]
+    assert capsys.readouterr().out == ""
+    assert len(loop(frame, "text", "doc_id", debug=True, generic_threshold=0.51)) == 10  # type: ignore[arg-type]
+    assert capsys.readouterr().out == "10 of 20 documents match no specific concept.\n"
+    assert loop(frame.assign(score=0.9), "text", "doc_id") is None, "all documents are left"
+    assert loop(frame, "text", "doc_id", generic_threshold=0.45) is not None
+    assert loop(scores_of({"x": 20}), "text", "doc_id", generic_threshold=1.1) is None, "none is left"
+    frame.loc[frame["concept_id"] == "late", "score"] *= 0.75
+    nearly = loop(frame, "text", "doc_id", threshold=0.75)
+    assert nearly is not None
+    assert len(nearly) == 11
+    with pytest.raises(ColumnNotFound, match="body"):
+        loop(frame, "body", "doc_id")
+    with pytest.raises(ColumnNotFound, match="number"):
+        loop(frame, "text", "number")
