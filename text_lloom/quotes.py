@@ -6,42 +6,20 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from text_lloom.normal_form import MARKS, Mapped, comparable, map_comparable
 
 __all__ = ["LocatedQuote", "QuoteMatch", "Span", "encodable", "harmless", "locate_quote"]
 
-_SAME_GLYPH = str.maketrans(
-    {
-        "\u2018": "'",
-        "\u2019": "'",
-        "\u201a": "'",
-        "\u201b": "'",
-        "\u2032": "'",
-        "\u00b4": "'",
-        "`": "'",
-        "\u201c": '"',
-        "\u201d": '"',
-        "\u201e": '"',
-        "\u201f": '"',
-        "\u00ab": '"',
-        "\u00bb": '"',
-        "\u2033": '"',
-        "\u2010": "-",
-        "\u2011": "-",
-        "\u2012": "-",
-        "\u2013": "-",
-        "\u2014": "-",
-    }
-)
 _LONE_SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
-_FOLDED = _SAME_GLYPH | _LONE_SURROGATES | dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 _HARMFUL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 _MADE_HARMLESS = (
     dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), None)
     | dict.fromkeys((0x0B, 0x0C, 0x1C, 0x1D, 0x1E, 0x1F, 0x85), " ")
     | {0x09: "\t", 0x0A: "\n", 0x0D: "\r", 0xFFFE: "\ufffd", 0xFFFF: "\ufffd"}
 )
-_SPACES = re.compile(r"\s+")
+_IN_WORD: Final = re.compile(rf"[^\W_]|[{MARKS}]").match
 _FUZZY_FLOOR = 88.0
 _SHORTEST_FUZZY = 12
 
@@ -85,9 +63,10 @@ class LocatedQuote:
 def locate_quote(quote: str, document: str) -> LocatedQuote:
     """Find `quote` in `document`.
 
-    It is searched for as it is; then without differences in white space, letter case, quotation marks,
-    dashes, invisible characters and lone surrogates; then approximately (an alignment of at least 88 %
-    similarity, for quotes of twelve characters or more). Ellipses at either end of a quote are ignored.
+    It is searched for as it is; then without differences in Unicode form, white space, letter case,
+    quotation marks, dashes, invisible characters and lone surrogates; then approximately (an
+    alignment of at least 88 % similarity, for quotes of twelve characters or more). Ellipses at either end
+    of a quote are ignored.
 
     Args:
         quote: The quote as the model gave it; blank if it quoted nothing.
@@ -134,33 +113,19 @@ def harmless(text: str) -> str:
 
 @lru_cache(maxsize=256)
 def _fold(text: str) -> str:
-    """`text` in normalised typography; cached, because a document is folded once for all of its quotes."""
-    return _SPACES.sub(" ", text.translate(_FOLDED)).strip().lower()
+    """`text` as it is compared; cached, because a document is folded once for all of its quotes."""
+    return comparable(text)
 
 
 @lru_cache(maxsize=16)
-def _offsets(text: str) -> tuple[int, ...]:
-    """The offset in `text` of each character of `_fold(text)`."""
-    offsets: list[int] = []
-    after_space = True
-    for offset, char in enumerate(text):
-        kept = _FOLDED.get(ord(char), char)
-        if kept is None:
-            continue
-        if kept.isspace():
-            if not after_space:
-                offsets.append(offset)
-            after_space = True
-        else:
-            after_space = False
-            offsets.extend([offset] * len(kept.lower()))
-    return tuple(offsets)
+def _mapped(text: str) -> Mapped:
+    return map_comparable(text)
 
 
 def _passage(document: str, start: int, end: int, match: QuoteMatch, claimed: str) -> LocatedQuote:
     """The passage of `document` between two offsets of its folded form."""
-    offsets = _offsets(document)
-    first, last = offsets[start], offsets[end - 1] + 1
+    form = _mapped(document)
+    first, last = form.starts[start], form.ends[end - 1]
     return LocatedQuote(document[first:last], first, last, match, claimed)
 
 
@@ -174,9 +139,9 @@ def _locate_fuzzily(needle: str, folded: str, document: str, claimed: str) -> Lo
     if found is None or found.dest_end <= found.dest_start:
         return unverified
     start, end = found.dest_start, found.dest_end
-    while start > 0 and folded[start - 1].isalnum() and folded[start].isalnum():
+    while start > 0 and _IN_WORD(folded[start - 1]) and _IN_WORD(folded[start]):
         start -= 1
-    while end < len(folded) and folded[end - 1].isalnum() and folded[end].isalnum():
+    while end < len(folded) and _IN_WORD(folded[end - 1]) and _IN_WORD(folded[end]):
         end += 1
     while start < end and folded[start].isspace():
         start += 1
