@@ -341,7 +341,7 @@ def test_unusable_clustering_settings_are_refused(monkeypatch):
     rows, _ = topics([12])
     with pytest.raises(InputError, match="min_cluster_size=0 must be at least 1"):
         cluster_vectors(rows, min_cluster_size=0)
-    with pytest.raises(UnknownName, match="kmeans.*communities.*hdbscan"):
+    with pytest.raises(UnknownName, match=r"kmeans.*communities.*hdbscan"):
         cluster_vectors(rows, method="kmeans")
     monkeypatch.setitem(sys.modules, "hdbscan", None)
     with pytest.raises(MissingPackage, match="umap-learn and hdbscan"):
