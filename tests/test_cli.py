@@ -324,6 +324,9 @@ def test_models_are_listed_with_what_they_need(monkeypatch: pytest.MonkeyPatch) 
     assert re.search(r"^local +ready", without.stdout, re.MULTILINE)
     assert re.search(r"^openai +needs OPENAI_API_KEY$", without.stdout, re.MULTILINE)
     assert re.search(r"openai:gpt-4o-mini +\$[\d.]+ in, \$[\d.]+ out", without.stdout)
+    assert re.search(
+        r"openai:text-embedding-\S+ +\$[\d.]+ in, .*, for --embed-model$", without.stdout, re.MULTILINE
+    )
     monkeypatch.setenv("OPENAI_API_KEY", "sk-live-0a1b2c3d4e")
     with_key = lloom("models")
     assert "ready: OPENAI_API_KEY is set" in with_key.stdout

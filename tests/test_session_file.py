@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from text_lloom.concept import Codebook, Concept
 from text_lloom.corpus import Corpus
 from text_lloom.errors import FileProblem, InputError
+from text_lloom.labels import Label
 from text_lloom.llm.control.usage import Attempt
 from text_lloom.llm.dispatch.step_state import Failure
 from text_lloom.quotes import QuoteMatch
@@ -113,6 +114,26 @@ def round_trip(folder, state):
     again = write_session(folder / "again.lloom", back)
     assert again.read_bytes() == path.read_bytes()
     return back
+
+
+def test_labels_and_the_map_come_back(tmp_path):
+    ids = [uuid.UUID(int=i) for i in range(4)]
+    state = full_state(corpus_of(ids=ids))
+    late, odd = list(state.codebook)[:2]
+    at = "2026-01-02T03:04:05+00:00"
+    labels = (
+        Label(ids[2], late, "wrong", "it is \u201elate\u201c", 0.75, "Do buses run late? ", at),
+        Label(ids[0], odd, "right", "", 0.0, "Is it {odd}?", at),
+    )
+    layout = np.array([[0.5, -1.0], [2.0, 3.0], [0.0, 0.25], [1.0, 1.5]], np.float32)
+    back = round_trip(tmp_path, replace(state, labels=labels, layout=layout))
+    assert back.labels == labels
+    assert kinds([label.doc_id for label in back.labels]) == kinds([ids[2], ids[0]])
+    np.testing.assert_array_equal(back.layout, layout)
+    (unscored,) = round_trip(tmp_path, replace(state, labels=(replace(labels[0], score=math.nan),))).labels
+    assert math.isnan(unscored.score)
+    plain = round_trip(tmp_path, state)
+    assert (plain.labels, plain.layout) == ((), None)
 
 
 ID_KINDS = {
