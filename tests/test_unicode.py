@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 
+import pandas as pd
 import pytest
 
+import text_lloom.workbench as wb
+from text_lloom.local.words import tokenize
 from text_lloom.quotes import QuoteMatch, locate_quote
 
 SAME_WORDS = [
@@ -61,3 +64,63 @@ def test_a_passage_that_is_found_approximately_keeps_whole_words_of_indic_script
     document = unicodedata.normalize("NFD", "बस बहुत देर से आई और सीटें गंदी थीं")
     located = locate_quote("बहूत देर से आई और सीटे", document)
     assert located.text == "बहुत देर से आई और सीटें"
+
+
+FRENCH = [
+    ("Le tramway était bondé à Orléans", "Encore un tramway bondé ce matin", "Un tramway bondé, encore raté"),
+    ("La bibliothèque ferme trop tôt", "Bibliothèque fermée le samedi", "Une bibliothèque fermée en été"),
+    ("Le café du lycée est très cher", "Un café cher et mauvais", "Des prix élevés au café du lycée"),
+]
+HINDI = [
+    ("बस बहुत देर से आई", "आज फिर बस देर से आई", "बस देर से चलती है"),
+    ("सीटें बहुत गंदी थीं", "गंदी सीटें और टूटी खिड़की", "सीटें फिर गंदी मिलीं"),
+    ("टिकट बहुत महँगा है", "महँगा टिकट कोई नहीं लेता", "टिकट का दाम बढ़ गया"),
+]
+VIETNAMESE = [
+    ("Xe buýt lại đến trễ", "Xe buýt trễ nửa giờ", "Sáng nay xe buýt đến trễ"),
+    ("Ghế ngồi quá bẩn", "Ghế bẩn và rách", "Hôm nay ghế vẫn bẩn"),
+    ("Giá vé tăng quá cao", "Vé tăng giá mỗi năm", "Sinh viên không trả nổi giá vé"),
+]
+
+
+@pytest.mark.parametrize(
+    ("groups", "name"), [(FRENCH, "Café"), (HINDI, "गंदी"), (VIETNAMESE, "Ghế")], ids=["fr", "hi", "vi"]
+)
+def test_the_local_engine_finds_the_same_in_composed_and_decomposed_text(
+    groups: list[tuple[str, ...]], name: str
+) -> None:
+    texts = [f"{groups[i % 3][i // 3 % 3]}. {groups[i % 3][(i + 1) // 2 % 3]}." for i in range(36)]
+    results = []
+    for form in ("NFC", "NFD"):
+        given = [unicodedata.normalize(form, text) for text in texts]
+        df = pd.DataFrame({"id": range(len(given)), "text": given})
+        session = wb.lloom(df, "text", "id", "local", "local", "local", "local", cache=False)
+        session.sync.gen(debug=False, confirm=False)
+        names = [concept.name for concept in session.concepts.values()]
+        concept = session.concepts.add(name, f"Does the text mention {name}?")
+        scores = session.sync.score(c_ids=[concept.id], confirm=False)
+        assert all(shown in text for text, shown in zip(scores.text, scores.highlight, strict=True) if shown)
+        assert set(scores.text) == set(given)
+        results.append((names, scores.score.tolist(), sorted(map(bool, scores.highlight))))
+    assert results[0] == results[1]
+    assert 1.0 in results[0][1]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("सीटें गंदी थीं", ["सीटें", "गंदी", "थीं"]),
+        ("இருக்கை அழுக்கு", ["இருக்கை", "அழுக்கு"]),
+        ("বাস দেরিতে আসে", ["বাস", "দেরিতে", "আসে"]),
+        ("مُتَأَخِّر جدا", ["مُتَأَخِّر", "جدا"]),
+        ("de\u0301ja\u0300 vu", ["de\u0301ja\u0300", "vu"]),
+    ],
+    ids=["Hindi", "Tamil", "Bengali", "Arabic", "French"],
+)
+def test_marks_belong_to_their_word(text: str, words: list[str]) -> None:
+    assert [text[token.start : token.end] for token in tokenize(text)] == words
+
+
+def test_pairs_of_thai_characters_keep_their_marks() -> None:
+    text = "ที่นั่ง"
+    assert [text[token.start : token.end] for token in tokenize(text)] == ["ที่นั่", "นั่ง"]

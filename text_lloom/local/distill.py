@@ -58,8 +58,8 @@ def passages_of(reading: Reading, *, limit: int = _LONGEST_QUOTE) -> list[Passag
 
 def choose_quotes(
     reading: Reading, statistics: CorpusStatistics, *, n_quotes: int, related: Relatedness | None = None
-) -> list[str]:
-    """The most informative, least repetitive passages, word for word and in the order of the text.
+) -> list[Span]:
+    """The most informative, least repetitive passages of the readable form, in the order of the text.
 
     The salience of a passage is the summed weight of its words relative to its length; words that recur
     in the text count more. Maximal marginal relevance (Carbonell & Goldstein 1998,
@@ -73,8 +73,9 @@ def choose_quotes(
     """
     passages = passages_of(reading)
     if not passages:
-        blank = reading.text.strip()
-        return [blank[:_LONGEST_QUOTE]] if blank and n_quotes > 0 else []
+        first = len(reading.text) - len(reading.text.lstrip())
+        after = min(len(reading.text.rstrip()), first + _LONGEST_QUOTE)
+        return [Span(first, after)] if after > first and n_quotes > 0 else []
     frequency = Counter(reading.content_keys())
     ranked = [
         _Ranked(
@@ -95,7 +96,7 @@ def choose_quotes(
     candidates = [item._replace(value=value) for item, value in zip(ranked, values, strict=True)]
     chosen = _diverse(candidates, statistics, n_quotes)
     chosen.sort(key=lambda item: item.passage.start)
-    return list(dict.fromkeys(reading.text[item.passage.start : item.passage.end] for item in chosen))
+    return [Span(item.passage.start, item.passage.end) for item in chosen]
 
 
 def _salience(text: str, passage: Passage, frequency: Counter[str], statistics: CorpusStatistics) -> float:

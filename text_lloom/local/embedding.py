@@ -11,6 +11,7 @@ import numpy as np
 
 from text_lloom.local.reading import Reader, Reading
 from text_lloom.local.statistics import WEAK_KEYS
+from text_lloom.normal_form import readable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -151,7 +152,7 @@ class Embedder:
 
     def _spelt(self, text: str, dimensions: int) -> NDArray[np.float32]:
         """A vector from the spelling of a text without known words."""
-        plain = " ".join(text.casefold().split())
+        plain = " ".join(readable(text).casefold().split())
         vector = np.zeros((1, dimensions))
         for size in (1, 2, 3):
             for at in range(len(plain) - size + 1):

@@ -17,6 +17,7 @@ from text_lloom.local.seeds import SeedRelation
 from text_lloom.local.statistics import CorpusStatistics, sample_evenly
 from text_lloom.local.summary import summarize_concept
 from text_lloom.local.synthesis import synthesize
+from text_lloom.normal_form import passage_as_given
 from text_lloom.tasks import (
     Candidate,
     FilterQuotes,
@@ -173,7 +174,9 @@ def _texts_of(candidates: Sequence[Candidate]) -> list[str]:
 
 def _quotes(task: FilterQuotes, corpus: _Corpus) -> list[str]:
     related = corpus.related(task.seed)
-    return choose_quotes(corpus.reader(task.text), corpus.statistics, n_quotes=task.n_quotes, related=related)
+    reading = corpus.reader(task.text)
+    spans = choose_quotes(reading, corpus.statistics, n_quotes=task.n_quotes, related=related)
+    return list(dict.fromkeys(passage_as_given(task.text, span.start, span.end) for span in spans))
 
 
 def _bullets(task: SummarizeDocument, corpus: _Corpus) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from text_lloom.local.sentences import split_sentences
 from text_lloom.local.words import Token, tokenize
+from text_lloom.normal_form import readable
 from text_lloom.quotes import Span
 
 __all__ = ["Reader", "Reading", "Sentence", "tokens_within", "without_repeats"]
@@ -32,7 +33,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A text with its sentences."""
+    """A text in its readable form, with its sentences."""
 
     text: str
     sentences: tuple[Sentence, ...]
@@ -111,7 +112,8 @@ def _start(token: Token) -> int:
     return token.start
 
 
-def _read(text: str) -> Reading:
+def _read(given: str) -> Reading:
+    text = readable(given)
     tokens = tokenize(text)
     sentences: list[Sentence] = []
     at = 0

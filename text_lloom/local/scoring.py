@@ -14,6 +14,7 @@ from text_lloom.local.evidence import Evidence, TermIndex, find_evidence, profil
 from text_lloom.local.phrases import shown_word
 from text_lloom.local.reading import Reader, Reading
 from text_lloom.local.statistics import CorpusStatistics
+from text_lloom.normal_form import passage_as_given
 from text_lloom.quotes import QuoteMatch
 from text_lloom.scores import Judgement
 from text_lloom.tasks import Scored, ScoreDocuments
@@ -137,7 +138,7 @@ class Scorer:
             rationale = f"Little keyword evidence: only {words}."
         if score < 0.5 or not highlight:
             return Judgement(score, rationale)
-        shown = text[evidence.start : evidence.end]
+        shown = passage_as_given(text, evidence.start, evidence.end)
         return Judgement(score, rationale, shown, QuoteMatch.EXACT, shown)
 
     def _words(self, text: str, keys: Sequence[str]) -> str:
@@ -146,7 +147,7 @@ class Scorer:
         forms: dict[str, str] = {}
         for token in reading.tokens():
             if token.content:
-                forms.setdefault(token.key, shown_word(text[token.start : token.end]))
+                forms.setdefault(token.key, shown_word(reading.text[token.start : token.end]))
         shown = [forms.get(key) or self.statistics.surface(key) for key in keys[:_SHOWN_TERMS]]
         return ", ".join(f'"{word}"' for word in dict.fromkeys(shown))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache, lru_cache
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from text_lloom.local.stopwords import FUNCTION_WORDS
+from text_lloom.normal_form import MARKS, clusters
 
 __all__ = ["Token", "fold", "is_number", "key_of", "mask_noise", "root_of", "tokenize"]
 
@@ -19,8 +21,8 @@ _NOISE = re.compile(
     r"|(?<!\w)@\w+"
     r"|(?<![\w.-])[\w-]{2,40}\.(?:com|org|net|gov|edu|co\.uk|io)\b(?:/\S*)?"
 )
-_WORD = re.compile(r"(?:[^\W\d_]\.){2,}|[^\W_]+(?:['’][^\W_]+)*")
-_PARTS_OF_HASHTAG = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\Wa-zA-Z\d_]+")
+_WORD = re.compile(rf"(?:[^\W\d_]\.){{2,}}|(?:[^\W_][{MARKS}]*)+(?:['’](?:[^\W_][{MARKS}]*)+)*")
+_PARTS_OF_HASHTAG = re.compile(rf"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|(?:[^\Wa-zA-Z\d_][{MARKS}]*)+")
 # Scripts written without spaces, for which pairs of characters serve as words.
 _UNSPACED = re.compile(
     r"(?P<pairs>[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1780-\u17ff\u1000-\u109f]+)"
@@ -92,7 +94,9 @@ def fold(word: str) -> str:
     """A word without differences of case, compatibility characters and typographic apostrophes."""
     if word == "US":  # The country, not the pronoun.
         return "u.s"
-    folded = unicodedata.normalize("NFKC", word).casefold().replace("’", "'").strip("'.")
+    folded = (
+        unicodedata.normalize("NFKC", word).casefold().replace("i\u0307", "i").replace("’", "'").strip("'.")
+    )
     return folded[:-2] if folded.endswith("'s") and folded not in _STOP_WITH_S else folded
 
 
@@ -197,7 +201,10 @@ def _unspaced_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
     for found in _UNSPACED.finditer(text, start, end):
         first, last = found.span()
         if found.lastgroup == "pairs" and last - first > 2:
-            spans.extend((at, at + 2) for at in range(first, last - 1))
+            signs = clusters(text, first, last)
+            spans.extend((one[0], two[1]) for one, two in pairwise(signs))
+            if len(signs) == 1:
+                spans.append((first, last))
         else:
             spans.append((first, last))
     return spans
