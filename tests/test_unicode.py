@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import text_lloom.workbench as wb
+from text_lloom.analysis.layout import word_vectors
 from text_lloom.local.words import tokenize
 from text_lloom.quotes import QuoteMatch, locate_quote
 
@@ -124,3 +125,12 @@ def test_marks_belong_to_their_word(text: str, words: list[str]) -> None:
 def test_pairs_of_thai_characters_keep_their_marks() -> None:
     text = "ที่นั่ง"
     assert [text[token.start : token.end] for token in tokenize(text)] == ["ที่นั่", "นั่ง"]
+
+
+def test_word_vectors_of_a_map_are_the_same_in_every_normal_form() -> None:
+    texts = [text for group in (*FRENCH, *HINDI, *VIETNAMESE) for text in group]
+    composed, decomposed = (
+        word_vectors([unicodedata.normalize(form, text) for text in texts]) for form in ("NFC", "NFD")
+    )
+    assert composed.any()
+    assert (composed == decomposed).all()

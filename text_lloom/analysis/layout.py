@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from text_lloom.analysis.neighbours import nearest_neighbours, unit_rows
+from text_lloom.normal_form import MARKS, readable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +25,7 @@ _DIMENSIONS: Final = 100
 _MOST_WORDS: Final = 40_000
 _COMMON: Final = 0.5
 # Words of two characters or more; in scripts without spaces, each character is a word.
-_WORD: Final = r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]{2,}"
+_WORD: Final = r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|(?:[^\W_][" + MARKS + r"]*){2,}"
 
 
 def lay_out(vectors: NDArray[np.float32], *, random_state: int = 0) -> NDArray[np.float32]:
@@ -71,6 +72,7 @@ def word_vectors(texts: Sequence[str], *, random_state: int = 0) -> NDArray[np.f
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     weigh = TfidfVectorizer(
+        preprocessor=lambda text: readable(text).lower(),
         token_pattern=_WORD,
         min_df=2,
         max_df=_COMMON,

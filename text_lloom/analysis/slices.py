@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -422,17 +423,23 @@ def _by_value(values: pd.Series[Any]) -> _Groups:
 
     missing = values.isna().tolist()
     texts = [
-        "" if gone else " ".join(_value_label(value).split())
+        "" if gone else _one_form(_value_label(value))
         for value, gone in zip(values.tolist(), missing, strict=True)
     ]
     present = set(texts) - {""}
     if isinstance(values.dtype, pd.CategoricalDtype):
-        ranked = [" ".join(_value_label(value).split()) for value in values.dtype.categories]
+        ranked = [_one_form(_value_label(value)) for value in values.dtype.categories]
         labels = [label for label in dict.fromkeys(ranked) if label in present]
     else:
         labels = sorted(present, key=_natural)
     number = {label: i for i, label in enumerate(labels)}
     return _Groups(labels, np.asarray([number.get(text, -1) for text in texts], dtype=np.intp))
+
+
+def _one_form(label: str) -> str:
+    """A label in the one form in which equal labels are one slice."""
+    plain = label if label.isascii() else unicodedata.normalize("NFC", label)
+    return " ".join(plain.split())
 
 
 def _fold_rare(groups: _Groups, most: int, column: str) -> _Groups:
