@@ -9,6 +9,8 @@ import pytest
 
 import text_lloom.workbench as wb
 from text_lloom.analysis.layout import word_vectors
+from text_lloom.analysis.slices import slice_documents
+from text_lloom.corpus import Corpus
 from text_lloom.local.words import tokenize
 from text_lloom.quotes import QuoteMatch, locate_quote
 
@@ -134,3 +136,9 @@ def test_word_vectors_of_a_map_are_the_same_in_every_normal_form() -> None:
     )
     assert composed.any()
     assert (composed == decomposed).all()
+
+
+def test_values_that_differ_in_normal_form_alone_are_one_slice() -> None:
+    towns = pd.DataFrame({"town": ["Orl\u00e9ans", "Orle\u0301ans", "Lyon"], "text": ["a b", "c d", "e f"]})
+    corpus = Corpus.from_frame(towns, text_col="text")
+    assert list(slice_documents(corpus, "town").labels) == ["Lyon", "Orl\u00e9ans"]
