@@ -484,6 +484,15 @@ async def test_a_known_window_cuts_the_document_and_never_the_instructions(windo
     assert model.count_tokens(longest) > 0.4 * window
 
 
+def test_a_document_keeps_its_beginning_where_the_instructions_alone_fill_the_window() -> None:
+    text = comment(7) * 800
+    task = SummarizeDocument("long", text)
+    fitted = fit_task(task, FunctionModel(echo, context_window=20))
+    assert fitted.task.texts == (text[:200],)
+    assert fitted.prompt == fitted.task.prompt()
+    assert fitted.prompt.rstrip().endswith(CLOSING)
+
+
 def test_a_task_that_fits_is_left_alone() -> None:
     task = questions(1)[0]
     assert fit_task(task, FunctionModel(echo)) == (task, task.prompt())
