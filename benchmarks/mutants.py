@@ -111,7 +111,7 @@ class Verdict:
         killed: Whether a test noticed it.
         by: The test that failed, `time-out`, `crash`, or `""`.
         ran: How many tests were to run.
-        executing: How many tests execute the line.
+        executing: How many tests execute the line, or may if none is recorded.
     """
 
     module: str
@@ -490,7 +490,10 @@ def _read_coverage(database: Path, tree: Path, record: Record) -> None:
 
 
 def tests_of(mutant: Mutant, records: Sequence[Record], reach: Mapping[str, int]) -> list[tuple[float, str]]:
-    """The tests that execute a mutant's lines, quick tests that execute few lines first."""
+    """The tests that execute a mutant's lines, quick tests that execute few lines first.
+
+    If none is recorded, these are all tests of the files that import the module.
+    """
     places = [(mutant.module, line) for line in mutant.watched]
     tests = _executing(places, records)
     if not tests and mutant.at_import:
@@ -498,6 +501,8 @@ def tests_of(mutant: Mutant, records: Sequence[Record], reach: Mapping[str, int]
     if not tests and mutant.at_import:
         every = {(mutant.module, line) for r in records for line in r.lines.get(mutant.module, ())}
         tests = _executing(every, records)
+    if not tests:  # perhaps another process runs the line
+        tests = {t: s for r in records if mutant.module in r.modules for t, s in r.seconds.items()}
     return sorted(
         ((seconds, test) for test, seconds in tests.items()),
         key=lambda pair: (pair[0] + 0.01) * reach[pair[1]],
