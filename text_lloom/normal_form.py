@@ -50,8 +50,8 @@ _NOT_READ: Final = re.compile(rf"[{_INVISIBLE}{_OPTIONAL}]")
 _READ_WITHOUT_CHANGE: Final = re.compile(rf"[^{_INVISIBLE}{_OPTIONAL}]*\Z")
 _SAME_GLYPH: Final = str.maketrans(
     "\u2018\u2019\u201a\u201b\u2032\u00b4`\u201c\u201d\u201e\u201f\u00ab\u00bb\u2033"
-    "\u2010\u2011\u2012\u2013\u2014",
-    "'" * 7 + '"' * 7 + "-" * 5,
+    "\u2010\u2011\u2012\u2013\u2014\u2039",
+    "'" * 7 + '"' * 7 + "-" * 5 + "<",
 ) | dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
@@ -20,6 +20,7 @@ __all__ = [
     "CUT_OFF",
     "Answer",
     "DocumentTask",
+    "Fenced",
     "Label",
     "LineNumber",
     "LongDocuments",
@@ -30,13 +31,16 @@ __all__ = [
     "WindowedTask",
     "check_long_documents",
     "check_task",
+    "fence",
     "label_number",
     "read_json",
+    "tags_in",
 ]
 
 Answer = TypeVar("Answer")
 
 _FIELD = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}")
+_TAG = re.compile(r"<\s*/?\s*([A-Za-z][\w.-]*)")
 _FENCE = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 _LABEL = re.compile(r"\d+")
 _NEARLY = 0.8
@@ -44,12 +48,38 @@ _NEARLY = 0.8
 CUT_OFF = "The answer was cut off before its end: it must be briefer, or max_tokens= larger."
 
 
+class Fenced(str):
+    """The value of a field that has documents between tags `document`, each of which went through `fence`."""
+
+    __slots__ = ()
+
+
+def tags_in(text: str) -> frozenset[str]:
+    """The names of the tags in a text, in lower case."""
+    return frozenset(name.lower() for name in _TAG.findall(text))
+
+
+def fence(value: str, tags: Collection[str] = ()) -> str:
+    """A text as it can stand between tags: these and `document` neither begin nor end in it."""
+    if "<" not in value:
+        return value
+    kept = ("document",) if isinstance(value, Fenced) else ()
+    made_plain = {"document", *tags}.difference(kept)
+
+    def replacement(match: re.Match[str]) -> str:
+        token = match.group(0)
+        return f"‹{token[1:]}" if match.group(1).lower() in made_plain else token
+
+    return _TAG.sub(replacement, value)
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """A prompt with named fields such as `{ex}`.
 
     Fields are replaced in the template alone, so a document may contain braces. `{{` and `}}` stand for
-    single braces. A name in braces that is not a field stays as it is.
+    single braces. A name in braces that is not a field stays as it is. The tags of the template do not
+    occur in the values of its fields: there, they begin with `‹` instead of `<`.
 
     Attributes:
         text: The template.
@@ -63,12 +93,16 @@ class Template:
 
     def render(self, values: Mapping[str, str]) -> str:
         """The prompt with every field replaced by its value, without characters that cannot be sent."""
+        tags = tags_in(self.text)
 
         def replacement(match: re.Match[str]) -> str:
             token = match.group(0)
             if token in ("{{", "}}"):
                 return token[0]
-            return values.get(match.group(1), token)
+            value = values.get(match.group(1))
+            if value is None:
+                return token
+            return fence(value, tags)
 
         return encodable(_FIELD.sub(replacement, self.text))
 

@@ -14,7 +14,16 @@ from text_lloom.corpus import Document
 from text_lloom.errors import BadAnswer
 from text_lloom.quotes import locate_quote
 from text_lloom.scores import ANSWER_SCORES, Judgement
-from text_lloom.tasks.base import Label, LongDocuments, ReplySchema, Stage, Template, WindowedTask
+from text_lloom.tasks.base import (
+    Fenced,
+    Label,
+    LongDocuments,
+    ReplySchema,
+    Stage,
+    Template,
+    WindowedTask,
+    fence,
+)
 from text_lloom.tasks.exact import MOST_ENTRIES, score_schema
 
 __all__ = ["SCORE_TEMPLATE", "ScoreDocuments", "Scored"]
@@ -154,7 +163,7 @@ class ScoreDocuments(WindowedTask[list[Scored]]):
             for n, c in enumerate(self.concepts, 1)
         )
         documents = "\n\n".join(
-            f'<document label="D{n}">\n{document.text}\n</document>'
+            f'<document label="D{n}">\n{fence(document.text)}\n</document>'
             for n, document in enumerate(self.documents, 1)
         )
         quote = ', "quote": "<passage>"' if self.get_highlights else ""
@@ -165,7 +174,7 @@ class ScoreDocuments(WindowedTask[list[Scored]]):
         return {
             "quote_rule": _QUOTE_RULE if self.get_highlights else "- Leave out quotes.",
             "concepts": concepts,
-            "documents": documents,
+            "documents": Fenced(documents),
             "n_entries": str(self.answer_units()),
             "answer_form": form,
         }

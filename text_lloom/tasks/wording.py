@@ -9,7 +9,7 @@ from typing import Self
 
 from text_lloom.errors import PromptError, UnknownName
 from text_lloom.quotes import encodable
-from text_lloom.tasks.base import Template
+from text_lloom.tasks.base import Template, fence, tags_in
 
 __all__ = ["PromptFunction"]
 
@@ -65,6 +65,15 @@ class PromptFunction(Template):
         )
 
     def render(self, values: Mapping[str, str]) -> str:
+        prompt = self._called(values)
+        own = prompt
+        for value in values.values():
+            own = own.replace(value, "") if "<" in value else own
+        fenced = {name: fence(value, tags_in(own)) for name, value in values.items()}
+        return encodable(prompt if fenced == values else self._called(fenced))
+
+    def _called(self, values: Mapping[str, str]) -> str:
+        """What the function returns."""
         try:
             prompt = self.function(**{name: values[name] for name in self.names})
         except Exception as error:
@@ -76,4 +85,4 @@ class PromptFunction(Template):
                 f"The prompt function for {self.step!r} must return the prompt as text, but returned "
                 f"{str(prompt)[:80]!r}."
             )
-        return encodable(prompt)
+        return prompt
