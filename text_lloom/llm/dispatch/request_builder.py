@@ -11,6 +11,7 @@ from text_lloom.llm.control.tokens import is_exact
 from text_lloom.llm.messages import NO_PARAMS, Message, ModelRequest, with_system
 from text_lloom.quotes import encodable
 from text_lloom.tasks import Task, Template, WindowedTask
+from text_lloom.tasks.base import fence
 from text_lloom.windows import split_windows
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ def complaint(problem: tuple[str, str], *, regex: str | None = None, in_form: bo
     """The text that tells a model what was wrong with its reply."""
     reply, reason = problem
     shown = reply if len(reply) <= _LONGEST_SHOWN else f"{reply[:_LONGEST_SHOWN]}…"
+    shown, reason = (
+        fence(text, ("earlier_answer",)) for text in (shown, reason)
+    )  # a reason quotes the reply
     form = ", with the JSON object only" if regex is None else ", in the requested form only"
     return (
         f"\n\nYour earlier answer could not be used.\n<earlier_answer>\n{shown}\n</earlier_answer>\n"
