@@ -7,7 +7,8 @@ import pytest
 pytest.importorskip("libcst")
 pytest.importorskip("mutmut")
 
-from benchmarks.mutants import Mutant, Record, tests_of
+from benchmarks.mutants import Mutant, Record
+from benchmarks.mutants import tests_of as chosen_tests
 
 MODULE = "text_lloom/operators/loop.py"
 
@@ -27,4 +28,4 @@ def records() -> list[Record]:
 def test_a_defect_is_given_to(line: int, chosen: list[str]) -> None:
     mutant = Mutant(MODULE, line, "number", "", "", (line,))
     reach = Counter({"t.py::quick": 1, "t.py::slow": 1})
-    assert [test for _, test in tests_of(mutant, records(), reach)] == chosen
+    assert [test for _, test in chosen_tests(mutant, records(), reach)] == chosen
