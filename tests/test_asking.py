@@ -219,7 +219,7 @@ def fails(ex: str) -> str:
 @pytest.mark.parametrize(
     ("prompt", "error", "told"),
     [
-        pytest.param(lambda text: text, UnknownName, "Known: ex, n_quotes", id="unknown-field"),
+        pytest.param(lambda words: words, UnknownName, "Known: ex, n_quotes", id="unknown-field"),
         pytest.param(lambda ex: None, PromptError, "must return the prompt as text", id="returns-nothing"),
         pytest.param(fails, PromptError, "failed with KeyError", id="raises"),
         pytest.param(lambda ex, /: ex, PromptError, "by name", id="positional"),
@@ -242,7 +242,9 @@ def test_a_field_that_is_misspelt_is_told_from_other_words_in_braces(buses: pd.D
     prompt = "{ex} {n_bullets} {n_words} {seeding_phrase} {answer_from}"
     with pytest.raises(UnknownName, match="Did you mean 'answer_form'"):
         l.validate_prompt("distill_summarize", prompt)
-    l.validate_prompt("distill_summarize", prompt.replace("{answer_from}", '{"bullets": [{first}]}'))
+    l.validate_prompt("distill_summarize", prompt.replace("{answer_from}", '{"bullets": [{{first}}]}'))
+    with pytest.raises(UnknownName, match=r"field.*'first'.*written twice: \{\{first\}\}"):
+        l.validate_prompt("distill_summarize", prompt.replace("{answer_from}", '{"bullets": [{first}]}'))
 
 
 def test_every_operator_shows_a_prompt_that_is_valid(buses: pd.DataFrame) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Number
@@ -130,6 +131,13 @@ class Corpus:
     def metadata_cols(self) -> list[str]:
         """All columns except the id and the text."""
         return [c for c in self.frame.columns if c not in (self.id_col, self.text_col)]
+
+    def cells(self, columns: Sequence[str]) -> dict[Hashable, dict[str, str]]:
+        """The values of columns as text, by document id and column; missing ones are empty."""
+        values = [self.frame[column] for column in columns]
+        texts = [column.astype(str).where(column.notna(), "").tolist() for column in values]
+        rows = zip(*texts, strict=True) if texts else itertools.repeat((), len(self))
+        return {i: dict(zip(columns, row, strict=True)) for i, row in zip(self.ids, rows, strict=True)}
 
     def text_of(self, doc_id: Hashable) -> str:
         """The text of one document.

@@ -263,7 +263,7 @@ class lloom(Viewing):
             PromptError: When it lacks a required field.
             UnknownName: When the step has no custom prompt, or a field is misspelt.
         """
-        check_prompt(step_name, prompt)
+        check_prompt(step_name, prompt, list(self.corpus.frame.columns))
 
     def params_info(self) -> pd.DataFrame:
         """The parameters of each operator, with their values and where these come from.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from text_lloom.concept import Concept
-from text_lloom.corpus import Document
-from text_lloom.errors import InputError, UnknownName
+from text_lloom.corpus import Corpus, Document
+from text_lloom.errors import ColumnNotFound, InputError, UnknownName
 from text_lloom.llm.composite import Answerer, single_models
 from text_lloom.llm.dispatch.request_builder import NO_SETTINGS, StepSettings
 from text_lloom.llm.model import Model
@@ -43,6 +43,7 @@ __all__ = [
     "Prompt",
     "PromptSpec",
     "Step",
+    "bound_settings",
     "check_prompt",
     "params_frame",
     "score_settings",
@@ -136,27 +137,56 @@ def template_of(step: object) -> Template:
     return STEPS[step].example.template
 
 
-def check_prompt(step: str, given: str | Callable[..., str]) -> Template | None:
+def check_prompt(
+    step: str, given: str | Callable[..., str], columns: Sequence[object] = ()
+) -> Template | None:
     """The template of a custom prompt, `None` when it is the operator's default.
 
     A prompt function is called with an example, so that its errors show before anything is spent.
 
+    Args:
+        step: The operator.
+        given: The custom prompt.
+        columns: Columns of the documents, which a prompt about one document may name.
+
     Raises:
         InputError: When `given` is neither text nor a function.
-        UnknownName: When there is no such operator, or the function takes an unknown field.
+        UnknownName: When there is no such operator, or the prompt names an unknown field.
         PromptError: When a required field is missing, or the function fails.
     """
     default = template_of(step)
+    is_about_one = len(STEPS[step].example.doc_ids) == 1
+    names = [str(column) for column in columns] if is_about_one else []
     if isinstance(given, str):
-        return None if given == default.text else default.customised(given, step=step)
+        return None if given == default.text else default.customised(given, step=step, columns=names)
     if not callable(given):
         raise InputError(
             f"The custom prompt for {step!r} must be text, a function or a Prompt, but is "
             f"{type(given).__name__}."
         )
-    function = PromptFunction.of(given, default, step=step)
-    STEPS[step].example.with_template(function).prompt()
+    function = PromptFunction.of(given, default, step=step, columns=names)
+    example = STEPS[step].example
+    sample = dict.fromkeys(example.doc_ids, dict.fromkeys(function.columns, _TEXT))
+    example.with_template(function.bound(sample)).prompt()
     return function
+
+
+def bound_settings(settings: Mapping[str, StepSettings], corpus: Corpus) -> dict[str, StepSettings]:
+    """The settings with the values of the columns that their prompts name.
+
+    Raises:
+        ColumnNotFound: When the documents lack such a column.
+    """
+    return {step: _bound(own, corpus) for step, own in settings.items()}
+
+
+def _bound(own: StepSettings, corpus: Corpus) -> StepSettings:
+    if own.template is None or not own.template.columns:
+        return own
+    for column in own.template.columns:
+        if column not in corpus.frame.columns:
+            raise ColumnNotFound(column, list(corpus.frame.columns), role="a field of the custom prompt")
+    return replace(own, template=own.template.bound(corpus.cells(own.template.columns)))
 
 
 def split_params(given: object, steps: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -187,6 +217,7 @@ def step_settings(
     steps: Sequence[str],
     params: Mapping[str, Mapping[str, object]],
     prompts: Mapping[str, PromptSpec] | None,
+    columns: Sequence[object] = (),
 ) -> dict[str, StepSettings]:
     """The settings of operators, checked against their models.
 
@@ -195,6 +226,7 @@ def step_settings(
         steps: The operators that the method runs.
         params: Generation parameters by operator.
         prompts: Prompts by operator.
+        columns: Columns of the documents, which a prompt about one document may name.
 
     Raises:
         InputError: For a parameter that a model does not have, an operator that does not exist, or a
@@ -222,7 +254,7 @@ def step_settings(
         prompt = spec if isinstance(spec, Prompt) else Prompt(spec)
         if prompt.system is not None and not isinstance(prompt.system, str):
             raise InputError(f"The system message for {step!r} must be text.")
-        template = None if prompt.template is None else check_prompt(step, prompt.template)
+        template = None if prompt.template is None else check_prompt(step, prompt.template, columns)
         earlier = settings.get(step, NO_SETTINGS)
         settings[step] = StepSettings(earlier.params, prompt.system, template)
     return settings
@@ -233,6 +265,7 @@ def score_settings(
     earlier: Mapping[str, StepSettings],
     params: object,
     prompts: Mapping[str, PromptSpec] | None,
+    columns: Sequence[object] = (),
 ) -> dict[str, StepSettings]:
     """The settings of scoring: those given now, or else the earlier ones.
 
@@ -241,6 +274,7 @@ def score_settings(
         earlier: The current settings.
         params: Generation parameters of scoring, or of its operators by name.
         prompts: Prompts by operator.
+        columns: Columns of the documents, which a prompt about one document may name.
 
     Raises:
         InputError: As `step_settings`.
@@ -248,7 +282,7 @@ def score_settings(
     plain, by_step = split_params(params, SCORE_STEPS)
     if plain:
         by_step["score"] = plain | by_step.get("score", {})
-    given = step_settings(models, steps=SCORE_STEPS, params=by_step, prompts=prompts)
+    given = step_settings(models, steps=SCORE_STEPS, params=by_step, prompts=prompts, columns=columns)
     settings = {}
     for step in SCORE_STEPS:
         now, before = given.get(step, NO_SETTINGS), earlier.get(step, NO_SETTINGS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +12,7 @@ from pydantic import BaseModel, RootModel
 from text_lloom.corpus import Corpus
 from text_lloom.errors import InputError, PromptError, UnknownName
 from text_lloom.llm.dispatch.step_state import Failure
-from text_lloom.tasks.base import Template
+from text_lloom.tasks.base import Template, check_column_names
 from text_lloom.tasks.form import Form, form_of
 from text_lloom.tasks.map import MAP_STEP, MAP_TEMPLATE, MapDocument
 from text_lloom.tasks.wording import PromptFunction
@@ -95,18 +94,17 @@ def question_of(
 def map_tasks(corpus: Corpus, question: Question) -> list[MapDocument]:
     """The question about each document, in order."""
     named = [] if question.template is None else [c for c in question.template.fields if c in corpus.frame]
-    columns = [corpus.frame[column] for column in named]
-    values = [column.astype(str).where(column.notna(), "").tolist() for column in columns]
+    cells = corpus.cells(named)
     return [
         MapDocument(
             document.id,
             document.text,
             question.text,
             question.form,
-            tuple((column, cells[row]) for column, cells in zip(named, values, strict=True)),
+            tuple(cells[document.id].items()),
             custom=question.template,
         )
-        for row, document in enumerate(corpus)
+        for document in corpus
     ]
 
 
@@ -168,13 +166,7 @@ def _template(
         if not callable(prompt):
             raise InputError(f"prompt={prompt!r} must be a template or a function that returns the prompt.")
         return PromptFunction.of(prompt, default, step=MAP_STEP)
-    for column in columns:
-        if f"{{{column}}}" in prompt and column not in Template.names_in(prompt):
-            better = "_".join(re.findall(r"\w+", column)) or "column"
-            raise PromptError(
-                f"The prompt names the column {column!r}, but the name of a field has no blanks or signs in "
-                f"it. Rename the column: df.rename(columns={{{column!r}: {better!r}}})."
-            )
+    check_column_names(prompt, columns)
     for name in Template.names_in(prompt):
         if name not in fields:
             raise UnknownName(name, fields, what="field of the prompt:")

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from text_lloom.errors import InputError
 from text_lloom.llm.options import whole_number
-from text_lloom.operators.asking import GEN_STEPS, STEPS, PromptSpec, split_params, step_settings
+from text_lloom.operators.asking import (
+    GEN_STEPS,
+    STEPS,
+    PromptSpec,
+    bound_settings,
+    split_params,
+    step_settings,
+)
 from text_lloom.operators.estimate import Estimate, estimate_gen
 from text_lloom.operators.evaluate import Coverage, known_concepts, match_concepts
 from text_lloom.operators.generate import Generation, generate
@@ -162,7 +169,16 @@ def _generation(
         parameters=parameters_for(session, counts),
         seed=seed.strip() or None if seed else None,
         n_synth=whole_number(n_synth, what="n_synth"),
-        settings=step_settings(session.models, steps=steps, params=by_step, prompts=custom_prompts),
+        settings=bound_settings(
+            step_settings(
+                session.models,
+                steps=steps,
+                params=by_step,
+                prompts=custom_prompts,
+                columns=list(session.corpus.frame.columns),
+            ),
+            session.corpus,
+        ),
         left_out=[step for step, prompt in (custom_prompts or {}).items() if prompt is None],
         auto_review=auto_review,
         random_state=session.random_state,

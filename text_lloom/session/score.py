@@ -18,7 +18,7 @@ from text_lloom.llm.classifiers.classifier import Classifier
 from text_lloom.llm.dispatch.request_builder import fit_task
 from text_lloom.llm.model import Model
 from text_lloom.llm.options import positive_seconds, whole_number
-from text_lloom.operators.asking import SCORE_STEPS, PromptSpec, score_settings
+from text_lloom.operators.asking import SCORE_STEPS, PromptSpec, bound_settings, score_settings
 from text_lloom.operators.estimate import Estimate, estimate_score
 from text_lloom.operators.score import (
     CONCEPTS_PER_CALL,
@@ -80,9 +80,16 @@ def plan_score(
         long_documents=check_long_documents(long_documents),
     )
     is_batch(session, mode)
-    settings = score_settings(session.models, session._run.settings, params, custom_prompts)
-    concepts = _concepts_to_score(session, c_ids, score_all)
     table = session.table if df is None else ScoreTable(session._other_corpus(df))
+    columns = list(table.corpus.frame.columns)
+    settings = score_settings(session.models, session._run.settings, params, custom_prompts, columns)
+    template = settings[ScoreDocuments.step].template
+    if template is not None and template.columns and form.batch_size > 1:
+        raise InputError(
+            f"The prompt names columns of the document ({', '.join(template.columns)}), so it can be about "
+            f"one document only. Leave out batch_size={form.batch_size}."
+        )
+    concepts = _concepts_to_score(session, c_ids, score_all)
     scoring = Scoring(table, tuple(concept.id for concept in concepts), form, settings)
     return _plan(session, scoring, concepts, confirm=confirm)
 
@@ -215,7 +222,8 @@ def _plan(
     if isinstance(model, Classifier):
         model.check_concepts(concepts)
     if scoring.settings is not None:
-        session._ask_as(SCORE_STEPS, {s: own for s, own in scoring.settings.items() if s in SCORE_STEPS})
+        own = {step: own for step, own in scoring.settings.items() if step in SCORE_STEPS}
+        session._ask_as(SCORE_STEPS, bound_settings(own, table.corpus))
     documents = _documents_to_score(session, table, form.score_on)
     batches = batches_of(session, documents) if is_batch(session, form.mode) else None
     waiting = () if batches is None else batches.waiting

@@ -29,6 +29,7 @@ __all__ = [
     "Task",
     "Template",
     "WindowedTask",
+    "check_column_names",
     "check_long_documents",
     "check_task",
     "fence",
@@ -85,11 +86,15 @@ class Template:
         text: The template.
         fields: Every field that can be used.
         required: The fields that a custom template must have.
+        columns: Columns of the documents that it names; only in a prompt about one document.
+        cells: The texts of these columns, by document id and column.
     """
 
     text: str
     fields: tuple[str, ...]
     required: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    cells: Mapping[Hashable, Mapping[str, str]] = field(default_factory=dict, compare=False, repr=False)
 
     def render(self, values: Mapping[str, str]) -> str:
         """The prompt with every field replaced by its value, without characters that cannot be sent."""
@@ -111,12 +116,22 @@ class Template:
         """The names in braces in a text, in order."""
         return list(dict.fromkeys(match.group(1) for match in _FIELD.finditer(text) if match.group(1)))
 
-    def customised(self, text: str, *, step: str) -> Template:
+    def bound(self, cells: Mapping[Hashable, Mapping[str, str]]) -> Self:
+        """This template with the texts of its columns, by document id and column."""
+        return replace(self, cells=cells)
+
+    def customised(self, text: str, *, step: str, columns: Sequence[str] = ()) -> Template:
         """This template with the user's text.
 
+        Args:
+            text: The user's text.
+            step: The step that uses the prompt.
+            columns: Columns of the documents that it may name.
+
         Raises:
-            PromptError: When the text lacks a required field; names it and all required fields.
-            UnknownName: When a name in braces looks like a misspelt field.
+            PromptError: When the text lacks a required field; names it and all required fields. When it
+                names a column whose name cannot be a field.
+            UnknownName: When a name in braces is neither a field nor a column.
         """
         found = self.names_in(text)
         missing = [name for name in self.required if name not in found]
@@ -127,11 +142,37 @@ class Template:
                 f"{', '.join(f'{{{name}}}' for name in self.required)}; "
                 f"see show_prompt({step!r}) for the default prompt."
             )
-        unused = [name for name in self.fields if name not in found]
+        check_column_names(text, columns)
         for name in found:
-            if name not in self.fields and get_close_matches(name, unused, n=1, cutoff=_NEARLY):
-                raise UnknownName(name, self.fields, what=f"field of the prompt for {step!r}:")
-        return Template(text, self.fields, self.required)
+            if name not in self.fields and name not in columns:
+                known = [*self.fields, *columns]
+                raise UnknownName(
+                    name, known, what=f"field of the prompt for {step!r}:", advice=_braces(name, known)
+                )
+        named = tuple(name for name in found if name not in self.fields)
+        return Template(text, self.fields, self.required, named)
+
+
+def check_column_names(text: str, columns: Sequence[str]) -> None:
+    """Refuse a template that names a column whose name cannot be a field.
+
+    Raises:
+        PromptError: Names the column, and how to rename it.
+    """
+    for column in columns:
+        if f"{{{column}}}" in text and column not in Template.names_in(text):
+            better = "_".join(re.findall(r"\w+", column)) or "column"
+            raise PromptError(
+                f"The prompt names the column {column!r}, but the name of a field has no blanks or signs in "
+                f"it. Rename the column: df.rename(columns={{{column!r}: {better!r}}})."
+            )
+
+
+def _braces(name: str, known: Sequence[str]) -> str:
+    """What to do about an unknown name in braces."""
+    near = get_close_matches(name, known, n=1, cutoff=_NEARLY)
+    meant = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{meant}Braces that are no field are written twice: {{{{{name}}}}}. "
 
 
 class ReplySchema(BaseModel):
@@ -199,7 +240,11 @@ class Task(ABC, Generic[Answer]):
 
     def prompt(self) -> str:
         """The whole question as text."""
-        return (self.custom or self.template).render(self.fields())
+        template, values = self.custom or self.template, self.fields()
+        if template.columns and template.cells:
+            (doc_id,) = self.doc_ids
+            values = {**template.cells[doc_id], **values}
+        return template.render(values)
 
     def with_template(self, template: Template) -> Self:
         """The same question with another prompt."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -29,13 +29,16 @@ class PromptFunction(Template):
     names: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, function: Callable[..., object], default: Template, *, step: str) -> Self:
+    def of(
+        cls, function: Callable[..., object], default: Template, *, step: str, columns: Sequence[str] = ()
+    ) -> Self:
         """The prompt of a function, in place of a template.
 
         Args:
             function: Its parameters are fields of the template; `**fields` takes all of them.
             default: The template.
             step: The step that uses the prompt.
+            columns: Columns of the documents that its parameters may name.
 
         Raises:
             PromptError: When the function does not take its fields by keyword.
@@ -56,12 +59,20 @@ class PromptFunction(Template):
                     f"The prompt function for {step!r} must take its fields by name: "
                     f"def prompt({', '.join(default.fields)})."
                 )
-            elif parameter.name in default.fields:
+            elif parameter.name in default.fields or parameter.name in columns:
                 names.append(parameter.name)
             elif parameter.default is parameter.empty:
-                raise UnknownName(parameter.name, default.fields, what=f"field of the prompt for {step!r}:")
+                known = [*default.fields, *columns]
+                raise UnknownName(parameter.name, known, what=f"field of the prompt for {step!r}:")
+        named = tuple(name for name in names if name not in default.fields)
         return cls(
-            default.text, default.fields, default.required, function=function, step=step, names=tuple(names)
+            default.text,
+            default.fields,
+            default.required,
+            named,
+            function=function,
+            step=step,
+            names=tuple(names),
         )
 
     def render(self, values: Mapping[str, str]) -> str:
