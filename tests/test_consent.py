@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,6 +13,7 @@ import pytest
 import text_lloom.workbench as wb
 from text_lloom.cli.errors import as_options
 from text_lloom.errors import InputError
+from text_lloom.llm import Model
 from text_lloom.llm.control.paid_call_guard import allow_paid_calls
 from text_lloom.testing import FunctionModel, HashEmbedModel
 
@@ -90,3 +93,18 @@ def test_a_summary_never_shows_an_unknown_price_as_zero(capsys: pytest.CaptureFi
     shown = capsys.readouterr().out
     assert "requests of unknown price" in shown
     assert "$0.00" not in shown
+
+
+def test_a_summary_says_what_came_from_the_cache(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def reply(model: Model, prompt: str) -> tuple[str, tuple[int, int]]:
+        return json.dumps({"results": [entry]}), (100, 10)
+
+    entry = {"document": "D1", "concept": "C1", "rationale": "", "answer": "E", "quote": ""}
+    for again in (False, True):
+        model = Model("kept", None, reply, cost=1e-6)
+        lloom = wb.lloom(NOTES, "text", score_model=model, cache=tmp_path / "kept.db", budget=1)
+        _score(lloom, confirm=False)
+        lloom.summary()
+        shown = capsys.readouterr().out
+        assert ("From the cache: 6 answers, which cost nothing now" in shown) is again
+        assert ("6 answers from the cache" in shown) is again

@@ -184,11 +184,14 @@ def summary_lines(
     if verbose:
         for step in dict.fromkeys(attempt.step for attempt in ledger.attempts):
             t = ledger.totals(step=step)
+            from_cache = f", {t.cached} answers from the cache" if t.cached else ""
             lines.append(
                 f"    {step}: {_cost_of(t)}, {t.requests} requests, "
-                f"{t.in_tokens:,} tokens in, {t.out_tokens:,} out"
+                f"{t.in_tokens:,} tokens in, {t.out_tokens:,} out{from_cache}"
             )
     lines.append(f"Tokens: total={figures.total_tokens}, in={figures.in_tokens}, out={figures.out_tokens}")
+    if cached := ledger.totals().cached:
+        lines.append(f"From the cache: {cached} answers, which cost nothing now")
     models = dict.fromkeys(f"{a.model}" for a in ledger.attempts)
     lines.append(f"Models: {', '.join(models) or 'none asked yet'}")
     return lines
