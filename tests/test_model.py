@@ -130,7 +130,7 @@ async def test_a_name_and_a_client_are_not_needed(name: str) -> None:
         ([0.15e-6, 0.6e-6], (0.15e-6, 0.6e-6)),
         (2e-6, (2e-6, 2e-6)),
         ((2e-6,), (2e-6, 2e-6)),
-        ((np.float32(0.5), np.int64(1)), (0.5, 1.0)),
+        ((np.float32(0.0005), np.int64(0)), (pytest.approx(0.0005), 0.0)),
         (0, (0.0, 0.0)),
         (None, None),
     ],

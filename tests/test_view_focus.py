@@ -56,7 +56,7 @@ def test_undo_pressed_twice_goes_two_steps_and_keeps_the_focus(open_view: OpenVi
 
 def test_exporting_keeps_the_focus(open_view: OpenView) -> None:
     page = open_view(docs=100)
-    page.evaluate("window.lloom.model.late = 200")
+    page.evaluate("window.lloom.model.late = 1500")  # so that it lasts while a busy machine looks
     button = page.locator(".lloom-export > button")
     button.press("Enter")
     page.keyboard.press("ArrowDown")

@@ -306,7 +306,7 @@ WRONG = {
     "edit": ({"kind": "edit", "action": "renam"}, "Did you mean 'rename'"),
     "concept": (
         {"kind": "edit", "action": "rename", "concept_id": "x", "name": "y"},
-        "Unknown concept id 'x'",
+        "Unknown concept 'x'",
     ),
     "name": ({"kind": "edit", "action": "add", "name": " ", "criteria": "?"}, "needs a name"),
     "merge": (
